@@ -1,0 +1,77 @@
+# Everything a person does here is a target; `make help` lists them.
+
+PYTHON ?= python3
+PACK ?= packs/tiny
+
+SERVING := .venv
+DEV := .venv-dev
+LOCK := requirements.lock
+TRITON_WHEEL := nvidia-pytriton==0.7.0
+PIP := -m pip install --quiet --disable-pip-version-check --constraint $(LOCK)
+
+# Two environments: the one that serves has no torch, the other has everything.
+SERVING_READY := $(SERVING)/.ready
+DEV_READY := $(DEV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup pack export up demo test check format protocol lock clean
+
+help: ## Show what each target does
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(SERVING_READY) $(DEV_READY) ## Make both environments, from the lock file
+
+$(SERVING_READY): $(LOCK)
+	@echo "Setting up $(SERVING): what serves renders"
+	@$(PYTHON) -m venv --clear $(SERVING)
+	@$(SERVING)/bin/python $(PIP) --editable '.[serving,gateway]'
+	@# The wheel is used for its tritonserver; what it asks for belongs to its Python API.
+	@$(SERVING)/bin/python $(PIP) --no-deps $(TRITON_WHEEL)
+	@touch $@
+
+$(DEV_READY): $(LOCK)
+	@echo "Setting up $(DEV): what exports and tests (this one has torch)"
+	@$(PYTHON) -m venv --clear $(DEV)
+	@$(DEV)/bin/python $(PIP) --editable '.[serving,gateway,export,dev]'
+	@touch $@
+
+pack: packs/tiny/pack.json ## Write the tiny pack
+
+packs/tiny/pack.json: $(wildcard training/*.py) | $(DEV_READY)
+	@$(DEV)/bin/python -m training pack packs/tiny
+
+export: packs/tiny/pack.json ## Turn the pack (PACK=packs/tiny) into engines, checked against torch
+	@$(DEV)/bin/python -m export --pack $(PACK)
+
+up: setup export ## Start Triton and the gateway, until Ctrl-C
+	@$(SERVING)/bin/maquette up
+
+demo: setup export ## Render a bundled sketch through everything, into out/demo
+	@$(SERVING)/bin/maquette demo
+
+test: setup export ## Run the tests, those on the live stack included
+	@$(DEV)/bin/python -m pytest
+
+check: setup ## Lint, format and type checks
+	@$(DEV)/bin/ruff check .
+	@$(DEV)/bin/ruff format --check .
+	@$(DEV)/bin/mypy
+
+format: setup ## Format the code and mend what the linter can
+	@$(DEV)/bin/ruff check --fix --quiet . || true
+	@$(DEV)/bin/ruff format .
+
+protocol: setup ## Generate the Python side of maquette.v1
+	@$(DEV)/bin/python -m grpc_tools.protoc --proto_path=. --python_out=. --pyi_out=. \
+		--grpc_python_out=. maquette/v1/maquette.proto
+
+lock: setup ## Pin the newest allowed version of every dependency
+	@$(DEV)/bin/pip-compile --quiet --upgrade --all-extras --strip-extras --no-header \
+		--no-annotate --no-emit-index-url --no-emit-find-links --no-emit-options \
+		--output-file $(LOCK) pyproject.toml
+	@# Whose build of torch it is depends on the machine; the version does not.
+	@sed -i 's/^\(torch==[^+]*\)+.*/\1/; /^#/d; /^$$/d' $(LOCK)
+
+clean: ## Remove environments, engines and everything written while running
+	rm -rf $(SERVING) $(DEV) out var packs/tiny build *.egg-info
+	git clean -Xfdq model_repository

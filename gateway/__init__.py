@@ -1,0 +1,1 @@
+"""The one door: checks a request, finds its style, has Triton render it, and answers."""

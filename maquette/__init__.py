@@ -1,0 +1,1 @@
+"""What users hold: the protocol ``maquette.v1`` and the command line."""

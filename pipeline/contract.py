@@ -1,0 +1,227 @@
+"""Every served model's tensors: their one home.
+
+Each ``model_repository/<model>/config.pbtxt`` is held against this module by a test, the exporter
+takes its input and output names from here, and the clients build their requests with it.
+
+Dims leave the batch dimension out, as Triton's configs do; -1 is a size that depends on the pack or
+on the request. `d` is the width of the text embedding, `n` the number of image tokens, `h` and `w`
+the latent size (pixels / 8).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Dtype = Literal["BYTES", "FP32", "INT32", "INT64", "UINT8"]
+Kind = Literal["network", "python", "ensemble"]
+
+CONTEXT_LENGTH = 77
+CLIP_DIM = 512
+LATENT_CHANNELS = 4
+VAE_SCALE_FACTOR = 8
+BATCH_LIMIT = 16
+"""Rows in one execution of a network. A render with guidance sends two rows per image."""
+
+CROSS_ATTENTION_LAYERS = (
+    *(f"down_blocks.{block}.attentions.{i}" for block in (0, 1, 2) for i in (0, 1)),
+    "mid_block.attentions.0",
+    *(f"up_blocks.{block}.attentions.{i}" for block in (1, 2, 3) for i in (0, 1, 2)),
+)
+"""SD 1.5's 16 cross-attention layers in the order the signal meets them; the columns of
+``ip_adapter_scale``."""
+
+DOWN_RESIDUALS = tuple(f"down_block_res_{i}" for i in range(12))
+RESIDUALS = (*DOWN_RESIDUALS, "mid_block_res")
+"""ControlNet's 12 + 1 outputs, in diffusers' order."""
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One input or output: its name, Triton dtype and dims without the batch."""
+
+    name: str
+    dtype: Dtype
+    dims: tuple[int, ...]
+    optional: bool = False
+
+
+@dataclass(frozen=True)
+class Model:
+    """One served model. ``max_batch_size`` 0 means that its tensors carry no batch dimension."""
+
+    name: str
+    kind: Kind
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    max_batch_size: int = 0
+    decoupled: bool = False
+
+    def input(self, name: str) -> Tensor:
+        """The input called `name`; KeyError if there is none."""
+        return {tensor.name: tensor for tensor in self.inputs}[name]
+
+
+INPUT_IDS = Tensor("input_ids", "INT64", (CONTEXT_LENGTH,))
+PIXEL_VALUES = Tensor("pixel_values", "FP32", (3, -1, -1))
+TEXT_EMBEDDING = Tensor("text_embedding", "FP32", (CLIP_DIM,))
+IMAGE_EMBEDDING = Tensor("image_embedding", "FP32", (CLIP_DIM,))
+PROMPT_EMBEDS = Tensor("prompt_embeds", "FP32", (CONTEXT_LENGTH, -1))
+IMAGE_EMBEDS = Tensor("image_embeds", "FP32", (-1, -1))
+NEGATIVE_IMAGE_EMBEDS = Tensor("negative_image_embeds", "FP32", (-1, -1))
+CONTROL_IMAGE = Tensor("control_image", "UINT8", (1, -1, -1))
+LATENTS = Tensor("latents", "FP32", (LATENT_CHANNELS, -1, -1))
+SAMPLE = Tensor("sample", "FP32", (LATENT_CHANNELS, -1, -1))
+TIMESTEP = Tensor("timestep", "FP32", (1,))
+CONDITIONING_SCALE = Tensor("conditioning_scale", "FP32", (1,))
+IP_ADAPTER_SCALE = Tensor("ip_adapter_scale", "FP32", (len(CROSS_ATTENTION_LAYERS),))
+RESIDUAL_TENSORS = tuple(Tensor(name, "FP32", (-1, -1, -1)) for name in RESIDUALS)
+NOISE_PRED = Tensor("noise_pred", "FP32", (LATENT_CHANNELS, -1, -1))
+PIXELS = Tensor("pixels", "FP32", (3, -1, -1))
+"""RGB in [-1, 1], as diffusers' VAE takes and gives it."""
+
+CANNY_INPUTS = (
+    Tensor("sketch", "BYTES", (1,)),
+    Tensor("width", "INT32", (1,)),
+    Tensor("height", "INT32", (1,)),
+    Tensor("canny_low_threshold", "INT32", (1,)),
+    Tensor("canny_high_threshold", "INT32", (1,)),
+)
+STYLE_WEIGHTS = Tensor("style_weights", "FP32", (-1,))
+IP_ADAPTER_IMAGE_EMBEDS = Tensor("ip_adapter_image_embeds", "FP32", (2, -1, -1))
+"""Negative row first, as diffusers orders them."""
+
+NETWORKS = (
+    Model("text_encoder", "network", (INPUT_IDS,), (PROMPT_EMBEDS,), BATCH_LIMIT),
+    Model("clip_text", "network", (INPUT_IDS,), (TEXT_EMBEDDING,), BATCH_LIMIT),
+    Model("clip_image", "network", (PIXEL_VALUES,), (IMAGE_EMBEDDING,), BATCH_LIMIT),
+    Model(
+        "image_encoder",
+        "network",
+        (PIXEL_VALUES,),
+        (IMAGE_EMBEDS, NEGATIVE_IMAGE_EMBEDS),
+        BATCH_LIMIT,
+    ),
+    Model(
+        "controlnet",
+        "network",
+        (SAMPLE, TIMESTEP, PROMPT_EMBEDS, CONTROL_IMAGE, CONDITIONING_SCALE),
+        RESIDUAL_TENSORS,
+        BATCH_LIMIT,
+    ),
+    Model(
+        "unet",
+        "network",
+        (SAMPLE, TIMESTEP, PROMPT_EMBEDS, IMAGE_EMBEDS, IP_ADAPTER_SCALE, *RESIDUAL_TENSORS),
+        (NOISE_PRED,),
+        BATCH_LIMIT,
+    ),
+    Model("vae_encoder", "network", (PIXELS,), (LATENTS,), BATCH_LIMIT),
+    Model("vae_decoder", "network", (LATENTS,), (PIXELS,), BATCH_LIMIT),
+)
+
+PYTHON_MODELS = (
+    Model("tokenizer", "python", (Tensor("text", "BYTES", (1,)),), (INPUT_IDS,), BATCH_LIMIT),
+    Model(
+        "image_processor",
+        "python",
+        (Tensor("image", "BYTES", (1,)),),
+        (PIXEL_VALUES,),
+        BATCH_LIMIT,
+    ),
+    Model("canny", "python", CANNY_INPUTS, (CONTROL_IMAGE,)),
+    Model(
+        "ip_adapter",
+        "python",
+        (
+            Tensor("image_embeds", "FP32", (-1, -1, -1)),
+            Tensor("negative_image_embeds", "FP32", (-1, -1, -1)),
+            STYLE_WEIGHTS,
+        ),
+        (IP_ADAPTER_IMAGE_EMBEDS,),
+    ),
+    Model(
+        "render",
+        "python",
+        (
+            Tensor("sketch", "BYTES", (1,)),
+            Tensor("prompt", "BYTES", (1,)),
+            Tensor("style_images", "BYTES", (-1,)),
+            Tensor("style_weights", "FP32", (-1,), optional=True),
+            Tensor("negative_prompt", "BYTES", (1,), optional=True),
+            Tensor("seed", "INT64", (1,), optional=True),
+            Tensor("num_inference_steps", "INT32", (1,), optional=True),
+            Tensor("guidance_scale", "FP32", (1,), optional=True),
+            Tensor("controlnet_conditioning_scale", "FP32", (1,), optional=True),
+            Tensor("control_guidance_start", "FP32", (1,), optional=True),
+            Tensor("control_guidance_end", "FP32", (1,), optional=True),
+            Tensor("ip_adapter_scale", "FP32", (-1,), optional=True),
+            Tensor("canny_low_threshold", "INT32", (1,), optional=True),
+            Tensor("canny_high_threshold", "INT32", (1,), optional=True),
+            Tensor("scheduler", "BYTES", (1,), optional=True),
+            Tensor("width", "INT32", (1,), optional=True),
+            Tensor("height", "INT32", (1,), optional=True),
+            Tensor("num_images", "INT32", (1,), optional=True),
+        ),
+        (
+            Tensor("step", "INT32", (1,)),
+            Tensor("images", "BYTES", (-1,)),
+            Tensor("control_image", "BYTES", (1,)),
+            Tensor("seeds", "INT64", (-1,)),
+            Tensor("structure_f1", "FP32", (-1,)),
+            Tensor("condition_seconds", "FP32", (1,)),
+            Tensor("denoise_seconds", "FP32", (1,)),
+            Tensor("decode_seconds", "FP32", (1,)),
+        ),
+        decoupled=True,
+    ),
+)
+
+ENSEMBLES = (
+    Model(
+        "embed_text",
+        "ensemble",
+        (Tensor("text", "BYTES", (1,)),),
+        (TEXT_EMBEDDING,),
+        BATCH_LIMIT,
+    ),
+    Model(
+        "embed_image",
+        "ensemble",
+        (Tensor("image", "BYTES", (1,)),),
+        (IMAGE_EMBEDDING,),
+        BATCH_LIMIT,
+    ),
+    Model(
+        "condition",
+        "ensemble",
+        (
+            *CANNY_INPUTS,
+            Tensor("texts", "BYTES", (-1, 1)),
+            Tensor("style_images", "BYTES", (-1, 1)),
+            STYLE_WEIGHTS,
+        ),
+        (
+            CONTROL_IMAGE,
+            Tensor("prompt_embeds", "FP32", (-1, CONTEXT_LENGTH, -1)),
+            IP_ADAPTER_IMAGE_EMBEDS,
+        ),
+    ),
+    Model(
+        "denoiser",
+        "ensemble",
+        (
+            SAMPLE,
+            TIMESTEP,
+            PROMPT_EMBEDS,
+            CONTROL_IMAGE,
+            CONDITIONING_SCALE,
+            IMAGE_EMBEDS,
+            IP_ADAPTER_SCALE,
+        ),
+        (NOISE_PRED,),
+        BATCH_LIMIT,
+    ),
+)
+
+MODELS = {model.name: model for model in (*NETWORKS, *PYTHON_MODELS, *ENSEMBLES)}

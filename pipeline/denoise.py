@@ -1,0 +1,143 @@
+"""The denoising loop: from seeds and a conditioning to finished latents."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline import contract
+from pipeline.samplers import Array, Sampling
+
+Tensors = Mapping[str, npt.NDArray[Any]]
+OnStep = Callable[[int], Awaitable[None]]
+FLOAT32_ROUNDING = 1e-6
+
+
+class Denoiser(Protocol):
+    """One evaluation of ControlNet and UNet: the ``denoiser`` model of the contract."""
+
+    async def __call__(self, inputs: Tensors) -> Array:
+        """``noise_pred [rows, 4, h, w]`` for the contract's ``denoiser`` inputs."""
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """Everything that stays fixed during one render; negative row first where there are two."""
+
+    prompt_embeds: Array
+    """``[2, 77, d]``"""
+    image_embeds: Array
+    """``[2, n, d]``"""
+    control_image: npt.NDArray[np.uint8]
+    """``[1, height, width]``"""
+
+
+@dataclass(frozen=True)
+class Guidance:
+    """How strongly each condition pulls. Names and meanings are diffusers'."""
+
+    guidance_scale: float
+    controlnet_conditioning_scale: float
+    control_guidance_start: float
+    control_guidance_end: float
+    ip_adapter_scale: tuple[float, ...]
+    """One value, or one per layer of ``contract.CROSS_ATTENTION_LAYERS``."""
+
+    @property
+    def classifier_free(self) -> bool:
+        """Whether the negative prompt takes part: guidance of 1 or less leaves it no weight."""
+        return self.guidance_scale > 1
+
+    def control_scale(self, step: int, steps: int) -> float:
+        """ControlNet's weight at `step` (0-based): full inside start..end, else 0."""
+        # The bounds come as 32-bit floats: 0.7 arrives a little lower, and must not cost a step.
+        before = step / steps < self.control_guidance_start - FLOAT32_ROUNDING
+        after = (step + 1) / steps > self.control_guidance_end + FLOAT32_ROUNDING
+        return 0.0 if before or after else self.controlnet_conditioning_scale
+
+
+def initial_noise(seeds: list[int], height: int, width: int) -> Array:
+    """Standard normal noise ``[len(seeds), 4, height / 8, width / 8]``; each row from its own seed.
+
+    A seed gives the same noise whatever else is in the batch. Philox is named because NumPy does
+    not promise that its default generator stays the same.
+    """
+    factor = contract.VAE_SCALE_FACTOR
+    shape = (contract.LATENT_CHANNELS, height // factor, width // factor)
+    rows = [np.random.Generator(np.random.Philox(seed)) for seed in seeds]
+    return np.stack([row.standard_normal(shape, dtype=np.float32) for row in rows])
+
+
+async def denoise(
+    denoiser: Denoiser,
+    sampling: Sampling,
+    steps: int,
+    conditioning: Conditioning,
+    guidance: Guidance,
+    on_step: OnStep,
+) -> Array:
+    """Drive `sampling` to its end.
+
+    Args:
+        denoiser: predicts the noise; called once per step with every row of the render.
+        sampling: a sampler from :mod:`pipeline.samplers`, already given its noise.
+        steps: how many steps `sampling` will take.
+        on_step: awaited with the number of finished steps; what it raises ends the loop.
+
+    Returns:
+        Latents ``[n, 4, h, w]``.
+    """
+    sample, timestep = next(sampling)
+    images = len(sample)
+    fixed = _fixed_inputs(conditioning, guidance, images)
+    for step in range(steps):
+        scale = guidance.control_scale(step, steps)
+        noise_pred = await _predict(denoiser, sample, timestep, scale, fixed)
+        if guidance.classifier_free:
+            noise_pred = _guide(noise_pred, guidance.guidance_scale)
+        await on_step(step + 1)
+        try:
+            sample, timestep = sampling.send(noise_pred)
+        except StopIteration as finished:
+            latents: Array = finished.value
+            return latents
+    raise RuntimeError(f"the sampler asked for more than {steps} steps")
+
+
+async def _predict(
+    denoiser: Denoiser, sample: Array, timestep: float, control_scale: float, fixed: Tensors
+) -> Array:
+    rows = len(fixed["prompt_embeds"])
+    return await denoiser(
+        {
+            **fixed,
+            "sample": np.tile(sample, (rows // len(sample), 1, 1, 1)),
+            "timestep": np.full((rows, 1), timestep, np.float32),
+            "conditioning_scale": np.full((rows, 1), control_scale, np.float32),
+        }
+    )
+
+
+def _fixed_inputs(conditioning: Conditioning, guidance: Guidance, images: int) -> Tensors:
+    """The inputs that no step changes: all negative rows, then all positive rows."""
+    first = 0 if guidance.classifier_free else 1
+    rows = images * (2 - first)
+    layers = len(contract.CROSS_ATTENTION_LAYERS)
+    scale = np.broadcast_to(np.array(guidance.ip_adapter_scale, np.float32), (rows, layers))
+    return {
+        "prompt_embeds": np.repeat(conditioning.prompt_embeds[first:], images, axis=0),
+        "image_embeds": np.repeat(conditioning.image_embeds[first:], images, axis=0),
+        "control_image": np.repeat(conditioning.control_image[None], rows, axis=0),
+        "ip_adapter_scale": np.ascontiguousarray(scale),
+    }
+
+
+def _guide(noise_pred: Array, guidance_scale: float) -> Array:
+    """Classifier-free guidance. Source: equation 6 of Ho and Salimans (2022)."""
+    negative, positive = np.split(noise_pred, 2)
+    guided: Array = negative + guidance_scale * (positive - negative)
+    return guided

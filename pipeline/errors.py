@@ -1,0 +1,62 @@
+"""The errors maquette raises, each with one meaning.
+
+``gateway.errors`` maps them to gRPC status codes and ``pipeline.triton`` to Triton's.
+"""
+
+from __future__ import annotations
+
+
+class MaquetteError(Exception):
+    """Base class; ``str(error)`` is one plain sentence that is fit for a caller to read."""
+
+
+class InvalidRequest(MaquetteError):
+    """The caller sent something outside the documented range.
+
+    Args:
+        field: the request field's name, as the caller wrote it.
+        value: what was sent; long values are shortened before they are shown.
+        allowed: the allowed range, in words.
+        remedy: what to do about it, as a sentence.
+    """
+
+    def __init__(self, field: str, value: object, allowed: str, remedy: str) -> None:
+        self.field = field
+        super().__init__(f"{field} is {shorten(value)}; allowed: {allowed}. {remedy}")
+
+
+class NotFound(MaquetteError):
+    """A thing the caller named does not exist."""
+
+
+class Conflict(MaquetteError):
+    """The thing exists already, and differs from what was sent."""
+
+
+class Overloaded(MaquetteError):
+    """The queue is full; the same request may succeed later."""
+
+
+class Unavailable(MaquetteError):
+    """A part that maquette needs (Triton, Qdrant) does not answer."""
+
+
+class StageFailed(MaquetteError):
+    """A stage of the render failed for a reason that is not the caller's."""
+
+
+class Words(str):
+    """A description of a value that is too large to repeat, shown without quotation marks."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def shorten(value: object, limit: int = 60) -> str:
+    """``repr(value)``, cut to `limit` characters so that a message never repeats a whole upload."""
+    if isinstance(value, bytes):
+        return f"{len(value):,} bytes"
+    text = repr(value)
+    return text if len(text) <= limit else f"{text[:limit]}… ({len(text):,} characters)"

@@ -1,0 +1,152 @@
+"""One render, from request to pictures, over anything that can run the contract's models."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline import fidelity, images
+from pipeline.denoise import (
+    Conditioning,
+    Denoiser,
+    Guidance,
+    OnStep,
+    Tensors,
+    denoise,
+    initial_noise,
+)
+from pipeline.request import RANGES, RenderRequest
+from pipeline.samplers import SAMPLERS, Array, NoiseSchedule
+from pipeline.size import render_size
+
+SEEDS = int(RANGES["seed"].high) + 1
+
+
+class Infer(Protocol):
+    """Runs one model of the contract: Triton in production, torch or a closed form in tests."""
+
+    async def __call__(self, model: str, inputs: Tensors) -> Mapping[str, npt.NDArray[Any]]:
+        """`model`'s outputs by name."""
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """What a render gives back. Images are PNG files, one per seed."""
+
+    images: tuple[bytes, ...]
+    control_image: bytes
+    seeds: tuple[int, ...]
+    structure_f1: tuple[float, ...]
+    condition_seconds: float
+    denoise_seconds: float
+    decode_seconds: float
+
+
+async def render(
+    infer: Infer,
+    request: RenderRequest,
+    schedule: NoiseSchedule,
+    native_size: int,
+    on_step: OnStep,
+) -> Rendered:
+    """Condition once, denoise ``request.num_inference_steps`` times, decode, score.
+
+    Args:
+        infer: runs the served models ``condition``, ``denoiser`` and ``vae_decoder``.
+        native_size: the side in pixels that the pack's networks were trained at.
+        on_step: awaited after each step; what it raises (a cancellation) ends the render.
+    """
+    sketch = await asyncio.to_thread(images.decode, request.sketch, "sketch")
+    width, height = render_size(sketch.size, request.width, request.height, native_size)
+    seeds = _seeds(request)
+
+    started = time.perf_counter()
+    conditioning = await _condition(infer, request, width, height)
+    conditioned = time.perf_counter()
+    sampling = SAMPLERS[request.scheduler](
+        schedule, request.num_inference_steps, initial_noise(seeds, height, width)
+    )
+    latents = await denoise(
+        denoiser=_denoiser(infer),
+        sampling=sampling,
+        steps=request.num_inference_steps,
+        conditioning=conditioning,
+        guidance=_guidance(request),
+        on_step=on_step,
+    )
+    denoised = time.perf_counter()
+    decoded = await infer("vae_decoder", {"latents": latents})
+    # PNG and Canny take longer than a step's arithmetic, so other renders' steps go first.
+    files, scores, control_image = await asyncio.to_thread(
+        _finish, decoded["pixels"], conditioning.control_image[0], request
+    )
+    return Rendered(
+        images=files,
+        control_image=control_image,
+        seeds=tuple(seeds),
+        structure_f1=scores,
+        condition_seconds=conditioned - started,
+        denoise_seconds=denoised - conditioned,
+        decode_seconds=time.perf_counter() - denoised,
+    )
+
+
+def _seeds(request: RenderRequest) -> list[int]:
+    first = secrets.randbelow(SEEDS) if request.seed is None else request.seed
+    return [(first + index) % SEEDS for index in range(request.num_images)]
+
+
+async def _condition(infer: Infer, request: RenderRequest, width: int, height: int) -> Conditioning:
+    texts = [[request.negative_prompt.encode()], [request.prompt.encode()]]
+    outputs = await infer(
+        "condition",
+        {
+            "sketch": np.array([request.sketch], np.object_),
+            "width": np.array([width], np.int32),
+            "height": np.array([height], np.int32),
+            "canny_low_threshold": np.array([request.canny_low_threshold], np.int32),
+            "canny_high_threshold": np.array([request.canny_high_threshold], np.int32),
+            "texts": np.array(texts, np.object_),
+            "style_images": np.array([[image] for image in request.style_images], np.object_),
+            "style_weights": np.array(request.weights, np.float32),
+        },
+    )
+    return Conditioning(
+        prompt_embeds=outputs["prompt_embeds"],
+        image_embeds=outputs["ip_adapter_image_embeds"],
+        control_image=outputs["control_image"],
+    )
+
+
+def _denoiser(infer: Infer) -> Denoiser:
+    async def predict(inputs: Tensors) -> Array:
+        return (await infer("denoiser", inputs))["noise_pred"]
+
+    return predict
+
+
+def _guidance(request: RenderRequest) -> Guidance:
+    return Guidance(
+        guidance_scale=request.guidance_scale,
+        controlnet_conditioning_scale=request.controlnet_conditioning_scale,
+        control_guidance_start=request.control_guidance_start,
+        control_guidance_end=request.control_guidance_end,
+        ip_adapter_scale=request.ip_adapter_scale,
+    )
+
+
+def _finish(
+    pixels: Array, edges: npt.NDArray[np.uint8], request: RenderRequest
+) -> tuple[tuple[bytes, ...], tuple[float, ...], bytes]:
+    low, high = request.canny_low_threshold, request.canny_high_threshold
+    pictures = [images.from_pixels(row) for row in pixels]
+    files = tuple(images.encode_png(picture) for picture in pictures)
+    scores = tuple(fidelity.structure_f1(edges, picture, low, high) for picture in pictures)
+    return files, scores, images.encode_png(edges)

@@ -1,0 +1,179 @@
+"""The samplers, in NumPy.
+
+Each sampler is a generator: it yields ``(sample, timestep)``, is sent the predicted noise for it,
+and returns the finished latents. It knows neither Triton nor torch, so the same function runs over
+a served network, a reference and a test's closed form.
+
+The numbers are those of diffusers' schedulers of the same config; tests hold them together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float32]
+Floats = npt.NDArray[np.float64]
+
+Sampling = Generator[tuple[Array, float], Array, Array]
+"""Yields ``(sample [n, 4, h, w], timestep)``, receives the noise prediction of the same shape."""
+
+
+@dataclass(frozen=True)
+class NoiseSchedule:
+    """The forward process a network was trained on, from its pack's ``scheduler_config.json``.
+
+    ``timestep_spacing`` None means that each sampler uses its own default, as in diffusers.
+    """
+
+    alphas_cumprod: Floats
+    steps_offset: int = 0
+    timestep_spacing: str | None = None
+    set_alpha_to_one: bool = True
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> NoiseSchedule:
+        """Read a diffusers scheduler config.
+
+        Raises:
+            ValueError: the config asks for something these samplers do not do.
+        """
+        for key, supported in _SUPPORTED.items():
+            found = config.get(key, supported[0])
+            if found not in supported:
+                raise ValueError(f"scheduler config: {key} is {found!r}; supported: {supported}")
+        betas = _betas(config)
+        return cls(
+            alphas_cumprod=np.cumprod(1.0 - betas),
+            steps_offset=int(config.get("steps_offset", 0)),
+            timestep_spacing=config.get("timestep_spacing"),
+            set_alpha_to_one=bool(config.get("set_alpha_to_one", True)),
+        )
+
+    @property
+    def num_train_timesteps(self) -> int:
+        """Steps of the forward process; timesteps run from 0 to one less."""
+        return len(self.alphas_cumprod)
+
+    def sigmas(self, timesteps: Floats) -> list[float]:
+        """Noise-to-signal ratio at each timestep, with the final 0 appended."""
+        trained = np.sqrt((1.0 - self.alphas_cumprod) / self.alphas_cumprod)
+        positions = np.arange(self.num_train_timesteps)
+        found: list[float] = np.interp(timesteps, positions, trained).tolist()
+        return [*found, 0.0]
+
+    def spaced(self, steps: int, default: str) -> Floats:
+        """`steps` timesteps from noisy to clean, not rounded.
+
+        Source: Table 2 of Lin et al. (2023), "Common diffusion noise schedules and sample steps are
+        flawed".
+        """
+        total = self.num_train_timesteps
+        match self.timestep_spacing or default:
+            case "linspace":
+                return np.linspace(0, total - 1, steps)[::-1]
+            case "leading":
+                return np.arange(steps)[::-1] * float(total // steps) + self.steps_offset
+            case "trailing":
+                return (total - np.arange(steps) * (total / steps)).round() - 1
+            case other:
+                raise ValueError(f"timestep_spacing is {other!r}; supported: {_SPACINGS}")
+
+
+_SPACINGS = ("leading", "linspace", "trailing")
+_SUPPORTED: dict[str, tuple[Any, ...]] = {
+    "beta_schedule": ("linear", "scaled_linear"),
+    "prediction_type": ("epsilon",),
+    "clip_sample": (False,),
+    "thresholding": (False,),
+    "rescale_betas_zero_snr": (False,),
+    "trained_betas": (None,),
+    "timestep_spacing": (None, *_SPACINGS),
+    "use_karras_sigmas": (False, None),
+}
+
+
+def _betas(config: Mapping[str, Any]) -> Floats:
+    start, end = float(config["beta_start"]), float(config["beta_end"])
+    count = int(config["num_train_timesteps"])
+    if config.get("beta_schedule", "linear") == "scaled_linear":
+        return np.linspace(start**0.5, end**0.5, count) ** 2
+    return np.linspace(start, end, count)
+
+
+def ddim(schedule: NoiseSchedule, steps: int, noise: Array) -> Sampling:
+    """Deterministic DDIM. Source: equation 12 of Song et al. (2020) with eta = 0."""
+    timesteps = schedule.spaced(steps, default="leading").round()
+    stride = schedule.num_train_timesteps // steps
+    final = 1.0 if schedule.set_alpha_to_one else float(schedule.alphas_cumprod[0])
+    latents = noise
+    for timestep in timesteps.astype(int).tolist():
+        noise_pred = yield latents, float(timestep)
+        earlier = timestep - stride
+        alpha = float(schedule.alphas_cumprod[timestep])
+        alpha_next = float(schedule.alphas_cumprod[earlier]) if earlier >= 0 else final
+        clean = (latents - (1 - alpha) ** 0.5 * noise_pred) / alpha**0.5
+        latents = alpha_next**0.5 * clean + (1 - alpha_next) ** 0.5 * noise_pred
+    return latents
+
+
+def euler(schedule: NoiseSchedule, steps: int, noise: Array) -> Sampling:
+    """Euler steps along the probability-flow ODE.
+
+    Source: algorithm 2 of Karras et al. (2022) without churn.
+    """
+    timesteps = schedule.spaced(steps, default="linspace").astype(np.float32).astype(np.float64)
+    sigmas = schedule.sigmas(timesteps)
+    leading = (schedule.timestep_spacing or "linspace") == "leading"
+    start = (sigmas[0] ** 2 + 1) ** 0.5 if leading else sigmas[0]
+    latents = noise * start
+    for timestep, sigma, sigma_next in zip(timesteps.tolist(), sigmas, sigmas[1:], strict=False):
+        noise_pred = yield latents / (sigma**2 + 1) ** 0.5, timestep
+        latents = latents + noise_pred * (sigma_next - sigma)
+    return latents
+
+
+def dpmpp_2m(schedule: NoiseSchedule, steps: int, noise: Array) -> Sampling:
+    """DPM-Solver++ (2M): second order, multistep, first order on the first and last step.
+
+    Source: algorithm 2 of Lu et al. (2022), "DPM-Solver++", midpoint variant.
+    """
+    timesteps = _dpm_timesteps(schedule, steps)
+    sigmas = schedule.sigmas(timesteps)
+    latents, previous, previous_width = noise, noise, 0.0
+    for index, timestep in enumerate(timesteps.tolist()):
+        noise_pred = yield latents, timestep
+        alpha, sigma = _signal_and_noise(sigmas[index])
+        clean = (latents - sigma * noise_pred) / alpha
+        if sigmas[index + 1] == 0:
+            return clean
+        alpha_next, sigma_next = _signal_and_noise(sigmas[index + 1])
+        width = float(np.log(sigmas[index] / sigmas[index + 1]))
+        target = clean
+        if index > 0:
+            target = clean + 0.5 * (width / previous_width) * (clean - previous)
+        latents = (sigma_next / sigma) * latents - alpha_next * float(np.expm1(-width)) * target
+        previous, previous_width = clean, width
+    return latents
+
+
+def _dpm_timesteps(schedule: NoiseSchedule, steps: int) -> Floats:
+    if schedule.timestep_spacing == "trailing":
+        return schedule.spaced(steps, default="trailing")
+    return schedule.spaced(steps + 1, default="linspace").round()[:-1]
+
+
+def _signal_and_noise(sigma: float) -> tuple[float, float]:
+    alpha = 1 / (sigma**2 + 1) ** 0.5
+    return alpha, sigma * alpha
+
+
+SAMPLERS: dict[str, Callable[[NoiseSchedule, int, Array], Sampling]] = {
+    "ddim": ddim,
+    "euler": euler,
+    "dpmpp_2m": dpmpp_2m,
+}

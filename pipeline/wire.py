@@ -1,0 +1,72 @@
+"""A RenderRequest as the tensors of the served ``render`` model, and back.
+
+The two share their field names, so the contract drives both directions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline import contract
+from pipeline.errors import InvalidRequest, Words
+from pipeline.request import RenderRequest
+
+NUMPY_DTYPES: dict[str, type[np.generic]] = {
+    "BYTES": np.object_,
+    "FP32": np.float32,
+    "INT32": np.int32,
+    "INT64": np.int64,
+    "UINT8": np.uint8,
+}
+
+_TUPLES = {field.name for field in fields(RenderRequest) if "tuple" in str(field.type)}
+_TEXTS = {field.name for field in fields(RenderRequest) if field.type == "str"}
+
+
+def to_tensors(request: RenderRequest) -> dict[str, npt.NDArray[Any]]:
+    """The ``render`` model's inputs for `request`; what is None or empty is left to its default."""
+    tensors = {}
+    for tensor in contract.MODELS["render"].inputs:
+        value = getattr(request, tensor.name)
+        if value is not None and value != ():
+            values = value if isinstance(value, tuple) else (value,)
+            encoded = [item.encode() if isinstance(item, str) else item for item in values]
+            tensors[tensor.name] = np.array(encoded, dtype=NUMPY_DTYPES[tensor.dtype])
+    return tensors
+
+
+def from_tensors(tensors: dict[str, npt.NDArray[Any]]) -> RenderRequest:
+    """The request that `tensors` say.
+
+    Raises:
+        InvalidRequest: a value is out of range, an image is missing, or a text is not UTF-8.
+    """
+    if not len(tensors.get("style_images", ())):
+        raise InvalidRequest("style_images", (), "at least one encoded image", "Send one.")
+    return RenderRequest(**{name: _value(name, array) for name, array in tensors.items()})
+
+
+def _value(name: str, array: npt.NDArray[Any]) -> Any:
+    values = tuple(array.reshape(-1).tolist())
+    if name in _TUPLES:
+        return values
+    if len(values) != 1:
+        found = Words(f"{len(values)} values")
+        raise InvalidRequest(name, found, "one value", "Send one value.")
+    return text(name, values[0]) if name in _TEXTS else values[0]
+
+
+def text(name: str, raw: bytes) -> str:
+    """`raw` as text.
+
+    Raises:
+        InvalidRequest: it is not UTF-8.
+    """
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(name, raw, "text in UTF-8", "Encode it as UTF-8.") from error

@@ -1,0 +1,1 @@
+"""Triton on one machine without containers: its binary, its CPU backend, its life."""

@@ -1,0 +1,124 @@
+"""The story of a render over a small closed-form stack that honours the contract."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline import contract, control, images
+from pipeline.render import render
+from pipeline.request import RenderRequest
+from pipeline.samplers import NoiseSchedule
+from tests.pipeline.test_samplers import SD15
+
+SCHEDULE = NoiseSchedule.from_config(SD15)
+
+
+class ClosedFormStack:
+    """Every model that a render calls, in a line or two of NumPy."""
+
+    def __init__(self):
+        self.called = []
+
+    async def __call__(self, model, inputs):
+        self.called.append(model)
+        assert set(inputs) == {tensor.name for tensor in contract.MODELS[model].inputs}
+        return getattr(self, model)(inputs)
+
+    @staticmethod
+    def condition(inputs):
+        sketch = images.decode(inputs["sketch"][0], "sketch")
+        edges = control.canny(
+            sketch,
+            int(inputs["width"][0]),
+            int(inputs["height"][0]),
+            int(inputs["canny_low_threshold"][0]),
+            int(inputs["canny_high_threshold"][0]),
+        )
+        lengths = np.array([len(row[0]) for row in inputs["texts"]], np.float32)
+        weighted = (inputs["style_weights"] * [len(i[0]) for i in inputs["style_images"]]).sum()
+        return {
+            "control_image": edges,
+            "prompt_embeds": lengths[:, None, None] * np.ones((2, 77, 4), np.float32),
+            "ip_adapter_image_embeds": np.full((2, 4, 4), weighted, np.float32),
+        }
+
+    @staticmethod
+    def denoiser(inputs):
+        edges = inputs["control_image"][:, :, ::8, ::8] / np.float32(255)
+        return {"noise_pred": np.tanh(inputs["sample"]) * 0.9 + 0.1 * edges}
+
+    @staticmethod
+    def vae_decoder(inputs):
+        return {"pixels": np.tanh(inputs["latents"][:, :3].repeat(8, axis=2).repeat(8, axis=3))}
+
+
+async def ignore(step):
+    pass
+
+
+def request(sketch, style_image, **changed):
+    return RenderRequest(
+        **{"sketch": sketch, "prompt": "a house", "style_images": (style_image,), "seed": 5,
+           "num_inference_steps": 4, **changed}
+    )  # fmt: skip
+
+
+async def test_conditions_once_and_steps_as_often_as_asked(sketch, style_image):
+    stack = ClosedFormStack()
+    done = await render(stack, request(sketch, style_image), SCHEDULE, 256, ignore)
+    assert stack.called == ["condition", *["denoiser"] * 4, "vae_decoder"]
+    picture = Image.open(io.BytesIO(done.images[0]))
+    assert (picture.size, picture.format) == ((256, 256), "PNG")
+    edges = np.asarray(Image.open(io.BytesIO(done.control_image)))
+    assert set(np.unique(edges)) == {0, 255}
+    assert 0 <= done.structure_f1[0] <= 1
+
+
+async def test_several_images_have_seeds_in_a_row_and_equal_the_single_ones(sketch, style_image):
+    stack = ClosedFormStack()
+    several = await render(stack, request(sketch, style_image, num_images=3), SCHEDULE, 256, ignore)
+    assert several.seeds == (5, 6, 7)
+    single = await render(stack, request(sketch, style_image, seed=6), SCHEDULE, 256, ignore)
+    assert several.images[1] == single.images[0]
+    assert several.images[0] != several.images[1]
+
+
+async def test_the_last_seed_is_followed_by_the_first(sketch, style_image):
+    wanted = request(sketch, style_image, seed=2**32 - 1, num_images=2)
+    done = await render(ClosedFormStack(), wanted, SCHEDULE, 256, ignore)
+    assert done.seeds == (2**32 - 1, 0)
+
+
+async def test_without_a_seed_one_is_drawn_and_told(sketch, style_image):
+    drawn = [
+        await render(
+            ClosedFormStack(), request(sketch, style_image, seed=None), SCHEDULE, 256, ignore
+        )
+        for _ in range(2)
+    ]
+    assert drawn[0].seeds != drawn[1].seeds
+    told = request(sketch, style_image, seed=drawn[0].seeds[0])
+    again = await render(ClosedFormStack(), told, SCHEDULE, 256, ignore)
+    assert again.images == drawn[0].images
+
+
+async def test_the_callers_size_wins(sketch, style_image):
+    wanted = request(sketch, style_image, width=192, height=128)
+    done = await render(ClosedFormStack(), wanted, SCHEDULE, 256, ignore)
+    assert Image.open(io.BytesIO(done.images[0])).size == (192, 128)
+
+
+async def test_leaving_at_a_step_stops_the_networks(sketch, style_image):
+    stack = ClosedFormStack()
+
+    async def leave(step):
+        if step == 2:
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        await render(stack, request(sketch, style_image), SCHEDULE, 256, leave)
+    assert stack.called == ["condition", "denoiser", "denoiser"]

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import math
+import re
+
+import pytest
+
+from pipeline.errors import InvalidRequest
+from pipeline.request import DEFAULTS, MAX_PROMPT, RANGES, RenderRequest
+
+VALID = {"sketch": b"x", "prompt": "a house"}
+
+
+def test_defaults_are_the_documented_ones():
+    request = RenderRequest(**VALID)
+    assert request.num_inference_steps == 20
+    assert request.guidance_scale == 7.5
+    assert request.controlnet_conditioning_scale == 1.5
+    assert (request.control_guidance_start, request.control_guidance_end) == (0, 1)
+    assert request.ip_adapter_scale == (0.8,)
+    assert (request.canny_low_threshold, request.canny_high_threshold) == (50, 150)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("prompt", ""),
+        ("prompt", "  \n"),
+        ("prompt", "x" * (MAX_PROMPT + 1)),
+        ("negative_prompt", "x" * 100_000),
+        ("num_inference_steps", 0),
+        ("num_inference_steps", -1),
+        ("num_inference_steps", 10_000),
+        ("guidance_scale", math.nan),
+        ("guidance_scale", math.inf),
+        ("controlnet_conditioning_scale", -0.1),
+        ("control_guidance_end", 1.1),
+        ("ip_adapter_scale", (0.5, math.nan)),
+        ("ip_adapter_scale", (0.5, 0.5)),
+        ("ip_adapter_scale", ()),
+        ("seed", -1),
+        ("seed", 2**32),
+        ("width", 130),
+        ("height", 64),
+        ("width", 2048),
+        ("num_images", 5),
+        ("scheduler", "magic"),
+        ("style_weights", (0.5,)),
+        ("style_images", (b"x",) * 9),
+        ("canny_low_threshold", 200),
+        ("control_guidance_start", 1.0),
+    ],
+)
+def test_a_bad_value_is_refused_with_its_name_and_range(field, value):
+    with pytest.raises(InvalidRequest, match=rf"^{field} is .+; allowed: .+") as refused:
+        RenderRequest(**{**VALID, field: value})
+    assert refused.value.field == field
+    assert len(str(refused.value)) < 300
+
+
+@pytest.mark.parametrize("field", [name for name in RANGES if name != "style_weights"])
+def test_the_value_that_a_message_proposes_is_accepted(field):
+    allowed = RANGES[field]
+    for wrong in (allowed.low - 1, allowed.high + 1):
+        message = str(_refusal(field, wrong))
+        proposed = float(re.search(r"Try ([\d.]+)\.$", message).group(1))
+        assert allowed.holds(proposed)
+
+
+def _refusal(field, value):
+    sent = (value,) if isinstance(DEFAULTS[field], tuple) else value
+    with pytest.raises(InvalidRequest) as refused:
+        RenderRequest(**{**VALID, field: sent})
+    return refused.value
+
+
+def test_the_ends_of_every_range_are_allowed():
+    for field in ("num_inference_steps", "guidance_scale", "width", "num_images", "seed"):
+        for value in (RANGES[field].low, RANGES[field].high):
+            assert getattr(RenderRequest(**{**VALID, field: value}), field) == value
+
+
+def test_weights_are_shares():
+    images = (b"a", b"b")
+    assert RenderRequest(**VALID, style_images=images).weights == (0.5, 0.5)
+    weighted = RenderRequest(**VALID, style_images=images, style_weights=(0.2, 0.6))
+    assert weighted.weights == pytest.approx((0.25, 0.75))
+
+
+def test_weights_that_are_all_zero_are_refused():
+    with pytest.raises(InvalidRequest, match="style_weights"):
+        RenderRequest(**VALID, style_images=(b"a",), style_weights=(0.0,))
+
+
+def test_a_style_and_own_images_exclude_each_other():
+    with pytest.raises(InvalidRequest, match="^style is 'pencil'"):
+        RenderRequest(**VALID, style="pencil", style_images=(b"a",))

@@ -1,0 +1,106 @@
+"""Each sampler against diffusers' scheduler of the same config, over a non-linear network."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, EulerDiscreteScheduler
+
+from pipeline.samplers import SAMPLERS, NoiseSchedule
+
+REFERENCES = {
+    "ddim": DDIMScheduler,
+    "euler": EulerDiscreteScheduler,
+    "dpmpp_2m": DPMSolverMultistepScheduler,
+}
+SD15 = {
+    "num_train_timesteps": 1000,
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "steps_offset": 1,
+    "set_alpha_to_one": False,
+    "clip_sample": False,
+}
+
+
+def network(sample, timestep):
+    """Bends, mixes channels and depends on the timestep, so that no term can hide."""
+    return np.tanh(sample + 0.3 * np.roll(sample, 1, axis=1)) * (0.8 + timestep / 2000)
+
+
+def ours(name, config, steps, noise):
+    sampling = SAMPLERS[name](NoiseSchedule.from_config(config), steps, noise)
+    query, timesteps = next(sampling), []
+    while True:
+        sample, timestep = query
+        timesteps.append(timestep)
+        try:
+            query = sampling.send(network(sample, timestep).astype(np.float32))
+        except StopIteration as finished:
+            return finished.value, timesteps
+
+
+def theirs(name, config, steps, noise):
+    scheduler = REFERENCES[name].from_config(config)
+    scheduler.set_timesteps(steps)
+    latents = torch.from_numpy(noise) * scheduler.init_noise_sigma
+    for timestep in scheduler.timesteps:
+        sample = scheduler.scale_model_input(latents, timestep)
+        predicted = network(sample.numpy(), float(timestep)).astype(np.float32)
+        latents = scheduler.step(torch.from_numpy(predicted), timestep, latents).prev_sample
+    return latents.numpy(), scheduler.timesteps.tolist()
+
+
+def test_every_sampler_has_a_reference():
+    assert set(REFERENCES) == set(SAMPLERS)
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("steps", [1, 2, 4, 13, 20, 50, 150])
+@pytest.mark.parametrize("spacing", [None, "leading", "linspace", "trailing"])
+@pytest.mark.parametrize("alpha_to_one", [False, True])
+def test_equals_diffusers(name, steps, spacing, alpha_to_one):
+    config = {**SD15, "set_alpha_to_one": alpha_to_one}
+    if spacing:
+        config["timestep_spacing"] = spacing
+    noise = np.random.default_rng(steps).standard_normal((2, 4, 6, 5)).astype(np.float32)
+    expected, expected_timesteps = theirs(name, config, steps, noise)
+    found, timesteps = ours(name, config, steps, noise)
+    np.testing.assert_allclose(timesteps, expected_timesteps, atol=1e-3)
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=2e-4)
+    assert found.dtype == np.float32
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("steps", [61, 103, 121, 122])
+def test_trailing_takes_as_many_steps_as_asked(name, steps):
+    """Where diffusers' floating-point range takes one more."""
+    config = {**SD15, "timestep_spacing": "trailing"}
+    _, timesteps = ours(name, config, steps, np.ones((1, 4, 2, 2), np.float32))
+    assert len(timesteps) == steps
+
+
+def test_a_linear_beta_schedule_equals_diffusers():
+    config = {**SD15, "beta_schedule": "linear"}
+    noise = np.ones((1, 4, 4, 4), np.float32)
+    np.testing.assert_allclose(
+        ours("ddim", config, 10, noise)[0], theirs("ddim", config, 10, noise)[0], atol=1e-4
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("prediction_type", "v_prediction"),
+        ("clip_sample", True),
+        ("beta_schedule", "squaredcos_cap_v2"),
+        ("timestep_spacing", "random"),
+        ("rescale_betas_zero_snr", True),
+        ("use_karras_sigmas", True),
+    ],
+)
+def test_a_config_that_would_be_ignored_is_refused(key, value):
+    with pytest.raises(ValueError, match=key):
+        NoiseSchedule.from_config({**SD15, key: value})

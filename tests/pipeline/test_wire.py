@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from dataclasses import fields
+
+import numpy as np
+import pytest
+
+from pipeline import contract, wire
+from pipeline.errors import InvalidRequest
+from pipeline.request import RenderRequest
+
+FULL = RenderRequest(
+    sketch=b"\x00\x01sketch\x00",
+    prompt="maison à l'aube",
+    negative_prompt="blurry",
+    style_images=(b"one", b"two\x00"),
+    style_weights=(0.25, 0.75),
+    seed=2**32 - 1,
+    num_inference_steps=4,
+    guidance_scale=3.5,
+    ip_adapter_scale=tuple(i / 16 for i in range(16)),
+    scheduler="ddim",
+    width=256,
+    height=128,
+    num_images=3,
+)
+
+
+def test_a_request_survives_the_wire():
+    assert wire.from_tensors(wire.to_tensors(FULL)) == FULL
+
+
+def test_defaults_stay_defaults():
+    plain = RenderRequest(b"s", "p", style_images=(b"i",), ip_adapter_scale=(0.75,))
+    tensors = wire.to_tensors(plain)
+    assert not {"seed", "width", "height", "style_weights"} & set(tensors)
+    assert wire.from_tensors(tensors) == plain
+
+
+def test_tensors_have_the_contracts_dtypes():
+    for name, array in wire.to_tensors(FULL).items():
+        dtype = contract.MODELS["render"].input(name).dtype
+        assert array.dtype == wire.NUMPY_DTYPES[dtype]
+        assert array.ndim == 1
+
+
+def test_every_field_but_the_librarys_travels():
+    at_the_gateway = {"style", "style_filter"}
+    travelling = {tensor.name for tensor in contract.MODELS["render"].inputs}
+    assert travelling == {field.name for field in fields(RenderRequest)} - at_the_gateway
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "words"),
+    [
+        ("style_images", np.array([], object), r"style_images is \(\)"),
+        ("prompt", np.array([b"\xff\xfe"], object), "prompt is 2 bytes; allowed: text in UTF-8"),
+        ("seed", np.array([1, 2], np.int64), "seed is 2 values; allowed: one value"),
+        ("num_inference_steps", np.array([0], np.int32), "num_inference_steps is 0"),
+        ("guidance_scale", np.array([np.nan], np.float32), "guidance_scale is nan"),
+    ],
+)
+def test_bad_tensors_are_refused_by_name(name, array, words):
+    with pytest.raises(InvalidRequest, match=words):
+        wire.from_tensors({**wire.to_tensors(FULL), name: array})
