@@ -1,0 +1,183 @@
+"""One network from torch to ONNX, and the proof that both say the same."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+import torch
+from torch import Tensor, nn
+
+from export.pack import Pack
+from pipeline import contract
+
+OPSET = 20
+TOLERANCE = 1e-4
+"""Largest difference between torch and ONNX Runtime, relative to the largest value (at least 1)."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """The sizes that a request chooses: rows, and latent height and width."""
+
+    batch: int
+    height: int
+    width: int
+
+
+EXPORT_SIZE = Size(batch=2, height=16, width=24)
+CHECKED_SIZES = (
+    EXPORT_SIZE,
+    Size(batch=3, height=32, width=16),
+    Size(batch=1, height=16, width=16),
+)
+"""Parity is checked at sizes the exporter never saw, so that a frozen dimension is caught."""
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How far ONNX Runtime's outputs are from torch's."""
+
+    error: float
+    tolerance: float = TOLERANCE
+
+    @property
+    def passed(self) -> bool:
+        """Whether the network may be served."""
+        return self.error <= self.tolerance
+
+
+def example_inputs(network: str, pack: Pack, size: Size, seed: int) -> dict[str, Tensor]:
+    """Random inputs of `network` in the contract's dtypes and dims."""
+    random = torch.Generator().manual_seed(seed)
+    shapes = _Shapes(pack, size)
+    inputs = {}
+    for tensor in contract.MODELS[network].inputs:
+        shape = (size.batch, *shapes.of(tensor))
+        match tensor.dtype, tensor.name:
+            case "INT64", _:
+                vocabulary = pack.pipeline.text_encoder.config.vocab_size
+                ids = torch.randint(0, vocabulary - 2, shape, generator=random)
+                ids[:, 5:] = vocabulary - 1
+                inputs[tensor.name] = ids
+            case "UINT8", _:
+                bits = torch.randint(0, 2, shape, generator=random)
+                inputs[tensor.name] = (bits * 255).to(torch.uint8)
+            case _, "timestep":
+                inputs[tensor.name] = torch.rand(shape, generator=random) * 999
+            case _:
+                inputs[tensor.name] = torch.randn(shape, generator=random)
+    return inputs
+
+
+class _Shapes:
+    """Concrete dims for the contract's tensors at one size."""
+
+    def __init__(self, pack: Pack, size: Size) -> None:
+        pipeline = pack.pipeline
+        factor = contract.VAE_SCALE_FACTOR
+        width = pipeline.unet.config.cross_attention_dim
+        crop = pipeline.image_encoder.config.image_size
+        latent = (size.height, size.width)
+        pixels = (size.height * factor, size.width * factor)
+        tokens = pipeline.unet.encoder_hid_proj.image_projection_layers[0].num_image_text_embeds
+        self._known = {
+            "prompt_embeds": (contract.CONTEXT_LENGTH, width),
+            "image_embeds": (tokens, width),
+            "pixel_values": (3, crop, crop),
+            "control_image": (1, *pixels),
+            "pixels": (3, *pixels),
+            "sample": (contract.LATENT_CHANNELS, *latent),
+            "latents": (contract.LATENT_CHANNELS, *latent),
+            **self._residuals(pipeline.unet.config.block_out_channels, size),
+        }
+
+    def of(self, tensor: contract.Tensor) -> tuple[int, ...]:
+        return self._known.get(tensor.name, tensor.dims)
+
+    @staticmethod
+    def _residuals(channels: tuple[int, ...], size: Size) -> dict[str, tuple[int, ...]]:
+        """conv_in, then two layers and a downsampler per level but the last, then the middle."""
+        shapes = [(channels[0], size.height, size.width)]
+        for level, width in enumerate(channels):
+            height, breadth = size.height >> level, size.width >> level
+            shapes += [(width, height, breadth)] * 2
+            if level < len(channels) - 1:
+                shapes.append((width, height // 2, breadth // 2))
+        shapes.append(shapes[-1])
+        return dict(zip(contract.RESIDUALS, shapes, strict=True))
+
+
+def export_network(network: str, module: nn.Module, pack: Pack, path: Path) -> None:
+    """Write `module` to `path` as ONNX with the contract's names and dynamic sizes."""
+    model = contract.MODELS[network]
+    inputs = example_inputs(network, pack, EXPORT_SIZE, seed=0)
+    with quiet_exporter():
+        torch.onnx.export(
+            module,
+            tuple(inputs.values()),
+            str(path),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=list(inputs),
+            output_names=[tensor.name for tensor in model.outputs],
+            dynamic_shapes=_dynamic(model),
+            external_data=False,
+            verbose=False,
+        )
+
+
+def _dynamic(model: contract.Model) -> tuple[object, ...]:
+    """Batch and every size the contract leaves open; the exporter finds which of them are fixed."""
+    auto = torch.export.Dim.AUTO
+    shapes = [
+        {0: auto, **{axis + 1: auto for axis, dim in enumerate(tensor.dims) if dim == -1}}
+        for tensor in model.inputs
+    ]
+    named = len(shapes) - len(contract.RESIDUALS)
+    if model.name == "unet":
+        return (*shapes[:named], tuple(shapes[named:]))
+    return tuple(shapes)
+
+
+def check_parity(network: str, module: nn.Module, pack: Pack, path: Path) -> Parity:
+    """Run `module` and the ONNX file on the same inputs, at several sizes."""
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    errors = []
+    for seed, size in enumerate(CHECKED_SIZES, start=1):
+        inputs = example_inputs(network, pack, size, seed)
+        with torch.inference_mode():
+            expected = module(*inputs.values())
+        found = session.run(None, {name: tensor.numpy() for name, tensor in inputs.items()})
+        tensors = expected if isinstance(expected, tuple) else (expected,)
+        errors += [_difference(want.numpy(), got) for want, got in zip(tensors, found, strict=True)]
+    return Parity(error=max(errors))
+
+
+def _difference(wanted: npt.NDArray[np.float32], found: npt.NDArray[np.float32]) -> float:
+    if wanted.shape != found.shape or not np.isfinite(found).all():
+        return float("inf")
+    return float(np.abs(wanted - found).max() / max(1.0, np.abs(wanted).max()))
+
+
+@contextlib.contextmanager
+def quiet_exporter() -> Iterator[None]:
+    """Without torch's notes to its own developers, which would bury the parity table."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
