@@ -1,0 +1,66 @@
+"""The denoising loop as a decoupled model: one response per step, the last with the pictures."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from pipeline import triton, wire
+from pipeline.render import Rendered, render
+from pipeline.samplers import NoiseSchedule
+
+MAX_THREADS = 64
+
+
+class Cancelled(Exception):
+    """The caller has gone; nobody reads what this render would send."""
+
+
+class TritonPythonModel:
+    """Triton's interface to ``pipeline.render``. Many renders interleave in one process."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Read the pack's noise schedule and native size."""
+        self.schedule = NoiseSchedule.from_config(triton.read_json(args, "scheduler_config.json"))
+        self.native_size = int(triton.read_json(args, "pack.json")["native_size"])
+        # Each call to another model holds a thread while it waits; asyncio's default of a few per
+        # core would keep renders from stepping together.
+        self.threads = ThreadPoolExecutor(MAX_THREADS)
+
+    async def execute(self, requests: list[Any]) -> None:
+        """Start a loop per request; later calls start theirs while these run."""
+        asyncio.get_running_loop().set_default_executor(self.threads)
+        await asyncio.gather(*(self.serve(request) for request in requests))
+
+    async def serve(self, request: Any) -> None:
+        """Run one render and stream its steps."""
+        sender = request.get_response_sender()
+
+        async def on_step(step: int) -> None:
+            if request.is_cancelled():
+                raise Cancelled
+            sender.send(triton.response("render", {"step": [step]}))
+
+        # What ends the stream goes out together with the flag that says so: Triton 24.10 crashes
+        # when a flag follows an error on a stream that reports errors as gRPC statuses.
+        try:
+            wanted = wire.from_tensors(triton.inputs_of(request))
+            rendered = await render(triton.infer, wanted, self.schedule, self.native_size, on_step)
+            sender.send(triton.response("render", _outputs(rendered)), triton.FINAL)
+        except Cancelled:
+            sender.send(flags=triton.FINAL)
+        except Exception as error:
+            sender.send(triton.error_response(error), triton.FINAL)
+
+
+def _outputs(rendered: Rendered) -> dict[str, Any]:
+    return {
+        "images": rendered.images,
+        "control_image": [rendered.control_image],
+        "seeds": rendered.seeds,
+        "structure_f1": rendered.structure_f1,
+        "condition_seconds": [rendered.condition_seconds],
+        "denoise_seconds": [rendered.denoise_seconds],
+        "decode_seconds": [rendered.decode_seconds],
+    }

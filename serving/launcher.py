@@ -1,0 +1,161 @@
+"""The life of one tritonserver: start, ready, stop."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import tritonclient.grpc
+from tritonclient.utils import InferenceServerException
+
+from pipeline import contract
+from pipeline.errors import Unavailable
+from serving import processes
+from serving.installation import find
+from serving.ports import LOOPBACK, free_port
+
+HOST = "127.0.0.1"
+"""Triton checks nobody's identity, so it listens to this machine only."""
+READY_SECONDS = 120.0
+POLL_SECONDS = 0.1
+EXIT_SECONDS = 5
+BACKENDS = ("python", "onnxruntime")
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
+
+
+@dataclass(frozen=True)
+class Triton:
+    """A running tritonserver."""
+
+    process: subprocess.Popen[bytes]
+    grpc_port: int
+    metrics_port: int
+    log: Path
+    region_prefix: str
+    """Of the names of its shared memory."""
+
+    @property
+    def address(self) -> str:
+        """``host:port`` of its gRPC service."""
+        return f"{HOST}:{self.grpc_port}"
+
+    def stop(self) -> None:
+        """End the server and its Python processes, and take back the memory they shared."""
+        processes.stop(self.process, EXIT_SECONDS + 5)
+        # A server that was killed leaves its shared memory, and /dev/shm is small in a container.
+        for region in SHARED_MEMORY.glob(f"{self.region_prefix}*"):
+            region.unlink(missing_ok=True)
+
+
+def start(
+    repository: Path,
+    state: Path,
+    *,
+    grpc_port: int = 0,
+    metrics_port: int = 0,
+    report: Callable[[int, int], None] | None = None,
+) -> Triton:
+    """Start Triton over `repository` and wait until every model is ready.
+
+    Args:
+        repository: the model repository, engines included.
+        state: folder for the log and the backends.
+        grpc_port, metrics_port: 0 takes a free one.
+        report: told how many models are ready, of how many.
+
+    Raises:
+        Unavailable: something is missing or Triton did not come up; says what, and the log's place.
+    """
+    require_engines(repository)
+    installation = find()
+    log = state / "triton.log"
+    triton_grpc, triton_metrics = grpc_port or free_port(), metrics_port or free_port()
+    prefix = f"maquette_{os.getpid()}_{triton_grpc}_"
+    command: list[str | Path] = [
+        installation.binary,
+        f"--model-repository={repository.resolve()}",
+        f"--backend-directory={installation.backend_directory(state).resolve()}",
+        "--model-control-mode=explicit",
+        "--load-model=*",
+        "--allow-http=false",
+        f"--grpc-address={HOST}",
+        f"--grpc-port={triton_grpc}",
+        f"--metrics-address={HOST}",
+        f"--metrics-port={triton_metrics}",
+        f"--exit-timeout-secs={EXIT_SECONDS}",
+        *(f"--backend-config={name},shm-region-prefix-name={prefix}" for name in BACKENDS),
+    ]
+    process = processes.start(command, log, installation.environment())
+    triton = Triton(process, triton_grpc, triton_metrics, log, prefix)
+    try:
+        _wait_until_ready(triton, report)
+    except BaseException:
+        triton.stop()
+        raise
+    return triton
+
+
+def require_engines(repository: Path) -> None:
+    """Check that the exporter has done its work, before Triton fails over it at length.
+
+    Raises:
+        Unavailable: an engine is missing, or the last export did not finish.
+    """
+    missing = [
+        model.name
+        for model in contract.NETWORKS
+        if not any((repository / model.name).glob("*/model.onnx"))
+    ]
+    if missing:
+        raise Unavailable(
+            f"No engine for {', '.join(missing)} in {repository}. "
+            "Build it with `make export`, or `maquette export --pack FOLDER`."
+        )
+    if not (repository / "render" / "1" / "pack.json").exists():
+        raise Unavailable(
+            f"The engines in {repository} come from an export that did not finish. "
+            "Run `make export`, or `maquette export --pack FOLDER`, again."
+        )
+
+
+def _wait_until_ready(triton: Triton, report: Callable[[int, int], None] | None) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    with tritonclient.grpc.InferenceServerClient(
+        triton.address, channel_args=list(LOOPBACK)
+    ) as client:
+        while time.monotonic() < deadline:
+            if triton.process.poll() is not None:
+                raise Unavailable(f"Triton ended while starting: {_reason(triton.log)}")
+            # Triton opens its port when every model is loaded; until then its log tells how far.
+            if report:
+                report(_loaded_models(triton.log), len(contract.MODELS))
+            if _is_ready(client):
+                return
+            time.sleep(POLL_SECONDS)
+    raise Unavailable(f"Triton was not ready after {READY_SECONDS:g} s: {_reason(triton.log)}")
+
+
+def _is_ready(client: tritonclient.grpc.InferenceServerClient) -> bool:
+    try:
+        return bool(client.is_server_ready(client_timeout=1))
+    except InferenceServerException:
+        return False
+
+
+def _loaded_models(log: Path) -> int:
+    return log.read_text(errors="replace").count("successfully loaded '")
+
+
+def _reason(log: Path) -> str:
+    """The first model that failed and why, and where to read the rest."""
+    text = log.read_text(errors="replace")
+    failed = re.search(r"failed to load '(?P<model>\w+)' version \d+: (?P<why>.*?)(\\n|\n)", text)
+    if failed:
+        return f"model {failed['model']}: {failed['why']} (log: {log})"
+    lines = [line for line in text.splitlines() if line.strip()]
+    return f"{lines[-1] if lines else 'it gave no reason'} (log: {log})"

@@ -1,0 +1,158 @@
+"""Everything that serves renders on one machine: Triton and, in front of it, the gateway."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from pipeline.errors import Unavailable
+from serving import launcher, processes
+from serving.launcher import Triton
+from serving.ports import LOOPBACK, free_port, require_free
+
+GATEWAY_SECONDS = 30.0
+POLL_SECONDS = 0.1
+GRACE_SECONDS = 15.0
+"""More than the gateway's own, so that it can close the style library."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Where things are and where they listen. A port of 0 takes a free one."""
+
+    repository: Path
+    state: Path
+    """Folder for logs and the style library."""
+    host: str = "127.0.0.1"
+    port: int = 0
+    triton_port: int = 0
+    metrics_port: int = 0
+    gateway_settings: Mapping[str, str] = field(default_factory=dict)
+    """MAQUETTE_* variables that win over the environment's."""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A running Triton and gateway."""
+
+    triton: Triton
+    gateway: subprocess.Popen[bytes]
+    address: str
+    """``host:port`` of the gateway."""
+    gateway_log: Path
+
+    def dead(self) -> str | None:
+        """What has ended that should be running, in words; None when all is well."""
+        if self.triton.process.poll() is not None:
+            return f"Triton has ended; its log is {self.triton.log}"
+        if self.gateway.poll() is not None:
+            return f"the gateway has ended; its log is {self.gateway_log}"
+        return None
+
+
+@contextmanager
+def running(options: Options, report: Callable[[str], None]) -> Iterator[Stack]:
+    """Start everything, hold it for the block, and end it whatever happens.
+
+    Args:
+        report: told in a few words what is being waited for.
+
+    Raises:
+        Unavailable: something did not start; says what and why.
+    """
+    with _sole_user(options.state), _running(options, report) as stack:
+        yield stack
+
+
+@contextmanager
+def _running(options: Options, report: Callable[[str], None]) -> Iterator[Stack]:
+    port = options.port or free_port(options.host)
+    require_free(options.host, port, "--port")
+    if options.triton_port:
+        require_free(launcher.HOST, options.triton_port, "--triton-port")
+    triton = launcher.start(
+        options.repository,
+        options.state,
+        grpc_port=options.triton_port,
+        metrics_port=options.metrics_port,
+        report=lambda ready, total: report(f"Triton: {ready} of {total} models loaded"),
+    )
+    try:
+        report("gateway")
+        with _gateway(options, port, triton) as stack:
+            yield stack
+    finally:
+        triton.stop()
+
+
+@contextmanager
+def _sole_user(state: Path) -> Iterator[None]:
+    """Hold `state` alone: a second stack there would take the first one's files away."""
+    state.mkdir(parents=True, exist_ok=True)
+    with (state / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Unavailable(
+                f"Another maquette runs with the folder {state}. Stop that one, or choose another "
+                "folder with --state."
+            ) from error
+        yield
+
+
+@contextmanager
+def _gateway(options: Options, port: int, triton: Triton) -> Iterator[Stack]:
+    log = options.state / "gateway.log"
+    environment = {
+        "MAQUETTE_LIBRARY": str(options.state / "library"),
+        **os.environ,
+        "MAQUETTE_HOST": options.host,
+        "MAQUETTE_PORT": str(port),
+        "MAQUETTE_TRITON": triton.address,
+        **options.gateway_settings,
+    }
+    # -P keeps a folder called `gateway` where the user happens to be from being run instead.
+    process = processes.start([sys.executable, "-P", "-m", "gateway"], log, environment)
+    stack = Stack(triton, process, f"{options.host}:{port}", log)
+    try:
+        _wait_until_serving(stack)
+        yield stack
+    finally:
+        processes.stop(process, GRACE_SECONDS)
+
+
+def _wait_until_serving(stack: Stack) -> None:
+    deadline = time.monotonic() + GATEWAY_SECONDS
+    with grpc.insecure_channel(stack.address, options=LOOPBACK) as channel:
+        health = health_pb2_grpc.HealthStub(channel)
+        while time.monotonic() < deadline:
+            if stack.gateway.poll() is not None:
+                raise Unavailable(_last_line(stack.gateway_log))
+            if _is_serving(health):
+                return
+            time.sleep(POLL_SECONDS)
+    raise Unavailable(f"The gateway was not ready in {GATEWAY_SECONDS:g} s ({stack.gateway_log})")
+
+
+def _is_serving(health: Any) -> bool:
+    try:
+        answer = health.Check(health_pb2.HealthCheckRequest(), timeout=1)
+    except grpc.RpcError:
+        return False
+    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return lines[-1] if lines else f"The gateway ended without a word ({log})"

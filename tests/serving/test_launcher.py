@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+import pytest
+
+from pipeline.errors import Unavailable
+from serving import launcher
+
+
+def test_missing_engines_are_named_before_triton_is_started(tmp_path):
+    with pytest.raises(Unavailable, match="No engine for text_encoder, .*unet.*make export"):
+        launcher.start(tmp_path, tmp_path / "state")
+    assert not (tmp_path / "state").exists()
+
+
+LOG = r"""I1120 13:51:54.061713 5743 x.cc:839] "successfully loaded 'canny'"
+E1120 13:51:51.725699 5743 server.cc:241] "CudaDriverHelper has not been initialized."
+E1120 13:51:58.9 5743 x.cc:642] "failed to load 'unet' version 1: Internal: Bad file\n\nAt:\n"
+I1120 13:51:59.061713 5743 x.cc:839] "successfully loaded 'render'"
+"""
+
+
+def test_the_log_tells_the_progress_and_the_reason(tmp_path):
+    log = tmp_path / "triton.log"
+    log.write_text(LOG)
+    assert launcher._loaded_models(log) == 2
+    assert launcher._reason(log).startswith("model unet: Internal: Bad file (log: ")

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from pipeline.errors import Unavailable
+from serving import processes
+from serving.ports import free_port, require_free
+
+SLEEPER = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(600)"]
+STUBBORN = [
+    sys.executable,
+    "-c",
+    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+    "print('up', flush=True); time.sleep(600)",
+]
+PARENT_THAT_IS_KILLED = """
+import os, pathlib, sys
+from serving import processes
+child = processes.start({command!r}, pathlib.Path({log!r}), os.environ)
+print(child.pid, flush=True)
+sys.stdin.read()
+"""
+
+
+def until(condition, seconds=10):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def started(command, log):
+    child = processes.start(command, log, os.environ)
+    until(lambda: log.read_text() == "up\n")
+    return child
+
+
+def test_output_goes_to_the_log_and_stop_ends_the_process(tmp_path):
+    child = started(SLEEPER, tmp_path / "log")
+    processes.stop(child)
+    assert child.returncode == -signal.SIGTERM
+
+
+def test_a_process_that_ignores_the_request_is_ended_all_the_same(tmp_path):
+    child = started(STUBBORN, tmp_path / "log")
+    processes.stop(child, seconds=0.2)
+    assert child.returncode == -signal.SIGKILL
+
+
+def test_what_a_process_left_in_its_group_is_ended_too(tmp_path):
+    script = f"import subprocess; subprocess.Popen({SLEEPER!r}); import time; time.sleep(600)"
+    child = started([sys.executable, "-c", script], tmp_path / "log")
+    grandchildren = psutil.Process(child.pid).children()
+    processes.stop(child)
+    gone, alive = psutil.wait_procs(grandchildren, timeout=5)
+    assert len(gone) == 1
+    assert not alive
+
+
+def test_a_child_ends_when_its_parent_is_killed(tmp_path):
+    script = PARENT_THAT_IS_KILLED.format(command=SLEEPER, log=str(tmp_path / "log"))
+    parent = subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    child = psutil.Process(int(parent.stdout.readline()))
+    until(lambda: (tmp_path / "log").read_text() == "up\n")
+    parent.kill()
+    parent.communicate()
+    child.wait(timeout=10)
+
+
+def test_a_taken_port_is_named_with_the_option_that_changes_it():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(Unavailable, match=rf"Port {port} .*--port"):
+            require_free("127.0.0.1", port, "--port")
+    require_free("127.0.0.1", free_port(), "--port")
