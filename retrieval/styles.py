@@ -1,0 +1,83 @@
+"""A style, and its form as a Qdrant point."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pipeline.errors import InvalidRequest, Words
+
+MAX_NAME = 80
+MAX_TAGS = 16
+MAX_TAG = 40
+_POINT_NAMESPACE = uuid.UUID("6d617175-6574-7465-7374-796c65730000")
+
+
+@dataclass(frozen=True)
+class Style:
+    """A picture in the library, known by its id."""
+
+    id: str
+    name: str
+    tags: tuple[str, ...]
+    sha256: str
+    """Of the stored PNG, which is named after it."""
+    width: int
+    height: int
+
+    def payload(self) -> dict[str, Any]:
+        """What is stored beside the vector."""
+        return {**asdict(self), "tags": list(self.tags)}
+
+    @classmethod
+    def from_payload(cls, payload: Mapping[str, Any]) -> Style:
+        """The style that :meth:`payload` stored."""
+        return cls(**{**payload, "tags": tuple(payload["tags"])})
+
+
+@dataclass(frozen=True)
+class ScoredStyle:
+    """A style and its cosine similarity (-1 to 1) to what was asked."""
+
+    style: Style
+    score: float
+
+
+def point_id(identity: str) -> str:
+    """The point of the style `identity`: Qdrant takes UUIDs, and the same id makes the same one."""
+    return str(uuid.uuid5(_POINT_NAMESPACE, identity))
+
+
+def style_id(name: str) -> str:
+    """`name` in lower-case ASCII words joined by hyphens: "Art Déco" becomes "art-deco".
+
+    Raises:
+        InvalidRequest: `name` is empty, too long, or has no letter or digit.
+    """
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    words = re.findall(r"[a-z0-9]+", plain)
+    if not words or len(name) > MAX_NAME or not name.isprintable():
+        allowed = f"1 to {MAX_NAME} printable characters, one a Latin letter or digit at least"
+        raise InvalidRequest("name", name, allowed, "Choose a short name such as 'art deco'.")
+    return "-".join(words)
+
+
+def checked_tags(tags: Sequence[str], field: str = "tags") -> tuple[str, ...]:
+    """`tags` trimmed, in lower case, each once. Errors name `field`.
+
+    Raises:
+        InvalidRequest: too many, or one is empty or too long.
+    """
+    cleaned = tuple(dict.fromkeys(tag.strip().lower() for tag in tags))
+    if len(cleaned) > MAX_TAGS:
+        found, remedy = Words(f"{len(cleaned)} tags"), "Keep the ones that tell styles apart."
+        raise InvalidRequest(field, found, f"at most {MAX_TAGS} tags", remedy)
+    for tag in cleaned:
+        if not 0 < len(tag) <= MAX_TAG or not tag.isprintable():
+            allowed = f"1 to {MAX_TAG} printable characters each"
+            raise InvalidRequest(field, tag, allowed, "Use short words such as 'night'.")
+    return cleaned

@@ -1,0 +1,180 @@
+"""The library over Qdrant's embedded engine, on disk."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+
+import numpy as np
+import pytest
+from PIL import Image, PngImagePlugin
+
+from pipeline.contract import CLIP_DIM
+from pipeline.errors import Conflict, InvalidRequest, NotFound, StageFailed, Unavailable
+from retrieval.library import open_library
+from tests.pictures import encoded
+
+COLOURS = {"red": 0, "green": 1, "blue": 2}
+
+
+def picture(colour):
+    return encoded(Image.new("RGB", (32, 24), colour))
+
+
+async def embed(png):
+    """The mean colour as a direction: near pictures have near vectors."""
+    mean = np.asarray(Image.open(io.BytesIO(png)), np.float32).mean(axis=(0, 1))
+    vector = np.zeros(CLIP_DIM, np.float32)
+    vector[:3] = mean / np.linalg.norm(mean)
+    return vector
+
+
+def direction(colour):
+    vector = np.zeros(CLIP_DIM, np.float32)
+    vector[COLOURS[colour]] = 1
+    return vector
+
+
+@pytest.fixture
+async def library(tmp_path):
+    async with open_library(tmp_path) as opened:
+        yield opened
+
+
+async def filled(library):
+    for colour in COLOURS:
+        tags = ["primary", "warm" if colour == "red" else "cold"]
+        await library.add(picture(colour), f"All {colour}", tags, embed)
+
+
+async def test_the_nearest_style_comes_first(library):
+    await filled(library)
+    found = await library.search(direction("blue"), (), limit=2)
+    assert found[0].style.id == "all-blue"
+    assert found[0].score == pytest.approx(1.0, abs=1e-5)
+    assert len(found) == 2
+    assert found[1].score < 0.1
+
+
+async def test_a_filter_keeps_only_styles_with_every_tag(library):
+    await filled(library)
+    found = await library.search(direction("blue"), ("primary", "WARM"), limit=5)
+    assert [item.style.id for item in found] == ["all-red"]
+    assert await library.search(direction("blue"), ("absent",), limit=5) == []
+
+
+async def test_a_refused_picture_is_not_stored(library, tmp_path):
+    await library.add(picture("red"), "house", [], embed)
+    for shade in range(5):
+        with pytest.raises(Conflict):
+            await library.add(picture((0, 0, shade)), "house", [], embed)
+    assert len(list((tmp_path / "pictures").iterdir())) == 1
+
+
+async def test_adding_again_renews_the_vector(library):
+    """So that after a change of CLIP the pictures need only be added again."""
+
+    async def other_clip(png):
+        return direction("blue")
+
+    await library.add(picture("red"), "red", [], other_clip)
+    assert (await library.add(picture("red"), "red", [], embed))[1] is False
+    assert (await library.search(direction("red"), (), 1))[0].score > 0.99
+
+
+async def test_a_damaged_folder_is_said_plainly(tmp_path):
+    (tmp_path / "qdrant").mkdir()
+    (tmp_path / "qdrant" / "meta.json").write_text("{not json")
+    with pytest.raises(Unavailable, match="cannot be read"):
+        async with open_library(tmp_path):
+            pass
+
+
+async def test_adding_the_same_again_changes_nothing(library):
+    first = await library.add(picture("red"), "red", ["a"], embed)
+    again = await library.add(picture("red"), "red", ["a"], embed)
+    assert first == (again[0], True)
+    assert again[1] is False
+    assert len((await library.page(10)).styles) == 1
+
+
+async def test_another_picture_under_the_same_id_needs_replace(library):
+    await library.add(picture("red"), "house", [], embed)
+    with pytest.raises(Conflict, match="'house' already"):
+        await library.add(picture("blue"), "House", [], embed)
+    style, changed = await library.add(picture("blue"), "House", [], embed, replace=True)
+    assert changed
+    assert await library.get("house") == style
+    assert (await library.search(direction("blue"), (), 1))[0].score > 0.99
+
+
+async def test_pages_follow_each_other_without_gap_or_repeat(library):
+    await filled(library)
+    first = await library.page(2)
+    second = await library.page(2, first.next_id)
+    assert [style.id for style in first.styles + second.styles] == [
+        "all-blue", "all-green", "all-red"
+    ]  # fmt: skip
+    assert second.next_id is None
+
+
+async def test_an_unknown_style_is_named(library):
+    with pytest.raises(NotFound, match="'nowhere'.*styles list"):
+        await library.get("nowhere")
+
+
+async def test_what_is_not_an_image_leaves_no_trace(library, tmp_path):
+    with pytest.raises(InvalidRequest, match="^image is"):
+        await library.add(b"not an image", "broken", [], embed)
+    assert (await library.page(10)).styles == []
+    assert list((tmp_path / "pictures").iterdir()) == []
+
+
+async def test_metadata_is_not_kept(library):
+    hidden = PngImagePlugin.PngInfo()
+    hidden.add_text("author", "secret")
+    data = encoded(Image.new("RGB", (32, 32), "red"), pnginfo=hidden)
+    style, _ = await library.add(data, "red", [], embed)
+    stored = await library.picture(style)
+    assert b"secret" in data
+    assert b"secret" not in stored
+
+
+async def test_everything_is_there_after_reopening(tmp_path):
+    async with open_library(tmp_path) as library:
+        await filled(library)
+    async with open_library(tmp_path) as library:
+        assert len((await library.page(10)).styles) == 3
+        assert (await library.search(direction("green"), (), 1))[0].style.id == "all-green"
+
+
+async def test_many_at_once_are_all_kept(library):
+    async def add(number):
+        colour = (number * 6, 255 - number * 6, 99)
+        return await library.add(picture(colour), f"style {number}", [], embed)
+
+    results = await asyncio.gather(*(add(number) for number in range(40)))
+    assert all(changed for _, changed in results)
+    assert len((await library.page(100)).styles) == 40
+
+
+# qdrant-client leaves its lock file to the garbage collector when the lock is taken.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+async def test_a_folder_open_elsewhere_is_said_plainly(tmp_path):
+    async with open_library(tmp_path):
+        with pytest.raises(Unavailable, match="open in another process.*Qdrant server"):
+            async with open_library(tmp_path):
+                pass
+
+
+async def test_a_server_that_does_not_answer_is_said_plainly(tmp_path):
+    with pytest.raises(Unavailable, match="Qdrant"):
+        async with open_library(tmp_path, url="http://127.0.0.1:9"):
+            pass
+
+
+async def test_a_lost_picture_is_said_plainly(library, tmp_path):
+    style, _ = await library.add(picture("red"), "red", [], embed)
+    (tmp_path / "pictures" / f"{style.sha256}.png").unlink()
+    with pytest.raises(StageFailed, match="missing.*styles add --replace"):
+        await library.picture(style)

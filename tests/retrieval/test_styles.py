@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import pytest
+
+from pipeline.errors import InvalidRequest
+from retrieval.styles import Style, checked_tags, point_id, style_id
+
+
+@pytest.mark.parametrize(
+    ("name", "identity"),
+    [("Art Déco", "art-deco"), ("  cyberpunk ", "cyberpunk"), ("1920s / Berlin", "1920s-berlin")],
+)
+def test_an_id_is_made_of_the_name(name, identity):
+    assert style_id(name) == identity
+
+
+@pytest.mark.parametrize("name", ["", "  ", "日本", "../..", "x" * 81, "a\x1b[31m"])
+def test_a_name_without_an_id_is_refused(name):
+    with pytest.raises(InvalidRequest, match="^name is"):
+        style_id(name)
+
+
+def test_tags_are_cleaned():
+    assert checked_tags([" Neon", "night", "NEON "]) == ("neon", "night")
+
+
+@pytest.mark.parametrize("tags", [[str(i) for i in range(17)], [" "], ["x" * 41]])
+def test_bad_tags_are_refused(tags):
+    with pytest.raises(InvalidRequest, match="^tags is"):
+        checked_tags(tags)
+
+
+def test_a_style_survives_its_payload():
+    style = Style("art-deco", "Art Deco", ("historic",), "ab" * 32, 256, 128)
+    assert Style.from_payload(style.payload()) == style
+
+
+def test_points_are_told_apart_and_stay_the_same():
+    assert point_id("a") != point_id("b")
+    assert point_id("art-deco") == "c6f7e73c-a4d8-5223-8b52-f00ff7de0b52"
