@@ -1,0 +1,50 @@
+"""How many renders run at once, and how many may wait. Triton sets no limit of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from pipeline.errors import Overloaded
+
+
+class Admission:
+    """A bounded queue in front of a bounded number of running renders."""
+
+    def __init__(self, max_running: int, max_waiting: int) -> None:
+        self._free = asyncio.Semaphore(max_running)
+        self._max_waiting = max_waiting
+        self._waiting = 0
+
+    def require_room(self) -> None:
+        """Refuse early, before work is put into a request that cannot even wait.
+
+        Raises:
+            Overloaded: as many wait already as may.
+        """
+        if self._free.locked() and self._waiting >= self._max_waiting:
+            raise Overloaded(
+                f"{self._waiting} renders are waiting already; allowed: {self._max_waiting}. "
+                "Try again in a few seconds."
+            )
+
+    @asynccontextmanager
+    async def slot(self) -> AsyncIterator[float]:
+        """Wait for a place, hold it for the block, and yield the seconds waited.
+
+        Raises:
+            Overloaded: as many wait already as may.
+        """
+        self.require_room()
+        started = time.perf_counter()
+        self._waiting += 1
+        try:
+            await self._free.acquire()
+        finally:
+            self._waiting -= 1
+        try:
+            yield time.perf_counter() - started
+        finally:
+            self._free.release()

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from dataclasses import fields
+
+import pytest
+
+from gateway import messages, service
+from gateway.errors import GRPC_CODES
+from gateway.inference import CallerError
+from maquette.v1 import maquette_pb2 as pb
+from pipeline import errors
+from pipeline.errors import InvalidRequest
+from pipeline.request import DEFAULTS, RenderRequest
+from retrieval.styles import Style
+from tests.conftest import ROOT
+
+STYLE = Style("art-deco", "Art Deco", ("historic",), "ab" * 32, 256, 128)
+
+
+def test_the_message_has_exactly_the_requests_fields():
+    in_proto = {field.name for field in pb.RenderRequest.DESCRIPTOR.fields}
+    assert in_proto == {field.name for field in fields(RenderRequest)}
+
+
+def test_what_is_not_set_takes_its_default():
+    request = messages.render_request(pb.RenderRequest(sketch=b"s", prompt="p"))
+    assert request == RenderRequest(b"s", "p")
+
+
+def test_what_is_set_to_zero_is_zero():
+    request = messages.render_request(
+        pb.RenderRequest(
+            sketch=b"s", prompt="p", seed=0, guidance_scale=0, controlnet_conditioning_scale=0
+        )
+    )
+    assert (request.seed, request.guidance_scale) == (0, 0)
+    assert request.controlnet_conditioning_scale == 0
+
+
+def test_lists_are_carried_over():
+    request = messages.render_request(
+        pb.RenderRequest(
+            sketch=b"s", prompt="p", style_images=[b"a", b"b"], style_weights=[0.5, 0.25],
+            ip_adapter_scale=[0.5], style_filter=["x"],
+        )
+    )  # fmt: skip
+    assert request.style_images == (b"a", b"b")
+    assert request.style_weights == (0.5, 0.25)
+    assert request.style_filter == ("x",)
+
+
+def test_an_empty_message_names_the_prompt():
+    with pytest.raises(InvalidRequest, match="^prompt is"):
+        messages.render_request(pb.RenderRequest())
+
+
+def test_events_become_messages():
+    chosen = service.Chosen(STYLE, 0.25)
+    assert messages.event(chosen).style.style.id == "art-deco"
+    progress = messages.event(service.Stepped(3, 20)).progress
+    assert (progress.step, progress.steps) == (3, 20)
+    result = messages.event(finished(chosen)).result
+    assert result.images[0].seed == 2**32 - 1
+    assert result.style_score == 0.25
+    assert result.timings.total_seconds == 7
+
+
+def test_a_style_that_was_named_has_no_score():
+    assert not messages.finished(finished(service.Chosen(STYLE, None))).HasField("style_score")
+    assert not messages.finished(finished(None)).HasField("style")
+
+
+def finished(chosen):
+    return service.Finished(
+        pictures=(service.Picture(b"png", 2**32 - 1, 0.5),),
+        chosen=chosen,
+        control_image=b"c",
+        style_image=b"s",
+        timings=service.Timings(1, 2, 3, 4, 5, 6, 7),
+    )
+
+
+def test_the_protos_comments_tell_the_true_defaults():
+    proto = (ROOT / "maquette" / "v1" / "maquette.proto").read_text()
+    for field in ("num_inference_steps", "guidance_scale", "controlnet_conditioning_scale"):
+        before = proto.split(f" {field} = ")[0].rstrip().splitlines()
+        comment = next(line for line in reversed(before) if "by default" in line)
+        assert f"{DEFAULTS[field]:g} by default" in comment
+
+
+def test_every_error_has_a_status():
+    ours = {
+        error for error in vars(errors).values()
+        if isinstance(error, type) and issubclass(error, errors.MaquetteError)
+    }  # fmt: skip
+    assert set(GRPC_CODES) == (ours - {errors.MaquetteError}) | {CallerError}
