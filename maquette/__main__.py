@@ -1,0 +1,35 @@
+"""The ``maquette`` command."""
+
+from __future__ import annotations
+
+import typer
+
+from export.__main__ import main as export
+from maquette.cli.demo import demo
+from maquette.cli.doctor import doctor
+from maquette.cli.render import render
+from maquette.cli.styles import app as styles
+from maquette.cli.up import up
+
+app = typer.Typer(
+    help="A sketch and a sentence become a render, in a style that was retrieved.",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+)
+
+
+app.command()(up)
+app.command()(render)
+app.add_typer(styles, name="styles")
+app.command("export")(export)
+app.command()(demo)
+app.command()(doctor)
+
+
+def main() -> None:
+    """Run the command line."""
+    app(prog_name="maquette")
+
+
+if __name__ == "__main__":
+    main()

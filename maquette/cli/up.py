@@ -1,0 +1,111 @@
+"""``maquette up``: Triton and the gateway, until Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from maquette.cli.common import console, errors, fail
+from maquette.cli.styles import add_all, find_pictures
+from maquette.client import CallFailed, connect
+from maquette.paths import EXAMPLE_STYLES, MODEL_REPOSITORY
+from pipeline.errors import MaquetteError
+from serving import stack
+from serving.stack import Options, Stack
+
+WATCH_SECONDS = 0.2
+ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def up(
+    host: Annotated[str, typer.Option(help="Address the gateway listens on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(help="The gateway's gRPC port; 0 takes a free one.", min=0, max=65535)
+    ] = 8033,
+    triton_port: Annotated[
+        int, typer.Option(help="Triton's own gRPC port; 0 takes a free one.", min=0, max=65535)
+    ] = 0,
+    repository: Annotated[Path, typer.Option(help="Triton's model repository.")] = MODEL_REPOSITORY,
+    state: Annotated[Path, typer.Option(help="Folder for logs and the style library.")] = Path(
+        "var"
+    ),
+    bundled_styles: Annotated[
+        bool, typer.Option(help="Fill an empty library with the bundled styles.")
+    ] = True,
+) -> None:
+    """Start Triton and the gateway, and serve until Ctrl-C.
+
+    Triton listens to this machine only; the gateway is the door. Logs and the style library are in
+    the state folder.
+    """
+    options = Options(repository, state, host, port, triton_port)
+    try:
+        with ends_on_signal(), started(options) as serving:
+            if bundled_styles:
+                fill_empty_library(serving.address)
+            console.print(f"[bold]maquette is up[/bold] at {serving.address}", highlight=False)
+            console.print(
+                f'  maquette render SKETCH "PROMPT" --server {serving.address}', highlight=False
+            )
+            console.print("  Ctrl-C ends it.")
+            _watch(serving)
+    except (MaquetteError, CallFailed) as error:
+        raise fail(error) from error
+    except KeyboardInterrupt:
+        console.print("maquette is down")
+
+
+@contextmanager
+def started(options: Options) -> Iterator[Stack]:
+    """The running stack, with a line that tells what is being waited for."""
+    with ExitStack() as held:
+        with errors.status("starting") as status:
+            serving = held.enter_context(
+                stack.running(options, report=lambda what: status.update(f"starting {what}"))
+            )
+        yield serving
+
+
+@contextmanager
+def ends_on_signal() -> Iterator[None]:
+    """Within the block every ending signal raises KeyboardInterrupt, so that all is stopped."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        # Stopping is under way from here on; a second signal must not break it off half-way.
+        for number in before:
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = {number: signal.getsignal(number) for number in ENDINGS}
+    for number, handler in before.items():
+        # `nohup` ignores SIGHUP, and that is to stay so.
+        if number != signal.SIGHUP or handler != signal.SIG_IGN:
+            signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def fill_empty_library(address: str) -> None:
+    """Add the bundled styles to a library that has none."""
+    with connect(address) as client:
+        if next(client.styles(), None) is None:
+            added, _ = add_all(client, list(find_pictures([EXAMPLE_STYLES])))
+            console.print(f"added the {added} bundled styles to the empty library")
+
+
+def _watch(serving: Stack) -> None:
+    while True:
+        time.sleep(WATCH_SECONDS)
+        ended = serving.dead()
+        if ended:
+            raise fail(ended)
