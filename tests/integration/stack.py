@@ -1,0 +1,116 @@
+"""The real thing for tests: `maquette up` from the serving environment, as a user starts it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import psutil
+from tritonclient.grpc import InferenceServerClient
+
+from maquette.v1.maquette_pb2_grpc import MaquetteServiceStub
+from serving.ports import free_port
+from tests.conftest import ROOT
+
+MAQUETTE = ROOT / ".venv" / "bin" / "maquette"
+START_SECONDS = 120
+MAX_MESSAGE = 128 * 1024 * 1024
+
+
+@dataclass
+class LiveStack:
+    """A running `maquette up` and the ways to look into it."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    triton_port: int
+    state: Path
+    output: Path
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def triton_address(self) -> str:
+        return f"127.0.0.1:{self.triton_port}"
+
+    def channel(self) -> grpc.Channel:
+        options = [
+            ("grpc.max_receive_message_length", MAX_MESSAGE),
+            ("grpc.max_send_message_length", MAX_MESSAGE),
+            # Each test's channel is a connection of its own, so that closing it is a disconnect.
+            ("grpc.use_local_subchannel_pool", 1),
+        ]
+        return grpc.insecure_channel(self.address, options=options)
+
+    def executions(self, model: str = "unet") -> int:
+        return self._statistics(model).execution_count
+
+    def inferences(self, model: str = "unet") -> int:
+        return self._statistics(model).inference_count
+
+    def _statistics(self, model):
+        with InferenceServerClient(self.triton_address) as client:
+            return client.get_inference_statistics(model).model_stats[0]
+
+    def processes(self) -> list[psutil.Process]:
+        """`maquette up`, Triton, its Python processes and the gateway."""
+        parent = psutil.Process(self.process.pid)
+        return [parent, *parent.children(recursive=True)]
+
+    def resident_bytes(self) -> int:
+        return sum(process.memory_info().rss for process in self.processes())
+
+
+@contextmanager
+def live_stack(state: Path, *options: str) -> Iterator[LiveStack]:
+    port, triton_port = free_port(), free_port()
+    command = [MAQUETTE, "up", "--port", str(port), "--triton-port", str(triton_port)]
+    output = state / "up.out"
+    state.mkdir(parents=True, exist_ok=True)
+    with output.open("wb") as file:
+        process = subprocess.Popen(
+            [*command, "--state", state, *options],
+            stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=state,
+            env={**os.environ, "COLUMNS": "200"},
+        )  # fmt: skip
+    stack = LiveStack(process, port, triton_port, state, output)
+    try:
+        wait_until(lambda: "maquette is up" in output.read_text() or process.poll() is not None,
+                   START_SECONDS)  # fmt: skip
+        assert process.poll() is None, output.read_text()
+        yield stack
+    finally:
+        if process.poll() is None:
+            process.terminate()
+        process.wait(30)
+
+
+def wait_until(condition, seconds: float) -> None:
+    """Return as soon as `condition` holds; fail when it does not in `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not so after {seconds} s"
+        time.sleep(0.05)
+
+
+def settled(value, seconds: float = 1.5):
+    """`value()` once it has stayed the same for `seconds`, which is several step times."""
+    last, since = value(), time.monotonic()
+    while time.monotonic() - since < seconds:
+        time.sleep(0.05)
+        current = value()
+        if current != last:
+            last, since = current, time.monotonic()
+    return last
+
+
+def stub_of(channel: grpc.Channel) -> MaquetteServiceStub:
+    return MaquetteServiceStub(channel)

@@ -1,0 +1,198 @@
+"""How the stack starts, fails to start, and ends: nothing is ever left behind."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import grpc
+import psutil
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
+    ProtoReflectionDescriptorDatabase,
+)
+
+from maquette.v1 import maquette_pb2 as pb
+from serving.ports import free_port
+from tests.conftest import ROOT
+from tests.integration.stack import MAQUETTE, live_stack, stub_of, wait_until
+
+REPOSITORY = ROOT / "model_repository"
+
+
+def up(tmp_path, *options):
+    done = subprocess.run(
+        [MAQUETTE, "up", "--state", tmp_path / "state", "--port", "0", *options],
+        capture_output=True, text=True, check=False, timeout=120,
+        env={**os.environ, "COLUMNS": "400"},
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    return done.stderr
+
+
+def left_behind(folder):
+    """Processes whose command names `folder`."""
+    return [
+        process.info["cmdline"]
+        for process in psutil.process_iter(["cmdline"])
+        if any(str(folder) in word for word in process.info["cmdline"] or [])
+    ]
+
+
+def test_health_and_reflection(live):
+    with live.channel() as channel:
+        health = health_pb2_grpc.HealthStub(channel)
+        for name in ("", "maquette.v1.MaquetteService"):
+            answer = health.Check(health_pb2.HealthCheckRequest(service=name))
+            assert answer.status == health_pb2.HealthCheckResponse.SERVING
+        services = ProtoReflectionDescriptorDatabase(channel).get_services()
+        assert "maquette.v1.MaquetteService" in services
+
+
+def test_renders_are_served_without_torch(live):
+    """Every Python process of the stack runs in the environment that has none."""
+    for process in live.processes():
+        loaded = {Path(region.path).name for region in process.memory_maps()}
+        assert not [name for name in loaded if "torch" in name], process.cmdline()
+    code = "import importlib.util as u; print([u.find_spec(n) for n in " + (
+        "('torch', 'diffusers', 'transformers')])"
+    )
+    found = subprocess.run(
+        [MAQUETTE.parent / "python", "-c", code], capture_output=True, text=True, check=True
+    )
+    assert found.stdout.strip() == "[None, None, None]"
+
+
+def test_triton_listens_to_this_machine_only(live):
+    listening = {
+        connection.laddr.ip.removeprefix("::ffff:")
+        for process in live.processes()
+        for connection in process.net_connections(kind="inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    assert listening == {"127.0.0.1"}
+
+
+def test_a_library_open_elsewhere_is_one_sentence(live, tmp_path):
+    environment = {**os.environ, "MAQUETTE_LIBRARY": str(live.state / "library")}
+    done = subprocess.run(
+        [MAQUETTE, "up", "--state", tmp_path, "--port", "0"],
+        capture_output=True, text=True, check=False, timeout=120, env=environment,
+    )  # fmt: skip
+    assert done.returncode == 1
+    said = " ".join(done.stderr.split())
+    assert "is open in another process. Stop that one" in said
+    assert "Traceback" not in said
+    assert left_behind(tmp_path) == []
+
+
+def test_a_folder_in_use_is_one_sentence_and_harms_nobody(live, stub, request_for, tmp_path):
+    backends = sorted((live.state / "backends").rglob("*"))
+    said = up(tmp_path, "--state", live.state)
+    assert f"Another maquette runs with the folder {live.state}" in said
+    assert sorted((live.state / "backends").rglob("*")) == backends
+    assert stub.Render(request_for()).images
+
+
+def test_a_taken_port_is_one_sentence(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        said = up(tmp_path, "--port", str(port))
+    assert f"Port {port} on 127.0.0.1 is taken" in said
+    assert "--port" in said
+
+
+@pytest.fixture
+def repository(tmp_path):
+    """A copy of the model repository that may be broken."""
+    return shutil.copytree(REPOSITORY, tmp_path / "repository")
+
+
+def test_a_missing_engine_is_one_sentence(tmp_path, repository):
+    (repository / "unet" / "1" / "model.onnx").unlink()
+    said = up(tmp_path, "--repository", repository)
+    assert "No engine for unet" in said
+    assert "make export" in said
+
+
+def test_a_broken_engine_is_one_sentence_and_nothing_is_left(tmp_path, repository):
+    engine = repository / "canny" / "1" / "model.py"
+    engine.write_text("raise ImportError('broken on purpose')\n")
+    said = up(tmp_path, "--repository", repository)
+    assert "model canny" in said
+    assert "broken on purpose" in said
+    assert "triton.log" in said
+    assert left_behind(tmp_path) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_whatever_ends_it_no_process_is_left(tmp_path, number):
+    with live_stack(tmp_path) as stack:
+        family = stack.processes()
+        assert len(family) > 10
+        stack.process.send_signal(number)
+        stack.process.wait(30)
+        _, alive = psutil.wait_procs(family, timeout=30)
+    assert alive == []
+    assert left_behind(tmp_path) == []
+    if number != signal.SIGKILL:
+        assert stack.process.returncode == 0
+        assert "maquette is down" in stack.output.read_text()
+
+
+def test_interrupted_while_starting_it_leaves_nothing(tmp_path):
+    process = subprocess.Popen(
+        [MAQUETTE, "up", "--state", tmp_path, "--port", "0"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    wait_until(
+        lambda: (tmp_path / "triton.log").exists() and left_behind(tmp_path / "backends"), 60
+    )
+    process.send_signal(signal.SIGINT)
+    process.wait(60)
+    wait_until(lambda: left_behind(tmp_path) == [], 30)
+
+
+def test_triton_that_dies_is_said_and_ends_the_rest(tmp_path):
+    with live_stack(tmp_path) as stack:
+        family = stack.processes()
+        triton = next(p for p in family if p.name() == "tritonserver")
+        triton.kill()
+        assert stack.process.wait(60) == 1
+        assert not list(Path("/dev/shm").glob(f"maquette_{stack.process.pid}_*"))
+        psutil.wait_procs(family, timeout=30)
+    assert "Triton has ended; its log is" in stack.output.read_text()
+    assert left_behind(tmp_path) == []
+
+
+def test_a_gateway_without_triton_says_unavailable(tmp_path, sketch):
+    port = free_port()
+    environment = {
+        **os.environ, "MAQUETTE_PORT": str(port), "MAQUETTE_TRITON": "127.0.0.1:9",
+        "MAQUETTE_LIBRARY": str(tmp_path),
+    }  # fmt: skip
+    gateway = subprocess.Popen(
+        [MAQUETTE.parent / "python", "-m", "gateway"], env=environment, cwd=ROOT,
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+            grpc.channel_ready_future(channel).result(timeout=30)
+            with pytest.raises(grpc.RpcError) as failed:
+                stub_of(channel).Render(pb.RenderRequest(sketch=sketch, prompt="a house"))
+            assert failed.value.code() is grpc.StatusCode.UNAVAILABLE
+            assert "Triton does not serve embed_text" in failed.value.details()
+            status = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
+            assert status.status == health_pb2.HealthCheckResponse.NOT_SERVING
+    finally:
+        gateway.terminate()
+        assert gateway.wait(20) == 0

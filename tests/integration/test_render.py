@@ -1,0 +1,149 @@
+"""What a client sees of a render: events, seeds, company, cancellation."""
+
+from __future__ import annotations
+
+import io
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+import numpy as np
+import pytest
+from PIL import Image
+
+from maquette.v1 import maquette_pb2 as pb
+from tests.conftest import ROOT
+from tests.integration.stack import settled, stub_of
+
+
+def pixels(png):
+    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"), int)
+
+
+def difference(one, other):
+    return int(np.abs(pixels(one) - pixels(other)).max())
+
+
+def test_the_stream_tells_the_style_then_each_step_then_the_picture(stub, request_for):
+    events = list(stub.RenderStream(request_for(style="")))
+    kinds = [event.WhichOneof("event") for event in events]
+    assert kinds == ["style", *["progress"] * 4, "result"]
+    assert [event.progress.step for event in events[1:5]] == [1, 2, 3, 4]
+    result = events[-1].result
+    assert result.style == events[0].style.style
+    assert result.style_score == events[0].style.score
+    assert result.images[0].seed == 11
+    assert 0 <= result.images[0].structure_f1 <= 1
+    assert pixels(result.images[0].png).shape == (256, 256, 3)
+
+
+def test_the_stages_timings_add_up(stub, request_for):
+    seconds = stub.Render(request_for(style="")).timings
+    stages = [
+        seconds.queue_seconds, seconds.embed_seconds, seconds.search_seconds,
+        seconds.condition_seconds, seconds.denoise_seconds, seconds.decode_seconds,
+    ]  # fmt: skip
+    assert all(stage >= 0 for stage in stages)
+    assert seconds.denoise_seconds > 0
+    assert sum(stages) <= seconds.total_seconds
+
+
+def test_the_retrieved_style_is_the_one_that_search_puts_first(stub, request_for):
+    prompt = "red brick factory"
+    first = stub.SearchStyles(pb.SearchStylesRequest(prompt=prompt, limit=1)).styles[0]
+    result = stub.Render(request_for(style="", prompt=prompt))
+    assert result.style == first.style
+    assert result.style_score == pytest.approx(first.score)
+    named = stub.Render(request_for(style=first.style.id, prompt=prompt))
+    assert named.images[0].png == result.images[0].png
+    assert not named.HasField("style_score")
+
+
+def test_a_filter_decides_among_which_styles(stub, request_for):
+    result = stub.Render(request_for(style="", style_filter=["snow"]))
+    assert result.style.id == "winter"
+
+
+def test_a_seed_repeats_and_a_drawn_seed_can_be_repeated(stub, request_for):
+    once, again = (stub.Render(request_for()).images[0] for _ in range(2))
+    assert once.png == again.png
+    request = request_for()
+    request.ClearField("seed")
+    drawn = stub.Render(request).images[0]
+    assert stub.Render(request_for(seed=drawn.seed)).images[0].png == drawn.png
+
+
+def test_own_references_are_blended(stub, request_for, style_image):
+    other = (ROOT / "examples/styles/ghibli.png").read_bytes()
+    first = stub.Render(request_for(style="", style_images=[style_image])).images[0].png
+    weighted = request_for(style="", style_images=[style_image, other], style_weights=[1, 0])
+    assert difference(stub.Render(weighted).images[0].png, first) <= 1
+    mixed = stub.Render(request_for(style="", style_images=[style_image, other]))
+    assert difference(mixed.images[0].png, first) > 2
+    assert not mixed.HasField("style")
+
+
+def test_several_images_equal_the_single_ones(stub, request_for):
+    several = stub.Render(request_for(num_images=3)).images
+    assert [image.seed for image in several] == [11, 12, 13]
+    for image in several:
+        single = stub.Render(request_for(seed=image.seed)).images[0]
+        assert difference(image.png, single.png) <= 1
+
+
+def test_the_render_takes_the_sketchs_shape(stub, request_for):
+    wide = Image.new("RGB", (900, 600), "white")
+    buffer = io.BytesIO()
+    wide.save(buffer, format="PNG")
+    image = stub.Render(request_for(sketch=buffer.getvalue())).images[0]
+    assert Image.open(io.BytesIO(image.png)).size == (320, 192)
+
+
+def test_eight_at_once_are_batched_and_each_is_right(live, request_for):
+    requests = [
+        request_for(seed=seed, num_inference_steps=8 + seed % 3, guidance_scale=3.0 + seed)
+        for seed in range(8)
+    ]
+
+    def render(request):
+        with live.channel() as channel:
+            return stub_of(channel).Render(request).images[0].png
+
+    alone = [render(request) for request in requests]
+    inferences, executions = live.inferences(), live.executions()
+    with ThreadPoolExecutor(len(requests)) as pool:
+        together = list(pool.map(render, requests))
+    assert [difference(*pair) for pair in zip(alone, together, strict=True)] <= [1] * 8
+    rows = live.inferences() - inferences
+    assert rows == 2 * sum(request.num_inference_steps for request in requests)
+    assert rows / (live.executions() - executions) > 2
+
+
+def cancel(call, channel):
+    call.cancel()
+
+
+def disconnect(call, channel):
+    channel.close()
+
+
+@pytest.mark.parametrize("leave", [cancel, disconnect])
+def test_a_client_that_leaves_stops_its_render(live, request_for, leave):
+    channel = live.channel()
+    call = stub_of(channel).RenderStream(request_for(num_inference_steps=100))
+    for event in call:
+        if event.progress.step == 3:
+            break
+    leave(call, channel)
+    left_at = live.executions()
+    assert settled(live.executions) - left_at <= 2
+    channel.close()
+    with live.channel() as fresh:
+        assert stub_of(fresh).Render(request_for()).images
+
+
+def test_a_deadline_stops_the_render(live, stub, request_for):
+    before = live.executions()
+    with pytest.raises(grpc.RpcError) as failed:
+        stub.Render(request_for(num_inference_steps=150), timeout=2)
+    assert failed.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert settled(live.executions) - before < 100
