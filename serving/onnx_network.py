@@ -10,11 +10,17 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
+from pipeline import contract
+
 Arrays = Mapping[str, npt.NDArray[Any]]
 
-MAX_INPUT_BYTES = 16 * 2**20
-"""Inputs of one execution. Sixteen rows of the tiny UNet at 256 pixels fit, and four at 512, whose
-attention needs about 1.6 GB a row."""
+LATENT_ROW_256 = (256 // contract.VAE_SCALE_FACTOR) ** 2
+MAX_ATTENTION = 4 * (4 * LATENT_ROW_256) ** 2
+"""Rows times squared latent positions in one execution: four rows at 512 pixels, whose unfused
+attention needs about 1.6 GB each in the tiny UNet."""
+KEPT_ATTENTION = contract.BATCH_LIMIT * LATENT_ROW_256**2
+"""Up to a full batch at 256 pixels memory is kept for the next execution, since getting it anew
+costs as much again as the execution; above, it is given back."""
 
 
 class OnnxNetwork:
@@ -33,9 +39,6 @@ class OnnxNetwork:
         self._session = onnxruntime.InferenceSession(
             str(path), options, providers=["CPUExecutionProvider"]
         )
-        # Give memory back after each execution: a large render must not hold its peak for ever.
-        self._run_options = onnxruntime.RunOptions()
-        self._run_options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
         self._outputs = [output.name for output in self._session.get_outputs()]
 
     def run(self, batch: Sequence[Arrays]) -> list[Arrays]:
@@ -56,8 +59,7 @@ class OnnxNetwork:
     def _execute_in_parts(self, inputs: Arrays) -> Arrays:
         """One execution, or several where the rows are so large that memory would run out."""
         rows = _rows(inputs)
-        size = sum(array.nbytes for array in inputs.values())
-        part = max(1, rows * MAX_INPUT_BYTES // max(1, size))
+        part = max(1, MAX_ATTENTION // _attention_of_a_row(inputs))
         if part >= rows:
             return self._execute(inputs)
         parts = [
@@ -67,9 +69,18 @@ class OnnxNetwork:
         return {name: np.concatenate([done[name] for done in parts]) for name in self._outputs}
 
     def _execute(self, inputs: Arrays) -> Arrays:
-        values = self._session.run(self._outputs, dict(inputs), self._run_options)
+        options = onnxruntime.RunOptions()
+        if _rows(inputs) * _attention_of_a_row(inputs) > KEPT_ATTENTION:
+            options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+        values = self._session.run(self._outputs, dict(inputs), options)
         return dict(zip(self._outputs, values, strict=True))
 
 
 def _rows(inputs: Arrays) -> int:
     return len(next(iter(inputs.values())))
+
+
+def _attention_of_a_row(inputs: Arrays) -> int:
+    """Size of the largest attention matrix of one row and head; 1 where it does not grow."""
+    sample = inputs.get(contract.SAMPLE.name)
+    return 1 if sample is None else int(sample.shape[-1] * sample.shape[-2]) ** 2

@@ -10,9 +10,13 @@ from serving.onnx_network import OnnxNetwork
 from tests.conftest import ROOT
 
 
+def engine(name):
+    return OnnxNetwork(ROOT / "model_repository" / name / "1" / "model.onnx")
+
+
 @pytest.fixture(scope="module")
 def text_encoder():
-    return OnnxNetwork(ROOT / "model_repository" / "text_encoder" / "1" / "model.onnx")
+    return engine("text_encoder")
 
 
 def ids(rows, seed):
@@ -29,22 +33,42 @@ def test_requests_of_different_row_counts_come_back_as_they_went_in(text_encoder
         np.testing.assert_allclose(outputs["prompt_embeds"], alone, atol=1e-5)
 
 
-def test_rows_too_large_to_go_together_are_executed_in_parts(text_encoder, monkeypatch):
-    batch = [ids(1, 0), ids(3, 1), ids(2, 2)]
-    together = text_encoder.run(batch)
+def test_rows_too_large_to_go_together_are_executed_in_parts(monkeypatch):
+    controlnet = engine("controlnet")
+    batch = [control_inputs(1, 0), control_inputs(3, 1), control_inputs(2, 2)]
+    together = controlnet.run(batch)
     executed = []
-    execute = text_encoder._execute
+    execute = controlnet._execute
 
     def counting(inputs):
-        executed.append(len(inputs["input_ids"]))
+        executed.append(len(inputs["sample"]))
         return execute(inputs)
 
-    monkeypatch.setattr(text_encoder, "_execute", counting)
-    monkeypatch.setattr(onnx_network, "MAX_INPUT_BYTES", 4 * 77 * 8)
-    in_parts = text_encoder.run(batch)
+    monkeypatch.setattr(controlnet, "_execute", counting)
+    monkeypatch.setattr(onnx_network, "MAX_ATTENTION", 4 * (16 * 16) ** 2)
+    in_parts = controlnet.run(batch)
     assert executed == [4, 2]
     for one, other in zip(together, in_parts, strict=True):
-        np.testing.assert_allclose(one["prompt_embeds"], other["prompt_embeds"], atol=1e-5)
+        for name in one:
+            np.testing.assert_allclose(one[name], other[name], atol=1e-5)
+
+
+def test_a_full_batch_of_the_largest_renders_is_split():
+    row = {"sample": np.zeros((16, 4, 64, 64), np.float32)}
+    assert onnx_network.MAX_ATTENTION // onnx_network._attention_of_a_row(row) == 4
+    small = {"sample": np.zeros((16, 4, 32, 32), np.float32)}
+    assert onnx_network.MAX_ATTENTION // onnx_network._attention_of_a_row(small) >= 16
+
+
+def control_inputs(rows, seed):
+    random = np.random.default_rng(seed)
+    return {
+        "sample": random.standard_normal((rows, 4, 16, 16), dtype=np.float32),
+        "timestep": np.full((rows, 1), 500, np.float32),
+        "prompt_embeds": random.standard_normal((rows, 77, 128), dtype=np.float32),
+        "control_image": np.zeros((rows, 1, 128, 128), np.uint8),
+        "conditioning_scale": np.ones((rows, 1), np.float32),
+    }
 
 
 def test_a_missing_engine_is_named(tmp_path):
