@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
-import logging
-import os
 import sys
-import warnings
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+
+from export.quiet import quiet_libraries
 
 NO_TORCH = (
     "export: this environment has no torch, which serving does without. "
@@ -28,7 +27,7 @@ def run(pack_folder: Path, repository: Path, force: bool) -> int:
     if importlib.util.find_spec("torch") is None:
         print(NO_TORCH, file=sys.stderr)
         return 1
-    _quiet_libraries()
+    quiet_libraries()
     from safetensors import SafetensorError
 
     from export.engines import export_pack
@@ -81,13 +80,3 @@ def _progress(console: Console) -> Progress:
         console=console,
         transient=True,
     )
-
-
-def _quiet_libraries() -> None:
-    """Keep the libraries' progress bars and hints out of ours; nothing is fetched from a hub."""
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
-    os.environ.setdefault("TQDM_DISABLE", "1")
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module="torch|onnxscript|diffusers")

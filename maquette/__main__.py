@@ -14,6 +14,7 @@ from maquette.cli.up import up
 app = typer.Typer(
     help="A sketch and a sentence become a render, in a style that was retrieved.",
     no_args_is_help=True,
+    add_completion=False,
     pretty_exceptions_show_locals=False,
 )
 

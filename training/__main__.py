@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from export.quiet import quiet_libraries
 from training.draw import draw_sketch, draw_styled
 from training.scenes import make_scene
 from training.styles import STYLES
@@ -24,6 +25,7 @@ def pack(
     seed: Annotated[int, typer.Option(help="Seed of every weight.")] = 0,
 ) -> None:
     """Write the tiny pack with random weights."""
+    quiet_libraries()
     from training.pack import write_random_pack
 
     write_random_pack(out, seed, report=lambda part: typer.echo(f"tiny pack: {part}"))

@@ -17,7 +17,7 @@ from pipeline.errors import MaquetteError
 from serving import installation, launcher
 
 SERVING_PACKAGES = ("cv2", "grpc", "numpy", "onnxruntime", "PIL", "qdrant_client", "tokenizers")
-NEEDED_GIB = 4
+NEEDED_GIB = 6
 
 
 class Missing(Exception):

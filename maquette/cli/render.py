@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +17,8 @@ from maquette.client import CallFailed, connect
 from maquette.v1 import maquette_pb2 as pb
 from pipeline.request import DEFAULTS, RANGES
 from pipeline.samplers import SAMPLERS
+
+EDGES = f"{DEFAULTS['canny_low_threshold']} {DEFAULTS['canny_high_threshold']}"
 
 
 def _help(field: str, meaning: str, default: str | None = None) -> str:
@@ -43,6 +45,10 @@ def render(
     style_image: Annotated[
         list[Path] | None, typer.Option(help="Your own reference picture; repeatable.")
     ] = None,
+    style_weight: Annotated[
+        list[float] | None,
+        typer.Option(help="Its weight among several, 0 to 1 (default: equal); repeatable."),
+    ] = None,
     seed: Annotated[
         int | None, typer.Option(help=_help("seed", "Repeats a render.", "drawn"))
     ] = None,
@@ -61,8 +67,15 @@ def render(
         typer.Option(help=_help("ip_adapter_scale", "Strength of the style.", "0.8")),
     ] = None,
     scheduler: Annotated[
-        str, typer.Option(help=f"{', '.join(SAMPLERS)} [default: {DEFAULTS['scheduler']}]")
+        str, typer.Option(help=f"{', '.join(SAMPLERS)} (default: {DEFAULTS['scheduler']}).")
     ] = "",
+    canny: Annotated[
+        tuple[int, int] | None,
+        typer.Option(help=f"Low and high edge threshold (default: {EDGES}).", metavar="LOW HIGH"),
+    ] = None,
+    count: Annotated[
+        int | None, typer.Option(help=_help("num_images", "Pictures, with seeds in a row."))
+    ] = None,
     width: Annotated[
         int | None, typer.Option(help=_help("width", "Pixels.", "follows the sketch"))
     ] = None,
@@ -87,6 +100,7 @@ def render(
             style=style,
             style_filter=tag or [],
             style_images=[_read(path) for path in style_image or []],
+            style_weights=style_weight or [],
             ip_adapter_scale=[] if style_scale is None else [style_scale],
             scheduler=scheduler,
         )
@@ -97,21 +111,24 @@ def render(
                 "num_inference_steps": steps,
                 "guidance_scale": guidance,
                 "controlnet_conditioning_scale": control,
+                "canny_low_threshold": canny[0] if canny else None,
+                "canny_high_threshold": canny[1] if canny else None,
+                "num_images": count,
                 "width": width,
                 "height": height,
             },
         )
         with connect(server) as client:
             result = follow(client.render(request))
-        _write(out, result.images[0].png)
+        files = _write_all(out, result)
         if board:
             _write_board(board, request.sketch, result)
     except (CallFailed, ValueError, OSError) as error:
         raise fail(error) from error
     if as_json:
-        typer.echo(json.dumps({"file": str(out), **facts(result)}, indent=2))
+        typer.echo(json.dumps({"files": list(map(str, files)), **facts(result)}, indent=2))
     else:
-        _print(result, out, board)
+        _print(result, [*files, board] if board else files)
 
 
 def _set_numbers(request: pb.RenderRequest, numbers: Mapping[str, float | None]) -> None:
@@ -179,7 +196,7 @@ def _write_board(path: Path, sketch: bytes, result: pb.RenderResponse) -> None:
     make_board(board_of(sketch, result)).save(path)
 
 
-def _print(result: pb.RenderResponse, out: Path, board: Path | None) -> None:
+def _print(result: pb.RenderResponse, files: Sequence[Path]) -> None:
     image, seconds = result.images[0], result.timings
     score = f", similarity {result.style_score:.3f}" if result.HasField("style_score") else ""
     rows = {
@@ -191,7 +208,7 @@ def _print(result: pb.RenderResponse, out: Path, board: Path | None) -> None:
             f" + {seconds.search_seconds:.2f}, conditions {seconds.condition_seconds:.2f}, "
             f"steps {seconds.denoise_seconds:.2f}, decode {seconds.decode_seconds:.2f}"
         ),
-        "wrote": " and ".join(str(path) for path in (out, board) if path),
+        "wrote": ", ".join(map(str, files)),
     }
     for name, value in rows.items():
         console.print(f"[bold]{name:<10}[/bold]", escape(value), highlight=False)
@@ -204,6 +221,11 @@ def _read(path: Path) -> bytes:
         raise fail(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _write(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
+def _write_all(out: Path, result: pb.RenderResponse) -> list[Path]:
+    """Write the first picture to `out` and the others beside it, as house-2.png and so on."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    more = (out.with_stem(f"{out.stem}-{number}") for number in range(2, len(result.images) + 1))
+    files = [out, *more]
+    for file, image in zip(files, result.images, strict=True):
+        file.write_bytes(image.png)
+    return files

@@ -1,0 +1,77 @@
+"""The README's commands and its Python, run as they stand."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.integration.stack import MAQUETTE
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+COMMANDS = [
+    line.split("  #")[0] for block in blocks("bash") for line in block.splitlines()
+    if line.startswith("maquette ")
+]  # fmt: skip
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """What a reader has: the examples, from the repository's root."""
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    return tmp_path
+
+
+def run(command, live, folder):
+    path = f"{MAQUETTE.parent}:{os.environ['PATH']}"
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=folder,
+        env={**os.environ, "PATH": path, "MAQUETTE_SERVER": live.address, "COLUMNS": "200"},
+    )  # fmt: skip
+
+
+def test_there_are_commands_to_run():
+    assert len(COMMANDS) >= 5
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_command(live, checkout, command):
+    done = run(shlex.split(command), live, checkout)
+    assert done.returncode == 0, done.stderr
+    for written in re.findall(r"(?:-o|--board) (\S+)", command):
+        assert (checkout / written).stat().st_size > 1000
+
+
+def test_python(live, checkout):
+    (code,) = blocks("python")
+    code = code.replace("127.0.0.1:8033", live.address)
+    done = run([MAQUETTE.parent / "python", "-c", code], live, checkout)
+    assert done.returncode == 0, done.stderr
+    assert "step 8 of 8" in done.stdout
+    assert (checkout / "render.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_every_make_target_that_is_named_exists():
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+    text = "\n".join(page.read_text() for page in pages)
+    named = set(re.findall(r"(?:^|`)make ([a-z-]+)", text, re.MULTILINE))
+    assert named <= set(targets)
+    assert {"demo", "test", "setup", "check"} <= named
+
+
+def test_every_file_that_a_page_links_to_exists():
+    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
