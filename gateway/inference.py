@@ -25,7 +25,6 @@ Vector = npt.NDArray[np.float32]
 REPORT_STATUS = {"triton_grpc_error": "true"}
 """Makes Triton end a stream with a gRPC status instead of hiding the error in a message."""
 
-
 READY_SECONDS = 1.0
 # Triton stands beside the gateway, so no proxy of the environment's has a part in it.
 CHANNEL = [

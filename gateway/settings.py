@@ -21,5 +21,5 @@ class Settings(BaseSettings):
     qdrant_api_key: SecretStr | None = Field(default=None, description="Its API key.")
     max_running: int = Field(default=8, ge=1, description="Renders in flight; more wait.")
     max_waiting: int = Field(default=32, ge=0, description="More than these are refused.")
-    stall_seconds: float = Field(default=300, gt=0, description="Silence of Triton to put up with.")
+    stall_seconds: float = Field(default=600, gt=0, description="Silence of Triton to put up with.")
     grace_seconds: float = Field(default=10, ge=0, description="For renders to end at shutdown.")

@@ -138,7 +138,7 @@ def _wait_until_serving(stack: Stack) -> None:
         health = health_pb2_grpc.HealthStub(channel)
         while time.monotonic() < deadline:
             if stack.gateway.poll() is not None:
-                raise Unavailable(_last_line(stack.gateway_log))
+                raise Unavailable(_reason(stack.gateway_log))
             if _is_serving(health):
                 return
             time.sleep(POLL_SECONDS)
@@ -153,6 +153,8 @@ def _is_serving(health: Any) -> bool:
     return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
 
-def _last_line(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return lines[-1] if lines else f"The gateway ended without a word ({log})"
+def _reason(log: Path) -> str:
+    """The sentence that the gateway ended with; its log's place where it did not expect to end."""
+    text = log.read_text(encoding="utf-8", errors="replace").strip()
+    last = text.splitlines()[-1] if text else "without a word"
+    return f"The gateway ended: {last} (log: {log})" if "Traceback" in text or not text else last

@@ -99,7 +99,9 @@ def fill_empty_library(address: str) -> None:
     """Add the bundled styles to a library that has none."""
     with connect(address) as client:
         if next(client.styles(), None) is None:
-            added, _ = add_all(client, list(find_pictures([EXAMPLE_STYLES])))
+            added, failures = add_all(client, list(find_pictures([EXAMPLE_STYLES])))
+            for path, reason in failures:
+                raise CallFailed(f"The bundled style {path.name} was not added: {reason}")
             console.print(f"added the {added} bundled styles to the empty library")
 
 

@@ -20,7 +20,8 @@ async def test_runs_and_waits_up_to_its_bounds_and_refuses_the_rest():
     await asyncio.sleep(0)
     assert running == ["a", "b"]
     with pytest.raises(Overloaded, match="1 renders are waiting already; allowed: 1"):
-        await render("d")
+        async with asyncio.timeout(5):
+            await render("d")
     release.set()
     await asyncio.gather(*tasks)
     assert running == ["a", "b", "c"]

@@ -148,6 +148,14 @@ async def test_everything_is_there_after_reopening(tmp_path):
         assert (await library.search(direction("green"), (), 1))[0].style.id == "all-green"
 
 
+async def test_of_two_pictures_under_one_name_the_second_is_told(library):
+    both = await asyncio.gather(
+        *(library.add(picture(colour), "house", [], embed) for colour in ("red", "blue")),
+        return_exceptions=True,
+    )
+    assert sorted(type(result).__name__ for result in both) == ["Conflict", "tuple"]
+
+
 async def test_many_at_once_are_all_kept(library):
     async def add(number):
         colour = (number * 6, 255 - number * 6, 99)
