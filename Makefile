@@ -12,6 +12,7 @@ PIP := -m pip install --quiet --disable-pip-version-check --constraint $(LOCK)
 # Two environments: the one that serves has no torch, the other has everything.
 SERVING_READY := $(SERVING)/.ready
 DEV_READY := $(DEV)/.ready
+EXPORTED := model_repository/render/1/pack.json
 
 .DEFAULT_GOAL := help
 .PHONY: help setup pack export up demo test check format protocol lock clean
@@ -43,8 +44,11 @@ packs/tiny/pack.json: $(wildcard training/*.py) | $(DEV_READY)
 export: packs/tiny/pack.json ## Turn the pack (PACK=packs/tiny) into engines, checked against torch
 	@$(DEV)/bin/python -m export --pack $(PACK)
 
-up: setup export ## Start Triton and the gateway, until Ctrl-C
+up: setup $(EXPORTED) ## Start Triton and the gateway over what is exported, until Ctrl-C
 	@$(SERVING)/bin/maquette up
+
+$(EXPORTED):
+	@$(MAKE) --no-print-directory export
 
 demo: setup export ## Render a bundled sketch through everything, into out/demo
 	@$(SERVING)/bin/maquette demo

@@ -67,6 +67,7 @@ def finished(done: service.Finished) -> pb.RenderResponse:
         style_score=chosen.score if chosen else None,
         control_image=done.control_image,
         style_image=done.style_image,
+        warnings=done.warnings,
         timings=_timings(done.timings),
     )
 

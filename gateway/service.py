@@ -64,6 +64,7 @@ class Finished:
     chosen: Chosen | None
     control_image: bytes
     style_image: bytes
+    warnings: tuple[str, ...]
     timings: Timings
 
 
@@ -149,7 +150,10 @@ def _check_images(request: RenderRequest) -> None:
 def _nothing_found(request: RenderRequest) -> str:
     if request.style_filter:
         wanted = ", ".join(request.style_filter)
-        return f"style_filter matches nothing: no style has the tags {wanted}. Ask for fewer tags."
+        return (
+            f"style_filter matches nothing: no style has all of the tags {wanted}. "
+            "`maquette styles list` shows the tags there are."
+        )
     return "The style library is empty. Add pictures with `maquette styles add FOLDER`."
 
 
@@ -160,6 +164,7 @@ def _finished(styled: _Styled, output: Arrays, queued: float, started: float) ->
         chosen=styled.chosen,
         control_image=output["control_image"][0],
         style_image=styled.request.style_images[0],
+        warnings=tuple(warning.decode() for warning in output["warnings"]),
         timings=Timings(
             queue=queued,
             embed=styled.embed_seconds,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
+from typing import Annotated
+
 import typer
 
 from export.__main__ import main as export
@@ -12,11 +15,26 @@ from maquette.cli.styles import app as styles
 from maquette.cli.up import up
 
 app = typer.Typer(
-    help="A sketch and a sentence become a render, in a style that was retrieved.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_show_locals=False,
 )
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"maquette {version('maquette')}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True),
+    ] = False,
+) -> None:
+    """A sketch and a sentence become a render, in a style that was retrieved."""
 
 
 app.command()(up)

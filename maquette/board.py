@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+from pipeline.images import decode
 
 PANEL = 320
 MARGIN = 16
@@ -30,8 +31,8 @@ def make_board(panels: Sequence[Panel]) -> Image.Image:
     font = ImageFont.load_default(size=16)
     for index, panel in enumerate(panels):
         left = MARGIN + index * (PANEL + MARGIN)
-        with Image.open(io.BytesIO(panel.image)) as image:
-            fitted = ImageOps.pad(image.convert("RGB"), (PANEL, PANEL), color=PAPER)
+        # Decoded as the service does it, so that the board shows what it saw.
+        fitted = ImageOps.pad(decode(panel.image, panel.caption), (PANEL, PANEL), color=PAPER)
         board.paste(fitted, (left, MARGIN))
         pen.rectangle((left, MARGIN, left + PANEL - 1, MARGIN + PANEL - 1), outline="#d0cec8")
         middle = left + PANEL / 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -60,14 +61,22 @@ class Client:
 
 def _in_words(error: grpc.RpcError, address: str) -> str:
     code, details = error.code(), error.details() or ""
-    if code is grpc.StatusCode.UNAVAILABLE and "failed to connect" in details:
+    if code is grpc.StatusCode.UNAVAILABLE and "Cancelling all calls" in details:
+        return "The service is shutting down. Try again when it is back."
+    if code is grpc.StatusCode.UNAVAILABLE and ("connect" in details or "resolving" in details):
         return f"No gateway at {address}. Start one with `maquette up`, or name it with --server."
     return details or code.name
 
 
 @contextmanager
 def connect(address: str) -> Iterator[Client]:
-    """A connection to the gateway at `address` (``host:port``), closed at the end of the block."""
+    """A connection to the gateway at `address` (``host:port``), closed at the end of the block.
+
+    Raises:
+        CallFailed: `address` is not of that form.
+    """
+    if not re.fullmatch(r"[\w.-]+:\d+|\[[\da-fA-F:]+\]:\d+", address):
+        raise CallFailed(f"The server is {address!r}; allowed: host:port, such as 127.0.0.1:8033.")
     options = [
         ("grpc.max_receive_message_length", MAX_MESSAGE),
         ("grpc.max_send_message_length", MAX_MESSAGE),

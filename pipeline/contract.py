@@ -77,6 +77,8 @@ CONDITIONING_SCALE = Tensor("conditioning_scale", "FP32", (1,))
 IP_ADAPTER_SCALE = Tensor("ip_adapter_scale", "FP32", (len(CROSS_ATTENTION_LAYERS),))
 RESIDUAL_TENSORS = tuple(Tensor(name, "FP32", (-1, -1, -1)) for name in RESIDUALS)
 NOISE_PRED = Tensor("noise_pred", "FP32", (LATENT_CHANNELS, -1, -1))
+DROPPED_TOKENS = Tensor("dropped_tokens", "INT32", (1,))
+"""Tokens of a text that did not fit into the context."""
 PIXELS = Tensor("pixels", "FP32", (3, -1, -1))
 """RGB in [-1, 1], as diffusers' VAE takes and gives it."""
 
@@ -121,7 +123,13 @@ NETWORKS = (
 )
 
 PYTHON_MODELS = (
-    Model("tokenizer", "python", (Tensor("text", "BYTES", (1,)),), (INPUT_IDS,), BATCH_LIMIT),
+    Model(
+        "tokenizer",
+        "python",
+        (Tensor("text", "BYTES", (1,)),),
+        (INPUT_IDS, DROPPED_TOKENS),
+        BATCH_LIMIT,
+    ),
     Model(
         "image_processor",
         "python",
@@ -169,6 +177,7 @@ PYTHON_MODELS = (
             Tensor("control_image", "BYTES", (1,)),
             Tensor("seeds", "INT64", (-1,)),
             Tensor("structure_f1", "FP32", (-1,)),
+            Tensor("warnings", "BYTES", (-1,)),
             Tensor("condition_seconds", "FP32", (1,)),
             Tensor("denoise_seconds", "FP32", (1,)),
             Tensor("decode_seconds", "FP32", (1,)),
@@ -205,6 +214,7 @@ ENSEMBLES = (
             CONTROL_IMAGE,
             Tensor("prompt_embeds", "FP32", (-1, CONTEXT_LENGTH, -1)),
             IP_ADAPTER_IMAGE_EMBEDS,
+            Tensor("dropped_tokens", "INT32", (-1, 1)),
         ),
     ),
     Model(

@@ -59,4 +59,7 @@ def shorten(value: object, limit: int = 60) -> str:
     if isinstance(value, bytes):
         return f"{len(value):,} bytes"
     text = repr(value)
-    return text if len(text) <= limit else f"{text[:limit]}… ({len(text):,} characters)"
+    if len(text) <= limit:
+        return text
+    length = len(value) if isinstance(value, str) else len(text)
+    return f"{text[:limit]}… ({length:,} characters)"

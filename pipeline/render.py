@@ -44,6 +44,8 @@ class Rendered:
     control_image: bytes
     seeds: tuple[int, ...]
     structure_f1: tuple[float, ...]
+    warnings: tuple[str, ...]
+    """What the caller may want to change, in sentences."""
     condition_seconds: float
     denoise_seconds: float
     decode_seconds: float
@@ -68,7 +70,7 @@ async def render(
     seeds = _seeds(request)
 
     started = time.perf_counter()
-    conditioning = await _condition(infer, request, width, height)
+    conditioning, dropped_tokens = await _condition(infer, request, width, height)
     conditioned = time.perf_counter()
     sampling = SAMPLERS[request.scheduler](
         schedule, request.num_inference_steps, initial_noise(seeds, height, width)
@@ -92,6 +94,7 @@ async def render(
         control_image=control_image,
         seeds=tuple(seeds),
         structure_f1=scores,
+        warnings=_warnings(conditioning, dropped_tokens),
         condition_seconds=conditioned - started,
         denoise_seconds=denoised - conditioned,
         decode_seconds=time.perf_counter() - denoised,
@@ -103,7 +106,9 @@ def _seeds(request: RenderRequest) -> list[int]:
     return [(first + index) % SEEDS for index in range(request.num_images)]
 
 
-async def _condition(infer: Infer, request: RenderRequest, width: int, height: int) -> Conditioning:
+async def _condition(
+    infer: Infer, request: RenderRequest, width: int, height: int
+) -> tuple[Conditioning, dict[str, int]]:
     texts = [[request.negative_prompt.encode()], [request.prompt.encode()]]
     outputs = await infer(
         "condition",
@@ -118,11 +123,28 @@ async def _condition(infer: Infer, request: RenderRequest, width: int, height: i
             "style_weights": np.array(request.weights, np.float32),
         },
     )
-    return Conditioning(
+    conditioning = Conditioning(
         prompt_embeds=outputs["prompt_embeds"],
         image_embeds=outputs["ip_adapter_image_embeds"],
         control_image=outputs["control_image"],
     )
+    dropped = outputs["dropped_tokens"].reshape(-1).tolist()
+    return conditioning, dict(zip(("negative_prompt", "prompt"), dropped, strict=True))
+
+
+def _warnings(conditioning: Conditioning, dropped_tokens: Mapping[str, int]) -> tuple[str, ...]:
+    warnings = [
+        f"{field} is longer than the model reads: its last {count} tokens were left out. "
+        "Say it shorter, with what matters first."
+        for field, count in dropped_tokens.items()
+        if count
+    ]
+    if not conditioning.control_image.any():
+        warnings.append(
+            "sketch has no edges at these thresholds, so nothing holds the geometry. "
+            "Draw darker lines, or lower canny_low_threshold and canny_high_threshold."
+        )
+    return tuple(warnings)
 
 
 def _denoiser(infer: Infer) -> Denoiser:

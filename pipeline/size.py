@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import log
+
 from pipeline.errors import InvalidRequest, Words
 from pipeline.request import RANGES, SIZE_STEP
 
@@ -11,32 +13,60 @@ Attention's memory grows with the square of the pixel count, and pictures fall a
 size that the networks were trained at."""
 
 
+WIDEST = 4.0
+"""Largest ratio of a sketch's sides; beyond it no allowed size comes near."""
+
+
 def render_size(
     sketch: tuple[int, int], width: int | None, height: int | None, native: int
 ) -> tuple[int, int]:
     """Width and height for a sketch of ``(width, height)`` pixels.
 
-    What the caller leaves open follows the sketch's aspect ratio, as nearly as the allowed sizes
-    do; with both open, at about the `native` x `native` pixel count of the pack.
+    With both open it is the allowed size nearest to the sketch's aspect ratio among those of about
+    the `native` x `native` pixel count; with one open it follows the other.
 
     Raises:
-        InvalidRequest: more pixels than the pack's networks are meant for.
+        InvalidRequest: the sketch is too long and narrow, or the size has more pixels than the
+            pack's networks are meant for.
     """
     ratio = sketch[0] / sketch[1]
     if width is None and height is None:
-        stretch = min(max(ratio**0.5, 0.5), 2.0)
-        width, height = _snap("width", native * stretch), _snap("height", native / stretch)
+        _refuse_strip(sketch)
+        return _nearest(ratio, native)
     width = width or _snap("width", (height or native) * ratio)
     height = height or _snap("height", width / ratio)
     most = (LARGEST_FACTOR * native) ** 2
     if width * height > most:
+        side = LARGEST_FACTOR * native
         raise InvalidRequest(
             "width",
             Words(f"{width} (x height {height} = {width * height:,} pixels)"),
             f"at most {most:,} pixels with this pack",
-            f"Try {native} x {native}.",
+            f"Try {side} x {side} or less; {native} x {native} is what it is made for.",
         )
     return width, height
+
+
+def _refuse_strip(sketch: tuple[int, int]) -> None:
+    if max(sketch) > WIDEST * min(sketch):
+        raise InvalidRequest(
+            "sketch",
+            Words(f"{sketch[0]} x {sketch[1]} pixels"),
+            f"sides of at most {WIDEST:g} to 1",
+            "Crop it, or name width and height.",
+        )
+
+
+def _nearest(ratio: float, native: int) -> tuple[int, int]:
+    sides = range(int(RANGES["width"].low), int(RANGES["width"].high) + 1, SIZE_STEP)
+    sizes = [(width, height) for width in sides for height in sides]
+
+    def misfit(size: tuple[int, int]) -> float:
+        shape = abs(log(size[0] / size[1] / ratio))
+        # A picture of another pixel count is a lesser evil than one of another shape.
+        return shape + 0.15 * abs(log(size[0] * size[1] / native**2))
+
+    return min(sizes, key=misfit)
 
 
 def _snap(side: str, wanted: float) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import difflib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -20,7 +21,15 @@ from pipeline.contract import CLIP_DIM
 from pipeline.errors import Conflict, NotFound, Overloaded, Unavailable, shorten
 from pipeline.images import decode, encode_png
 from retrieval.pictures import Pictures, digest
-from retrieval.styles import ScoredStyle, Style, checked_tags, point_id, style_id
+from retrieval.styles import (
+    MAX_NAME,
+    ScoredStyle,
+    Style,
+    checked_tags,
+    point_id,
+    slug,
+    style_id,
+)
 
 COLLECTION = "styles"
 Vector = npt.NDArray[np.float32]
@@ -104,19 +113,22 @@ class StyleLibrary:
         if existing and existing != style and not replace:
             raise Conflict(
                 f"The library has a style {shorten(style.id)} already, and it differs. "
-                "Choose another name, or ask to replace it."
+                "Choose another name, or set replace (--replace) to take its place."
             )
 
     async def get(self, identity: str) -> Style:
-        """The style called `identity`.
+        """The style of the id or name `identity`.
 
         Raises:
-            NotFound: there is none.
+            NotFound: there is none; the message proposes the nearest ids.
         """
-        style = await self._find(identity)
+        style = await self._find(slug(identity))
         if style is None:
+            ids = [style.id async for style in self._all()]
+            near = difflib.get_close_matches(slug(identity)[:MAX_NAME], ids)
+            hint = f"Did you mean {' or '.join(near)}? " if near else ""
             raise NotFound(
-                f"style {shorten(identity)} is not in the library. "
+                f"style {shorten(identity)} is not in the library. {hint}"
                 "`maquette styles list` shows the styles there are."
             )
         return style

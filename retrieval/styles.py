@@ -52,18 +52,23 @@ def point_id(identity: str) -> str:
     return str(uuid.uuid5(_POINT_NAMESPACE, identity))
 
 
+def slug(name: str) -> str:
+    """`name` in lower-case ASCII words joined by hyphens; empty where it has none."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    return "-".join(re.findall(r"[a-z0-9]+", plain))
+
+
 def style_id(name: str) -> str:
-    """`name` in lower-case ASCII words joined by hyphens: "Art Déco" becomes "art-deco".
+    """The id of a style called `name`: "Art Déco" becomes "art-deco".
 
     Raises:
         InvalidRequest: `name` is empty, too long, or has no letter or digit.
     """
-    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
-    words = re.findall(r"[a-z0-9]+", plain)
-    if not words or len(name) > MAX_NAME or not name.isprintable():
+    identity = slug(name)
+    if not identity or len(name) > MAX_NAME or not name.isprintable():
         allowed = f"1 to {MAX_NAME} printable characters, one a Latin letter or digit at least"
         raise InvalidRequest("name", name, allowed, "Choose a short name such as 'art deco'.")
-    return "-".join(words)
+    return identity
 
 
 def checked_tags(tags: Sequence[str], field: str = "tags") -> tuple[str, ...]:

@@ -78,29 +78,45 @@ def running(options: Options, report: Callable[[str], None]) -> Iterator[Stack]:
 @contextmanager
 def _running(options: Options, report: Callable[[str], None]) -> Iterator[Stack]:
     port = options.port or free_port(options.host)
+    triton_port = options.triton_port or free_port()
     require_free(options.host, port, "--port")
-    if options.triton_port:
-        require_free(launcher.HOST, options.triton_port, "--triton-port")
-    triton = launcher.start(
-        options.repository,
-        options.state,
-        grpc_port=options.triton_port,
-        metrics_port=options.metrics_port,
-        report=lambda ready, total: report(f"Triton: {ready} of {total} models loaded"),
-    )
-    try:
-        report("gateway")
-        with _gateway(options, port, triton) as stack:
+    require_free(launcher.HOST, triton_port, "--triton-port")
+    if port == triton_port:
+        raise Unavailable(f"--port and --triton-port are both {port}. Choose two.")
+    launcher.require_engines(options.repository)
+    # The gateway starts first: its mistakes (a setting, a library in use) show within a second,
+    # while Triton needs ten.
+    with _gateway(options, port, triton_port) as gateway:
+        triton = launcher.start(
+            options.repository,
+            options.state,
+            grpc_port=triton_port,
+            metrics_port=options.metrics_port,
+            report=lambda ready, total: _tell(report, gateway, ready, total),
+        )
+        try:
+            stack = Stack(triton, gateway.process, f"{options.host}:{port}", gateway.log)
+            _wait_until_serving(stack)
             yield stack
-    finally:
-        triton.stop()
+        finally:
+            # Renders in flight need Triton until the gateway has let them finish.
+            try:
+                processes.stop(gateway.process, GRACE_SECONDS)
+            finally:
+                triton.stop()
 
 
 @contextmanager
 def _sole_user(state: Path) -> Iterator[None]:
     """Hold `state` alone: a second stack there would take the first one's files away."""
-    state.mkdir(parents=True, exist_ok=True)
-    with (state / "lock").open("w") as lock:
+    try:
+        state.mkdir(parents=True, exist_ok=True)
+        lock_file = (state / "lock").open("w")
+    except OSError as error:
+        raise Unavailable(
+            f"The folder {state} cannot be used ({error.strerror}). Choose another with --state."
+        ) from error
+    with lock_file as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -111,25 +127,38 @@ def _sole_user(state: Path) -> Iterator[None]:
         yield
 
 
+@dataclass(frozen=True)
+class _Gateway:
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def require_running(self) -> None:
+        if self.process.poll() is not None:
+            raise Unavailable(_reason(self.log))
+
+
 @contextmanager
-def _gateway(options: Options, port: int, triton: Triton) -> Iterator[Stack]:
+def _gateway(options: Options, port: int, triton_port: int) -> Iterator[_Gateway]:
     log = options.state / "gateway.log"
     environment = {
         "MAQUETTE_LIBRARY": str(options.state / "library"),
         **os.environ,
         "MAQUETTE_HOST": options.host,
         "MAQUETTE_PORT": str(port),
-        "MAQUETTE_TRITON": triton.address,
+        "MAQUETTE_TRITON": f"{launcher.HOST}:{triton_port}",
         **options.gateway_settings,
     }
     # -P keeps a folder called `gateway` where the user happens to be from being run instead.
     process = processes.start([sys.executable, "-P", "-m", "gateway"], log, environment)
-    stack = Stack(triton, process, f"{options.host}:{port}", log)
     try:
-        _wait_until_serving(stack)
-        yield stack
+        yield _Gateway(process, log)
     finally:
         processes.stop(process, GRACE_SECONDS)
+
+
+def _tell(report: Callable[[str], None], gateway: _Gateway, ready: int, total: int) -> None:
+    gateway.require_running()
+    report(f"Triton: {ready} of {total} models loaded")
 
 
 def _wait_until_serving(stack: Stack) -> None:

@@ -36,7 +36,11 @@ def demo(
     Writes render.png, board.png and report.json.
     """
     begun = time.perf_counter()
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        drawing = sketch.read_bytes()
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise fail(f"{error.filename}: {error.strerror}") from error
     # A library of its own, made anew: a demo neither touches the user's nor trips over an old one.
     library = out / "state" / "library"
     shutil.rmtree(library, ignore_errors=True)
@@ -45,7 +49,7 @@ def demo(
     try:
         with ends_on_signal(), started(options) as serving:
             up_seconds = time.perf_counter() - begun
-            result, styles_seconds = _render(serving, sketch.read_bytes(), prompt)
+            result, styles_seconds = _render(serving, drawing, prompt)
             version, ready = _triton_facts(serving.triton.address)
     except (MaquetteError, CallFailed, OSError) as error:
         raise fail(error) from error
@@ -53,7 +57,7 @@ def demo(
         raise fail("interrupted; everything is stopped") from error
 
     (out / "render.png").write_bytes(result.images[0].png)
-    make_board(board_of(sketch.read_bytes(), result)).save(out / "board.png")
+    make_board(board_of(drawing, result)).save(out / "board.png")
     report = facts(result)
     report["seconds"] = {
         "start": round(up_seconds, 3),

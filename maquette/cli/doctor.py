@@ -45,7 +45,7 @@ def doctor(
         except (Missing, MaquetteError) as error:
             mark, found = "[red]missing[/red]", str(error)
             failed += 1
-        console.print(f"{mark}  {name:<15}", found, highlight=False)
+        console.print(f"{mark}  {name:<15}", found, highlight=False, soft_wrap=True)
     if failed:
         raise typer.Exit(1)
 

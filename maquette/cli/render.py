@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -15,6 +16,7 @@ from maquette.board import Panel, make_board
 from maquette.cli.common import DEFAULT_SERVER, Server, console, errors, fail
 from maquette.client import CallFailed, connect
 from maquette.v1 import maquette_pb2 as pb
+from pipeline.images import decode
 from pipeline.request import DEFAULTS, RANGES
 from pipeline.samplers import SAMPLERS
 
@@ -93,6 +95,7 @@ def render(
     Example: maquette render house.png "futuristic neon city at night" -o night.png
     """
     try:
+        _check_files(sketch, out, board)
         request = pb.RenderRequest(
             sketch=_read(sketch),
             prompt=prompt,
@@ -126,9 +129,34 @@ def render(
     except (CallFailed, ValueError, OSError) as error:
         raise fail(error) from error
     if as_json:
-        typer.echo(json.dumps({"files": list(map(str, files)), **facts(result)}, indent=2))
+        images = [
+            {"file": str(file), "seed": image.seed, "structure_f1": round(image.structure_f1, 4)}
+            for file, image in zip(files, result.images, strict=True)
+        ]
+        typer.echo(json.dumps({"images": images, **facts(result)}, indent=2))
     else:
         _print(result, [*files, board] if board else files)
+
+
+def _check_files(sketch: Path, out: Path, board: Path | None) -> None:
+    """Before the render, so that none is made that cannot be kept."""
+    for option, file in (("--out", out), ("--board", board)):
+        if file is None:
+            continue
+        if file.suffix.lower() != ".png":
+            raise ValueError(f"{option} is {file}; allowed: a name ending in .png.")
+        if file.is_dir():
+            raise ValueError(f"{option} is {file}, which is a folder. Name a file in it.")
+        if file.resolve() == sketch.resolve():
+            raise ValueError(f"{option} is {file}, the sketch itself. Choose another name.")
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ValueError(f"{option} is {file}; its folder cannot be made: {error}.") from error
+        if not os.access(file if file.exists() else file.parent, os.W_OK):
+            raise ValueError(f"{option} is {file}, which may not be written. Choose another place.")
+    if board and board.resolve() == out.resolve():
+        raise ValueError(f"--board is {board}, and so is --out. Choose another name for one.")
 
 
 def _set_numbers(request: pb.RenderRequest, numbers: Mapping[str, float | None]) -> None:
@@ -169,11 +197,15 @@ def facts(result: pb.RenderResponse) -> dict[str, object]:
     """What a script wants to know of a render."""
     image, seconds = result.images[0], result.timings
     stages = [field.name for field in pb.Timings.DESCRIPTOR.fields]
+    width, height = decode(image.png, "render").size
     return {
         "style": result.style.id or None,
         "style_score": round(result.style_score, 4) if result.HasField("style_score") else None,
         "seed": image.seed,
         "structure_f1": round(image.structure_f1, 4),
+        "width": width,
+        "height": height,
+        "warnings": list(result.warnings),
         "seconds": {
             stage.removesuffix("_seconds"): round(getattr(seconds, stage), 3) for stage in stages
         },
@@ -186,13 +218,12 @@ def board_of(sketch: bytes, result: pb.RenderResponse) -> list[Panel]:
     return [
         Panel(sketch, "sketch"),
         Panel(result.control_image, "edges (Canny)"),
-        Panel(result.style_image, f"style: {result.style.name or 'your own'}"),
+        Panel(result.style_image, f"style: {result.style.id or 'your own'}"),
         Panel(image.png, f"render: structure {image.structure_f1:.2f}"),
     ]
 
 
 def _write_board(path: Path, sketch: bytes, result: pb.RenderResponse) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     make_board(board_of(sketch, result)).save(path)
 
 
@@ -204,12 +235,16 @@ def _print(result: pb.RenderResponse, files: Sequence[Path]) -> None:
         "structure": f"{image.structure_f1:.2f} of 1 (edges of the sketch kept)",
         "seed": str(image.seed),
         "time": (
-            f"{seconds.total_seconds:.1f} s: style {seconds.embed_seconds:.2f}"
-            f" + {seconds.search_seconds:.2f}, conditions {seconds.condition_seconds:.2f}, "
-            f"steps {seconds.denoise_seconds:.2f}, decode {seconds.decode_seconds:.2f}"
+            f"{seconds.total_seconds:.1f} s: queue {seconds.queue_seconds:.2f}, "
+            f"finding the style {seconds.embed_seconds + seconds.search_seconds:.2f}, "
+            f"conditions {seconds.condition_seconds:.2f}, steps {seconds.denoise_seconds:.2f}, "
+            f"decoding {seconds.decode_seconds:.2f}"
         ),
+        "size": "{} x {} pixels".format(*decode(image.png, "render").size),
         "wrote": ", ".join(map(str, files)),
     }
+    for warning in result.warnings:
+        errors.print(f"note: {warning}", style="yellow", markup=False, highlight=False)
     for name, value in rows.items():
         console.print(f"[bold]{name:<10}[/bold]", escape(value), highlight=False)
 
@@ -223,7 +258,6 @@ def _read(path: Path) -> bytes:
 
 def _write_all(out: Path, result: pb.RenderResponse) -> list[Path]:
     """Write the first picture to `out` and the others beside it, as house-2.png and so on."""
-    out.parent.mkdir(parents=True, exist_ok=True)
     more = (out.with_stem(f"{out.stem}-{number}") for number in range(2, len(result.images) + 1))
     files = [out, *more]
     for file, image in zip(files, result.images, strict=True):

@@ -19,8 +19,13 @@ from maquette.v1 import maquette_pb2 as pb
 
 app = typer.Typer(help="Add to, list and search the style library.", no_args_is_help=True)
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}
+SUFFIXES = {
+    ".png", ".jpg", ".jpeg", ".webp",
+    ".avif", ".bmp", ".gif", ".heic", ".pdf", ".svg", ".tif", ".tiff",
+}  # fmt: skip
+"""What people keep pictures in; the service says of each whether it reads it."""
 NAMES_FILE = "styles.json"
+NAMES_EXAMPLE = '{"file.png": {"name": "Art Deco", "tags": ["historic"]}}'
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,8 @@ def add(
             added, failures = add_all(client, entries, replace=replace)
     except CallFailed as error:
         raise fail(error) from error
-    console.print(f"{added} added, {len(entries) - added - len(failures)} there already")
+    same = len(entries) - added - len(failures)
+    console.print(f"{added} added or replaced, {same} there already")
     for path, reason in failures:
         line = f"not added: {path}: {reason}".encode(errors="replace").decode()
         errors.print(line, style="red", markup=False, highlight=False)
@@ -141,9 +147,21 @@ def _names(folder: Path) -> dict[str, dict[str, Any]]:
         names = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise fail(f"{file} is not JSON: {error}") from error
-    if not isinstance(names, dict) or not all(isinstance(known, dict) for known in names.values()):
-        raise fail(f'{file} must look like {{"file.png": {{"name": "Art Deco", "tags": []}}}}')
+    if not isinstance(names, dict):
+        raise fail(f"{file} must look like {NAMES_EXAMPLE}")
+    for picture, known in names.items():
+        _check_entry(file, picture, known)
     return names
+
+
+def _check_entry(file: Path, picture: str, known: Any) -> None:
+    fits = isinstance(known, dict) and set(known) <= {"name", "tags"}
+    fits = fits and isinstance(known.get("name", ""), str)
+    tags = known.get("tags", []) if fits else None
+    if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
+        raise fail(f"{file}: the entry of {picture} must look like {NAMES_EXAMPLE}")
+    if not (file.parent / picture).exists():
+        raise fail(f"{file} names {picture}, which is not in the folder.")
 
 
 def _title(file: Path) -> str:

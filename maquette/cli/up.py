@@ -70,7 +70,11 @@ def started(options: Options) -> Iterator[Stack]:
             serving = held.enter_context(
                 stack.running(options, report=lambda what: status.update(f"starting {what}"))
             )
-        yield serving
+        try:
+            yield serving
+        finally:
+            with errors.status("stopping, once the running renders are done or 10 s have gone by"):
+                held.close()
 
 
 @contextmanager

@@ -30,5 +30,14 @@ def test_equals_transformers(pack, served, text):
     assert served.encode(text).ids == expected
 
 
+def test_tells_how_many_tokens_did_not_fit(pack, served):
+    reference = CLIPTokenizer.from_pretrained(pack.folder / "tokenizer")
+    for text in TEXTS:
+        everything = len(reference(text, add_special_tokens=False).input_ids)
+        overflowing = served.encode(text).overflowing
+        dropped = sum(piece.special_tokens_mask.count(0) for piece in overflowing)
+        assert dropped == max(0, everything - 75), text
+
+
 def test_always_fills_the_context(served):
     assert {len(encoding.ids) for encoding in served.encode_batch(list(TEXTS))} == {77}

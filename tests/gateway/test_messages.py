@@ -63,6 +63,7 @@ def test_events_become_messages():
     assert result.images[0].seed == 2**32 - 1
     assert result.style_score == 0.25
     assert result.timings.total_seconds == 7
+    assert list(result.warnings) == ["too long"]
 
 
 def test_a_style_that_was_named_has_no_score():
@@ -76,6 +77,7 @@ def finished(chosen):
         chosen=chosen,
         control_image=b"c",
         style_image=b"s",
+        warnings=("too long",),
         timings=service.Timings(1, 2, 3, 4, 5, 6, 7),
     )
 

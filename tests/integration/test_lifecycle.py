@@ -93,6 +93,23 @@ def test_a_library_open_elsewhere_is_one_sentence(live, tmp_path):
     assert left_behind(tmp_path) == []
 
 
+def test_a_setting_that_is_wrong_is_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setenv("MAQUETTE_MAX_RUNNING", "many")
+    assert "MAQUETTE_MAX_RUNNING is 'many'" in up(tmp_path)
+    assert left_behind(tmp_path) == []
+
+
+def test_one_port_for_two_is_one_sentence(tmp_path):
+    port = str(free_port())
+    said = up(tmp_path, "--port", port, "--triton-port", port)
+    assert f"--port and --triton-port are both {port}" in said
+
+
+def test_a_state_folder_that_is_a_file_is_one_sentence(tmp_path):
+    (tmp_path / "state").write_text("a file")
+    assert "cannot be used" in up(tmp_path)
+
+
 def test_a_folder_in_use_is_one_sentence_and_harms_nobody(live, stub, request_for, tmp_path):
     backends = sorted((live.state / "backends").rglob("*"))
     said = up(tmp_path, "--state", live.state)

@@ -11,7 +11,7 @@ import subprocess
 import pytest
 
 from tests.conftest import ROOT
-from tests.integration.stack import MAQUETTE
+from tests.integration.stack import MAQUETTE, live_stack
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -26,6 +26,13 @@ COMMANDS = [
 ]  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def own(tmp_path_factory):
+    """A stack of its own, because the README's commands change the library."""
+    with live_stack(tmp_path_factory.mktemp("readme")) as stack:
+        yield stack
+
+
 @pytest.fixture
 def checkout(tmp_path):
     """What a reader has: the examples, from the repository's root."""
@@ -33,11 +40,11 @@ def checkout(tmp_path):
     return tmp_path
 
 
-def run(command, live, folder):
+def run(command, stack, folder):
     path = f"{MAQUETTE.parent}:{os.environ['PATH']}"
     return subprocess.run(
         command, capture_output=True, text=True, check=False, cwd=folder,
-        env={**os.environ, "PATH": path, "MAQUETTE_SERVER": live.address, "COLUMNS": "200"},
+        env={**os.environ, "PATH": path, "MAQUETTE_SERVER": stack.address, "COLUMNS": "200"},
     )  # fmt: skip
 
 
@@ -46,17 +53,17 @@ def test_there_are_commands_to_run():
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_command(live, checkout, command):
-    done = run(shlex.split(command), live, checkout)
+def test_command(own, checkout, command):
+    done = run(shlex.split(command), own, checkout)
     assert done.returncode == 0, done.stderr
     for written in re.findall(r"(?:-o|--board) (\S+)", command):
         assert (checkout / written).stat().st_size > 1000
 
 
-def test_python(live, checkout):
+def test_python(own, checkout):
     (code,) = blocks("python")
-    code = code.replace("127.0.0.1:8033", live.address)
-    done = run([MAQUETTE.parent / "python", "-c", code], live, checkout)
+    code = code.replace("127.0.0.1:8033", own.address)
+    done = run([MAQUETTE.parent / "python", "-c", code], own, checkout)
     assert done.returncode == 0, done.stderr
     assert "step 8 of 8" in done.stdout
     assert (checkout / "render.png").read_bytes().startswith(b"\x89PNG")

@@ -95,7 +95,14 @@ def test_the_render_takes_the_sketchs_shape(stub, request_for):
     buffer = io.BytesIO()
     wide.save(buffer, format="PNG")
     image = stub.Render(request_for(sketch=buffer.getvalue())).images[0]
-    assert Image.open(io.BytesIO(image.png)).size == (320, 192)
+    assert Image.open(io.BytesIO(image.png)).size == (384, 256)
+
+
+def test_a_prompt_that_is_cut_is_told(stub, request_for):
+    long = stub.Render(request_for(prompt="tall grey stone house " * 20, num_inference_steps=1))
+    assert len(long.warnings) == 1
+    assert "prompt is longer than the model reads: its last " in long.warnings[0]
+    assert not stub.Render(request_for(num_inference_steps=1)).warnings
 
 
 def test_eight_at_once_are_batched_and_each_is_right(live, request_for):

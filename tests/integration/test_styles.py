@@ -58,19 +58,22 @@ def test_a_folder_with_a_bad_file_adds_the_others_and_says_so(live, stub, tmp_pa
     encoded_good = encoded(Image.new("RGB", (64, 64), "teal"))
     (tmp_path / "teal dream.png").write_bytes(encoded_good)
     (tmp_path / "broken.png").write_bytes(encoded_good[:60])
+    (tmp_path / "scan.tiff").write_bytes(b"II*\0" + bytes(60))
     (tmp_path / "readme.txt").write_text("not a picture")
     added = maquette(live, "styles", "add", str(tmp_path), "--tag", "test-folder")
     assert added.returncode == 1
-    assert "1 added, 0 there already" in added.stdout
+    assert "1 added or replaced, 0 there already" in added.stdout
     assert "broken.png: image is 60 bytes" in added.stderr
+    assert "scan.tiff: image is 64 bytes" in added.stderr
     found = {style.id: style for style in listed(stub)}
     assert list(found["teal-dream"].tags) == ["test-folder"]
     assert "broken" not in found
 
     (tmp_path / "broken.png").unlink()
+    (tmp_path / "scan.tiff").unlink()
     again = maquette(live, "styles", "add", str(tmp_path), "--tag", "test-folder")
     assert again.returncode == 0
-    assert "0 added, 1 there already" in again.stdout
+    assert "0 added or replaced, 1 there already" in again.stdout
 
 
 def test_a_new_style_can_be_retrieved_at_once(live, stub, request_for, tmp_path):

@@ -33,6 +33,58 @@ def test_no_gateway_is_one_sentence_with_the_remedy():
     assert "Traceback" not in shown.output
 
 
+@pytest.mark.parametrize(
+    ("out", "words"),
+    [
+        ("x.jpg", "--out is x.jpg; allowed: a name ending in .png"),
+        ("folder.png", "which is a folder"),
+        ("mine.png", "the sketch itself"),
+        ("mine.png/x.png", "its folder cannot be made"),
+    ],
+)
+def test_an_output_that_cannot_be_kept_is_refused_before_the_render(
+    tmp_path, monkeypatch, out, words
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder.png").mkdir()
+    drawing = (ROOT / "examples/sketches/villa.png").read_bytes()
+    (tmp_path / "mine.png").write_bytes(drawing)
+    shown = run(app, ["render", "mine.png", "a house", "-o", out, "--server", "127.0.0.1:9"])
+    assert shown.exit_code == 1
+    assert words in " ".join(shown.output.split())
+    assert (tmp_path / "mine.png").read_bytes() == drawing
+
+
+@pytest.mark.parametrize("server", ["localhost", "http://127.0.0.1:8033", ""])
+def test_a_server_of_another_form_is_refused(server):
+    sketch = str(ROOT / "examples/sketches/villa.png")
+    shown = run(app, ["render", sketch, "a house", "--server", server])
+    assert shown.exit_code == 1
+    assert "allowed: host:port" in shown.output
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        ("[1]", "must look like"),
+        ("{not json", "is not JSON"),
+        ('{"a.png": {"name": 5}}', "the entry of a.png must look like"),
+        ('{"a.png": {"nam": "x"}}', "the entry of a.png must look like"),
+        ('{"b.png": {"name": "x"}}', "names b.png, which is not in the folder"),
+    ],
+)
+def test_a_names_file_of_another_form_is_refused(tmp_path, names, words):
+    (tmp_path / "a.png").write_bytes(b"x")
+    (tmp_path / "styles.json").write_text(names)
+    shown = run(app, ["styles", "add", str(tmp_path), "--server", "127.0.0.1:9"])
+    assert shown.exit_code == 1
+    assert words in " ".join(shown.output.split())
+
+
+def test_the_version():
+    assert run(app, ["--version"]).output.startswith("maquette 0.")
+
+
 def test_a_sketch_that_is_not_there_is_named():
     shown = run(app, ["render", "nowhere.png", "a house"])
     assert shown.exit_code == 1

@@ -12,6 +12,7 @@ from pipeline import contract, control, images
 from pipeline.render import render
 from pipeline.request import RenderRequest
 from pipeline.samplers import NoiseSchedule
+from tests.pictures import encoded
 from tests.pipeline.test_samplers import SD15
 
 SCHEDULE = NoiseSchedule.from_config(SD15)
@@ -44,6 +45,7 @@ class ClosedFormStack:
             "control_image": edges,
             "prompt_embeds": lengths[:, None, None] * np.ones((2, 77, 4), np.float32),
             "ip_adapter_image_embeds": np.full((2, 4, 4), weighted, np.float32),
+            "dropped_tokens": np.array([[0], [max(0, int(lengths[1]) - 75)]], np.int32),
         }
 
     @staticmethod
@@ -104,6 +106,18 @@ async def test_without_a_seed_one_is_drawn_and_told(sketch, style_image):
     told = request(sketch, style_image, seed=drawn[0].seeds[0])
     again = await render(ClosedFormStack(), told, SCHEDULE, 256, ignore)
     assert again.images == drawn[0].images
+
+
+async def test_what_was_left_out_is_told(sketch, style_image):
+    long = request(sketch, style_image, prompt="x" * 80)
+    done = await render(ClosedFormStack(), long, SCHEDULE, 256, ignore)
+    assert [warning.split(": ")[1][:17] for warning in done.warnings] == ["its last 5 tokens"]
+    blank = encoded(Image.new("RGB", (64, 64), "white"))
+    done = await render(ClosedFormStack(), request(blank, style_image), SCHEDULE, 256, ignore)
+    assert len(done.warnings) == 1
+    assert done.warnings[0].startswith("sketch has no edges")
+    plain = await render(ClosedFormStack(), request(sketch, style_image), SCHEDULE, 256, ignore)
+    assert plain.warnings == ()
 
 
 async def test_the_callers_size_wins(sketch, style_image):

@@ -123,6 +123,13 @@ async def test_an_unknown_style_is_named(library):
         await library.get("nowhere")
 
 
+async def test_a_style_is_found_by_its_name_and_a_slip_is_answered_with_proposals(library):
+    await filled(library)
+    assert (await library.get("All Red")).id == "all-red"
+    with pytest.raises(NotFound, match="'al red' is not .* Did you mean all-red"):
+        await library.get("al red")
+
+
 async def test_what_is_not_an_image_leaves_no_trace(library, tmp_path):
     with pytest.raises(InvalidRequest, match="^image is"):
         await library.add(b"not an image", "broken", [], embed)

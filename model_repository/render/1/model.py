@@ -60,6 +60,7 @@ def _outputs(rendered: Rendered) -> dict[str, Any]:
         "control_image": [rendered.control_image],
         "seeds": rendered.seeds,
         "structure_f1": rendered.structure_f1,
+        "warnings": [warning.encode() for warning in rendered.warnings],
         "condition_seconds": [rendered.condition_seconds],
         "denoise_seconds": [rendered.denoise_seconds],
         "decode_seconds": [rendered.decode_seconds],
