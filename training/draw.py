@@ -13,6 +13,9 @@ from training.scenes import Scene, Shape
 from training.styles import Style, Texture
 
 SUPERSAMPLING = 3
+JOINTS, HATCHES, RULES = 8, 32, 16
+"""How often a texture repeats in a picture's side. All divide 256 / 8, so at the tiny pack's size a
+pattern falls the same way into every patch that the VAE turns into one latent."""
 Pixels = npt.NDArray[np.float32]
 """``[side, side, 3]``, 0 to 255."""
 
@@ -36,7 +39,8 @@ def draw_styled(scene: Scene, style: Style, seed: int, side: int = 256) -> Image
             _draw(pen, shape, style.palette[shape.part], style.line, style.line_width, canvas.width)
     small = canvas.resize((side, side), Image.Resampling.LANCZOS)
     random = np.random.default_rng(seed)
-    pixels = _TEXTURES[style.texture](np.asarray(small, dtype=np.float32), random)
+    texture = _TEXTURES[style.texture]
+    pixels = texture(np.asarray(small, dtype=np.float32), random, style.texture_strength)
     return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
 
 
@@ -70,64 +74,65 @@ def _cloud(random: np.random.Generator, side: int, cells: int) -> Pixels:
     return np.asarray(smooth, np.float32)[..., None]
 
 
-def _flat(pixels: Pixels, _random: np.random.Generator) -> Pixels:
+def _flat(pixels: Pixels, _random: np.random.Generator, _strength: float) -> Pixels:
     return pixels
 
 
-def _grain(pixels: Pixels, random: np.random.Generator) -> Pixels:
-    return pixels + random.normal(0, 5, (*pixels.shape[:2], 1)).astype(np.float32)
-
-
-def _concrete(pixels: Pixels, random: np.random.Generator) -> Pixels:
+def _grain(pixels: Pixels, random: np.random.Generator, strength: float) -> Pixels:
     side = len(pixels)
-    stained = pixels + 14 * _cloud(random, side, 12) + 8 * _cloud(random, side, 48)
-    stained[:: side // 10] -= 12
+    return pixels + strength * (9 * _cloud(random, side, side // 3) + 5 * _cloud(random, side, 14))
+
+
+def _concrete(pixels: Pixels, random: np.random.Generator, strength: float) -> Pixels:
+    side = len(pixels)
+    stained = pixels + strength * (14 * _cloud(random, side, 12) + 8 * _cloud(random, side, 48))
+    stained[:: side // JOINTS] -= 10
     return stained
 
 
-def _wash(pixels: Pixels, random: np.random.Generator) -> Pixels:
-    return pixels * (1 + 0.10 * _cloud(random, len(pixels), 9)) + 4 * _cloud(
-        random, len(pixels), 40
-    )
-
-
-def _paper(pixels: Pixels, random: np.random.Generator) -> Pixels:
+def _wash(pixels: Pixels, random: np.random.Generator, strength: float) -> Pixels:
     side = len(pixels)
-    pale = 255 - (255 - pixels) * (0.80 + 0.35 * _cloud(random, side, 10))
-    return pale + 6 * _cloud(random, side, side // 3)
+    uneven = pixels * (1 + 0.10 * strength * _cloud(random, side, 9))
+    return uneven + 4 * _cloud(random, side, 40)
 
 
-def _hatch(pixels: Pixels, random: np.random.Generator) -> Pixels:
+def _paper(pixels: Pixels, random: np.random.Generator, strength: float) -> Pixels:
+    side = len(pixels)
+    pale = 255 - (255 - pixels) * (0.85 + 0.30 * strength * _cloud(random, side, 10))
+    return pale + 6 * _cloud(random, side, side // 4)
+
+
+def _hatch(pixels: Pixels, random: np.random.Generator, strength: float) -> Pixels:
     side = len(pixels)
     rows, columns = np.mgrid[0:side, 0:side]
-    stripes = ((rows + columns) % 6 < 2)[..., None]
+    stripes = 0.5 + 0.5 * np.cos((rows + columns) * 2 * np.pi * HATCHES / side)[..., None]
     darkness = (255 - pixels.mean(axis=2, keepdims=True)) / 255
-    return _grain(pixels - 26 * stripes * darkness, random)
+    drawn = pixels - 48 * strength * stripes.astype(np.float32) * darkness
+    return drawn + 5 * _cloud(random, side, side // 4)
 
 
-def _grid(pixels: Pixels, random: np.random.Generator) -> Pixels:
+def _grid(pixels: Pixels, random: np.random.Generator, strength: float) -> Pixels:
     ruled = pixels.copy()
-    step = len(pixels) // 16
-    ruled[::step] += 7
-    ruled[:, ::step] += 7
-    return ruled + 3 * _cloud(random, len(pixels), 24)
+    step = len(pixels) // RULES
+    ruled[::step] += 11
+    ruled[:, ::step] += 11
+    return ruled + 4 * strength * _cloud(random, len(pixels), 24)
 
 
-def _snow(pixels: Pixels, random: np.random.Generator) -> Pixels:
+def _snow(pixels: Pixels, random: np.random.Generator, strength: float) -> Pixels:
     side = len(pixels)
-    flakes = (random.random((side, side)) < 0.004).astype(np.float32)
-    soft = cv2.GaussianBlur(flakes, (0, 0), 1.5)[..., None]
-    return pixels + 6 * _cloud(random, side, 20) + 400 * soft
+    flakes = (random.random((side, side)) < 0.0025).astype(np.float32)
+    soft = cv2.GaussianBlur(flakes, (0, 0), side / 160)[..., None]
+    return pixels + 6 * _cloud(random, side, 20) + 650 * strength * soft
 
 
-def _glow(pixels: Pixels, random: np.random.Generator) -> Pixels:
+def _glow(pixels: Pixels, _random: np.random.Generator, strength: float) -> Pixels:
     bright = np.where(pixels.max(axis=2, keepdims=True) > 200, pixels, 0)
     halo = np.asarray(cv2.GaussianBlur(bright, (0, 0), len(pixels) / 36), np.float32)
-    noise = random.normal(0, 4, pixels.shape)
-    return np.asarray(pixels + 0.9 * halo + noise, np.float32)
+    return np.asarray(pixels + 0.7 * strength * halo, np.float32)
 
 
-_TEXTURES: dict[Texture, Callable[[Pixels, np.random.Generator], Pixels]] = {
+_TEXTURES: dict[Texture, Callable[[Pixels, np.random.Generator, float], Pixels]] = {
     "flat": _flat,
     "grain": _grain,
     "concrete": _concrete,

@@ -174,3 +174,36 @@ def _arch(middle: float, half: float, top: float, bottom: float) -> tuple[Point,
     angles = [math.pi * step / 12 for step in range(13)]
     crown = [(middle - half * math.cos(a), spring - (spring - top) * math.sin(a)) for a in angles]
     return (*crown, (middle + half, bottom), (middle - half, bottom))
+
+
+def wobble(scene: Scene, amount: float, random: np.random.Generator) -> Scene:
+    """`scene` drawn by an unsteady hand: points stray smoothly by up to about `amount`.
+
+    Neighbouring points stray together, so shapes that touch still touch.
+    """
+    phases = random.uniform(0, 2 * math.pi, (2, 3))
+    waves = random.uniform(15, 45, (2, 3)) * random.choice([-1, 1], (2, 3))
+
+    def stray(point: Point) -> Point:
+        x, y = point
+        shifts = np.sin(phases + waves * np.array([x, y, x + y])).mean(axis=1) * amount
+        return x + float(shifts[0]), y + float(shifts[1])
+
+    return Scene(
+        tuple(
+            Shape(shape.part, tuple(stray(point) for point in _subdivide(shape.outline)))
+            for shape in scene.shapes
+        )
+    )
+
+
+def _subdivide(outline: tuple[Point, ...], longest: float = 0.03) -> list[Point]:
+    """The same closed outline with a point at least every `longest`."""
+    points = []
+    for (x, y), (to_x, to_y) in zip(outline, (*outline[1:], outline[0]), strict=True):
+        pieces = max(1, math.ceil(math.hypot(to_x - x, to_y - y) / longest))
+        points += [
+            (x + (to_x - x) * piece / pieces, y + (to_y - y) * piece / pieces)
+            for piece in range(pieces)
+        ]
+    return points

@@ -1,4 +1,4 @@
-"""The styles that ship: each one's words, palette, line, texture and light."""
+"""The styles that ship: each one's palette, line, texture and light."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ Texture = Literal["flat", "grain", "paper", "hatch", "wash", "grid", "snow", "gl
 
 @dataclass(frozen=True)
 class Style:
-    """How every part of a building looks, and what people call it."""
+    """How every part of a building looks."""
 
     name: str
     tags: tuple[str, ...]
-    words: tuple[str, ...]
     palette: dict[Part, str]
     line: str
     line_width: float
     """In thousandths of the picture's side; 0 draws no outline."""
     texture: Texture
     sky_top: str
+    texture_strength: float = 1.0
 
 
 def _palette(colours: str) -> dict[Part, str]:
@@ -38,17 +38,15 @@ STYLES = (
     Style(
         "cyberpunk",
         ("night", "neon", "futuristic", "moody"),
-        ("cyberpunk", "futuristic neon city at night", "glowing magenta and cyan lights"),
         _palette(
             "3b1560 ff4fd8 1d0f3d 140a2b 2b1458 221446 2c1a5a"
-            " 120a2a ff2ec4 19e8ff ff7a1a 1b1030 0e5c6e"
+            " 2a1250 ff2ec4 19e8ff ff7a1a 3a1a5c 0e5c6e"
         ),
-        "#0a0618", 4.0, "glow", "#0b0524",
+        "#b44dff", 4.0, "glow", "#0b0524",
     ),
     Style(
         "ghibli",
         ("day", "warm", "painterly", "cheerful"),
-        ("ghibli", "hand painted anime countryside", "lush green summer meadow"),
         _palette(
             "a8dcf5 fff6c8 7cc46a 8fce5a e9d8a6 f7ecd2 e6d3ae"
             " c8553d ffffff 6fa8c9 8a5a3c 7a5230 4f9e45"
@@ -58,7 +56,6 @@ STYLES = (
     Style(
         "industrial",
         ("brick", "historic", "urban"),
-        ("industrial", "red brick factory with steel frames", "victorian warehouse"),
         _palette(
             "b9b3a8 e8dcc0 8b8378 6e675e 8e867a 9c4a35 8a4130"
             " 4a4541 5c5650 2f3b42 3d2f28 4a3a2e 5d6648"
@@ -68,7 +65,6 @@ STYLES = (
     Style(
         "pencil",
         ("monochrome", "drawing", "quiet"),
-        ("pencil", "graphite drawing with hatching", "grey hand drawn shading on paper"),
         _palette(
             "f4f2ec ffffff e2e0da d6d4ce ebe9e3 efede7 d9d7d0"
             " b5b3ad dcdad4 8f8d88 77756f 9a9892 b8b6b0"
@@ -78,7 +74,6 @@ STYLES = (
     Style(
         "scandinavian",
         ("minimal", "light", "modern", "calm"),
-        ("scandinavian", "white timber nordic house", "minimal bright wooden cabin"),
         _palette(
             "eef3f5 fffdf2 dfe6e4 e3e0d6 f2efe6 fbfaf6 e9e4d8"
             " 3f464b c9a878 a9c3cf d8a657 b79468 8fa58b"
@@ -88,7 +83,6 @@ STYLES = (
     Style(
         "brutalist",
         ("concrete", "grey", "monumental"),
-        ("brutalist", "raw concrete monolith", "massive grey cement block architecture"),
         _palette(
             "c7ccd1 eceff1 9fa4a8 83878a a3a6a7 9a9a96 85857f"
             " 74746f b0b0ab 33383c 26292b 55524c 6d7566"
@@ -98,7 +92,6 @@ STYLES = (
     Style(
         "art deco",
         ("historic", "luxury", "geometric"),
-        ("art deco", "golden twenties ornament", "black and gold luxury hotel"),
         _palette(
             "123b46 f2c14e 0e2c35 1a1a1a c9a24b f3e6c4 d9c79c"
             " 1f1f1f d4a437 1f5f6b b8862b 2b2b2b 2f6b4f"
@@ -108,7 +101,6 @@ STYLES = (
     Style(
         "blueprint",
         ("drawing", "technical", "blue", "monochrome"),
-        ("blueprint", "white lines on blue technical plan", "cyanotype construction drawing"),
         _palette(
             "1f4e9c 2a5aa8 1f4e9c 1b478f 2352a0 2456a6 2150a0"
             " 1b4791 2c60b2 19418a 173d82 2456a6 2150a0"
@@ -118,7 +110,6 @@ STYLES = (
     Style(
         "watercolour",
         ("painterly", "soft", "light"),
-        ("watercolour", "loose wet paint washes", "soft pastel aquarelle"),
         _palette(
             "cfe4f2 ffe9a8 c9dcc0 d9e3b8 efe3cd f6dccb e9c9b8"
             " b9788a e8b7a6 93b4d4 a8758f a58a72 94bf9a"
@@ -128,7 +119,6 @@ STYLES = (
     Style(
         "winter",
         ("snow", "cold", "night", "calm"),
-        ("winter", "snow covered house at christmas", "cold icy january evening"),
         _palette(
             "a9bfdd f4f8ff dfe8f4 f2f6fb d5e0ee 7d8fb0 6c7d9e"
             " eef4fb ffffff ffd37a 7a3b3b 4b4654 e4edf6"
@@ -138,7 +128,6 @@ STYLES = (
     Style(
         "desert",
         ("warm", "earth", "sunny"),
-        ("desert", "adobe clay house in the sahara", "dry sand dunes and mud brick"),
         _palette(
             "f6d9a4 fff3cf d89a54 e3b26b f0cf95 d9935a c27d48"
             " a85f37 edc48a 5a3a2a 2f7f86 7a5a34 8c9a4e"
@@ -148,7 +137,6 @@ STYLES = (
     Style(
         "sunset",
         ("warm", "evening", "moody", "orange"),
-        ("sunset", "golden hour with long shadows", "orange dusk and violet clouds"),
         _palette(
             "ff9a56 fff0a0 8a4a6e 5b3350 b06a62 8f4d5f 7a3f55"
             " 43264a c46a5e ffd86b 2f1b38 2f1c2c 4a2b4f"

@@ -1,0 +1,24 @@
+"""Which seeds are trained on and which are held out: their one home.
+
+Seeds below 1,000 belong to the bundled styles and example sketches, which are never trained on.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Split = Literal["train", "held_out"]
+
+SEEDS: dict[Split, range] = {
+    "train": range(1_000_000, 9_000_000),
+    "held_out": range(9_000_000, 10_000_000),
+}
+
+
+def seed_of(split: Split, index: int) -> int:
+    """The seed of a split's `index`-th sample.
+
+    Raises:
+        IndexError: the split has no such sample.
+    """
+    return SEEDS[split][index]
