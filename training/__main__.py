@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.progress import Progress
 
 from export.quiet import quiet_libraries
 from training.draw import draw_sketch, draw_styled
 from training.scenes import make_scene
+from training.splits import Split
 from training.styles import STYLES
+
+if TYPE_CHECKING:
+    from training.loop import Plan
 
 app = typer.Typer(help="Make what ships with maquette.", no_args_is_help=True)
 
@@ -53,6 +60,209 @@ def sketches(out: Annotated[Path, typer.Argument(help="Folder for the pictures."
     for name, seed in EXAMPLE_SEEDS.items():
         draw_sketch(make_scene(seed)).save(out / f"{name}.png", optimize=True)
     typer.echo(f"Wrote {len(EXAMPLE_SEEDS)} sketches to {out}")
+
+
+Work = Annotated[Path, typer.Option(help="Folder of the data sets, checkpoints and latents.")]
+Device = Annotated[str, typer.Option(help="cpu or cuda.")]
+Steps = Annotated[int, typer.Option(help="Steps in all; a resumed run counts those it has.")]
+Batch = Annotated[int, typer.Option(help="Samples in a step.")]
+Rate = Annotated[float, typer.Option(help="Peak learning rate.")]
+Seed = Annotated[int, typer.Option(help="Seed of weights, batches and noise.")]
+CropShare = Annotated[float, typer.Option(help="Share of the steps that train on small pieces.")]
+CropSide = Annotated[int, typer.Option(help="Side of those pieces in latents; the whole is 32.")]
+
+WORK = Path("out/training")
+
+
+@app.command()
+def data(
+    work: Work = WORK,
+    count: Annotated[int, typer.Option(help="Samples to train on.")] = 12_288,
+    held_out: Annotated[int, typer.Option(help="Samples to measure on.")] = 384,
+) -> None:
+    """Draw the data sets."""
+    from training import dataset
+
+    sizes: dict[Split, int] = {"train": count, "held_out": held_out}
+    with Progress() as progress:
+        for split, size in sizes.items():
+            advance = partial(progress.advance, progress.add_task(split, total=size))
+            dataset.draw(work / split, split, size, os.cpu_count() or 1, advance)
+
+
+@app.command()
+def vae(
+    work: Work = WORK,
+    device: Device = "cpu",
+    steps: Steps = 6000,
+    batch: Batch = 8,
+    rate: Rate = 1e-3,
+    seed: Seed = 0,
+) -> None:
+    """Train the autoencoder."""
+    from training import autoencoder
+    from training.dataset import read
+
+    plan = _plan(steps, batch, rate, seed, device)
+    autoencoder.train(read(work / "train"), plan, work / "vae")
+
+
+@app.command()
+def clip(
+    work: Work = WORK,
+    device: Device = "cpu",
+    steps: Steps = 1000,
+    batch: Batch = 96,
+    rate: Rate = 1e-3,
+    seed: Seed = 0,
+) -> None:
+    """Train CLIP's two towers."""
+    from training import contrastive
+    from training.dataset import read
+
+    plan = _plan(steps, batch, rate, seed, device)
+    contrastive.train(read(work / "train"), plan, work / "clip")
+
+
+@app.command()
+def latents(work: Work = WORK, device: Device = "cpu") -> None:
+    """Encode the training pictures with the trained autoencoder and CLIP."""
+    from training import autoencoder, contrastive
+    from training import latents as cache
+    from training.dataset import read
+    from training.tokenizer import make_tokenizer
+
+    pictures = read(work / "train")
+    towers = contrastive.load(work / "clip", make_tokenizer())
+    with Progress() as progress:
+        advance = partial(progress.advance, progress.add_task("latents", total=pictures.count))
+        vae = autoencoder.load(work / "vae")
+        cache.encode(pictures, vae, towers, work / "latents", device, advance)
+
+
+@app.command()
+def unet(
+    work: Work = WORK,
+    device: Device = "cpu",
+    steps: Steps = 10_000,
+    batch: Batch = 8,
+    rate: Rate = 5e-4,
+    seed: Seed = 0,
+) -> None:
+    """Train the text-to-image UNet."""
+    _paint("unet", work, _plan(steps, batch, rate, seed, device))
+
+
+@app.command()
+def controlnet(
+    work: Work = WORK,
+    device: Device = "cpu",
+    steps: Steps = 6000,
+    batch: Batch = 8,
+    rate: Rate = 5e-4,
+    seed: Seed = 0,
+) -> None:
+    """Train ControlNet on the frozen UNet, from zero convolutions."""
+    _paint("controlnet", work, _plan(steps, batch, rate, seed, device))
+
+
+@app.command()
+def ip_adapter(
+    work: Work = WORK,
+    device: Device = "cpu",
+    steps: Steps = 6000,
+    batch: Batch = 8,
+    rate: Rate = 5e-4,
+    seed: Seed = 0,
+) -> None:
+    """Train IP-Adapter on the frozen UNet, over CLIP's vision tower."""
+    _paint("ip_adapter", work, _plan(steps, batch, rate, seed, device))
+
+
+@app.command()
+def joint(
+    work: Work = WORK,
+    device: Device = "cpu",
+    steps: Steps = 6000,
+    batch: Batch = 4,
+    rate: Rate = 7e-4,
+    seed: Seed = 0,
+    crop_share: CropShare = 0.6,
+    crop_side: CropSide = 16,
+) -> None:
+    """Train UNet, ControlNet and IP-Adapter together: more for the time on a small machine."""
+    plan = _plan(steps, batch, rate, seed, device)
+    _paint("joint", work, plan, crop_side, crop_share)
+
+
+@app.command()
+def assemble(
+    out: Annotated[Path, typer.Argument(help="Folder to write; replaced when it exists.")],
+    work: Work = WORK,
+) -> None:
+    """Write the tiny pack from the trained stages."""
+    from training import autoencoder, contrastive, painting
+    from training import latents as cache
+    from training import pack as packs
+    from training.tokenizer import make_tokenizer
+
+    tokenizer = make_tokenizer()
+    made = packs.trained_networks(
+        autoencoder.load(work / "vae"),
+        float(cache.read(work / "latents")["scaling_factor"]),
+        painting.load(work),
+        contrastive.load(work / "clip", tokenizer),
+    )
+    packs.write_pack(out, made, tokenizer, "trained")
+    typer.echo(f"Wrote {out}: {packs.megabytes(out):.1f} MB")
+
+
+@app.command()
+def evaluate(
+    pack_folder: Annotated[Path, typer.Argument(help="The pack to look at.")],
+    out: Annotated[Path, typer.Option(help="Folder of sheet.png and report.json.")],
+    renders: Annotated[int, typer.Option(help="Held-out cases.")] = 24,
+    extra: Annotated[int, typer.Option(help="Cases that are also asked the variants.")] = 0,
+    guidance_scale: Annotated[float, typer.Option(help="Classifier-free guidance.")] = 7.5,
+    device: Device = "cpu",
+) -> None:
+    """Measure a pack in torch, without Triton, and write a contact sheet."""
+    import asyncio
+
+    from export.pack import Pack
+    from training import evaluation
+
+    with Progress() as progress:
+        advance = partial(progress.advance, progress.add_task("renders", total=renders + 3 * extra))
+        found = asyncio.run(
+            evaluation.evaluate(
+                evaluation.Evaluation(Pack(pack_folder), device),
+                renders,
+                extra,
+                guidance_scale,
+                out / "sheet.png",
+                advance,
+            )
+        )
+    (out / "report.json").write_text(json.dumps(found, indent=2) + "\n")
+    typer.echo(json.dumps(found, indent=2))
+
+
+def _plan(steps: int, batch: int, rate: float, seed: int, device: str) -> Plan:
+    from training.loop import Plan
+
+    return Plan(steps, batch, rate, seed=seed, device=device)
+
+
+def _paint(name: str, work: Path, plan: Plan, crop_side: int = 32, crop_share: float = 0) -> None:
+    from training import contrastive, painting
+    from training.dataset import read
+    from training.tokenizer import make_tokenizer
+
+    tokenizer = make_tokenizer()
+    text = (contrastive.load(work / "clip", tokenizer), tokenizer)
+    crops = painting.Crops(crop_side, crop_share)
+    painting.train(painting.STAGES[name], read(work / "train"), text, work, plan, crops)
 
 
 if __name__ == "__main__":

@@ -18,9 +18,12 @@ NATIVE_SIZE = 256
 TEXT_WIDTH = 128
 VISION_SIZE = 128
 IMAGE_TOKENS = 4
-CHANNELS = (32, 64, 96, 96)
-GROUPS = 16
-HEADS = 8
+CHANNELS = (48, 96, 128, 128)
+GROUPS = 8
+HEADS = 4
+VAE_CHANNELS = (32, 32, 64, 96)
+VAE_GROUPS = 8
+"""Several channels a group: normalising each on its own would wash out flat colours."""
 
 
 def scheduler() -> DDIMScheduler:
@@ -40,9 +43,10 @@ def vae() -> AutoencoderKL:
     return AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,
-        block_out_channels=(16, 32, 48, 48),
+        block_out_channels=VAE_CHANNELS,
+        layers_per_block=1,
         latent_channels=contract.LATENT_CHANNELS,
-        norm_num_groups=GROUPS,
+        norm_num_groups=VAE_GROUPS,
         sample_size=NATIVE_SIZE,
     )
 
@@ -92,11 +96,6 @@ def _vision_config() -> CLIPVisionConfig:
     )
 
 
-def text_encoder(vocabulary: int, eos: int) -> CLIPTextModel:
-    """The UNet's text encoder."""
-    return CLIPTextModel(_text_config(vocabulary, eos, TEXT_WIDTH, layers=4))
-
-
 def clip(vocabulary: int, eos: int) -> CLIPModel:
     """The retrieval pair."""
     text = _text_config(vocabulary, eos, width=128, layers=4)
@@ -110,6 +109,16 @@ def clip(vocabulary: int, eos: int) -> CLIPModel:
     )
 
 
-def image_encoder() -> CLIPVisionModelWithProjection:
-    """IP-Adapter's vision tower."""
-    return CLIPVisionModelWithProjection(_vision_config())
+def text_encoder(clip: CLIPModel) -> CLIPTextModel:
+    """The UNet's text encoder: CLIP's text tower, as in SD 1.5."""
+    encoder = CLIPTextModel(clip.config.text_config)
+    encoder.load_state_dict(clip.text_model.state_dict())
+    return encoder
+
+
+def image_encoder(clip: CLIPModel) -> CLIPVisionModelWithProjection:
+    """IP-Adapter's vision tower: CLIP's."""
+    encoder = CLIPVisionModelWithProjection(clip.config.vision_config)
+    encoder.vision_model.load_state_dict(clip.vision_model.state_dict())
+    encoder.visual_projection.load_state_dict(clip.visual_projection.state_dict())
+    return encoder

@@ -5,21 +5,40 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
-from diffusers import StableDiffusionControlNetPipeline, UNet2DConditionModel
-from safetensors.torch import save_file
-from torch import nn
-from transformers import CLIPImageProcessorPil
+from diffusers import (
+    AutoencoderKL,
+    ControlNetModel,
+    StableDiffusionControlNetPipeline,
+    UNet2DConditionModel,
+)
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
 from pipeline import contract
 from training import networks
+from training.denoiser import Denoiser, cross_attention, ip_adapter_key
 from training.tokenizer import END, make_tokenizer
 
 IP_ADAPTER_FILE = "ip-adapter_tiny.safetensors"
 CONSTANT_SPREAD = 0.05
 """Deviation given to weights that a fresh network leaves at 0 or 1."""
+
+
+@dataclass(frozen=True)
+class Networks:
+    """Everything in a pack that has weights; `ip_adapter` in ``load_ip_adapter``'s layout."""
+
+    vae: AutoencoderKL
+    unet: UNet2DConditionModel
+    controlnet: ControlNetModel
+    ip_adapter: dict[str, Tensor]
+    clip: CLIPModel
 
 
 def write_random_pack(folder: Path, seed: int, report: Callable[[str], None]) -> None:
@@ -33,46 +52,92 @@ def write_random_pack(folder: Path, seed: int, report: Callable[[str], None]) ->
         seed: of every weight.
         report: told which part is being written.
     """
+    tokenizer = make_tokenizer()
+    torch.manual_seed(seed)
+    report("networks")
+    made = random_networks(tokenizer)
+    report("files")
+    write_pack(folder, made, tokenizer, "random")
+
+
+def random_networks(tokenizer: CLIPTokenizer) -> Networks:
+    """Networks with random weights, none of them constant."""
+    unet = networks.unet()
+    made = Networks(
+        vae=networks.vae(),
+        unet=unet,
+        controlnet=networks.controlnet(unet),
+        ip_adapter=_random_ip_adapter(unet),
+        clip=networks.clip(len(tokenizer), tokenizer.convert_tokens_to_ids(END)),
+    )
+    for network in (made.vae, made.unet, made.controlnet, made.clip):
+        _leave_nothing_constant(network)
+    return made
+
+
+def trained_networks(
+    vae: AutoencoderKL, scaling_factor: float, denoiser: Denoiser, clip: CLIPModel
+) -> Networks:
+    """The training stages' results; the autoencoder learns the scale of its latents."""
+    vae.register_to_config(scaling_factor=round(scaling_factor, 5))
+    return Networks(
+        vae=vae,
+        unet=denoiser.plain_unet(),
+        controlnet=denoiser.controlnet,
+        ip_adapter=denoiser.ip_adapter(),
+        clip=clip,
+    )
+
+
+def write_pack(
+    folder: Path, made: Networks, tokenizer: CLIPTokenizer, weights: Literal["random", "trained"]
+) -> None:
+    """Write `made` as a pack of fp16 weights; `folder` is replaced when it exists."""
     aside = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(aside, ignore_errors=True)
-    tokenizer = make_tokenizer()
-    vocabulary, eos = len(tokenizer), tokenizer.convert_tokens_to_ids(END)
     processor = CLIPImageProcessorPil(
         size={"shortest_edge": networks.VISION_SIZE},
         crop_size={"height": networks.VISION_SIZE, "width": networks.VISION_SIZE},
     )
-
-    torch.manual_seed(seed)
-    report("networks")
-    unet = networks.unet()
-    controlnet = networks.controlnet(unet)
     pipeline = StableDiffusionControlNetPipeline(
-        vae=networks.vae(),
-        text_encoder=networks.text_encoder(vocabulary, eos),
+        vae=made.vae,
+        text_encoder=networks.text_encoder(made.clip),
         tokenizer=tokenizer,
-        unet=unet,
-        controlnet=controlnet,
+        unet=made.unet,
+        controlnet=made.controlnet,
         scheduler=networks.scheduler(),
         safety_checker=None,
         feature_extractor=processor,
-        image_encoder=networks.image_encoder(),
+        image_encoder=networks.image_encoder(made.clip),
         requires_safety_checker=False,
     )
-    clip = networks.clip(vocabulary, eos)
-    for network in (unet, controlnet, pipeline.vae, pipeline.text_encoder, pipeline.image_encoder):
-        _leave_nothing_constant(network)
-    _leave_nothing_constant(clip)
-    report("files")
     pipeline.save_pretrained(aside)
-    clip.save_pretrained(aside / "clip")
-    tokenizer.save_pretrained(aside / "clip")
-    processor.save_pretrained(aside / "clip")
-    _save_ip_adapter(unet, aside / "ip_adapter")
+    for part in (made.clip, tokenizer, processor):
+        part.save_pretrained(aside / "clip")
+    (aside / "ip_adapter").mkdir()
+    save_file(made.ip_adapter, aside / "ip_adapter" / IP_ADAPTER_FILE)
+    for file in aside.rglob("*.safetensors"):
+        _halve(file)
     (aside / "pack.json").write_text(
-        json.dumps({"name": "tiny", "native_size": networks.NATIVE_SIZE, "weights": "random"})
+        json.dumps({"name": "tiny", "native_size": networks.NATIVE_SIZE, "weights": weights})
     )
     shutil.rmtree(folder, ignore_errors=True)
     aside.rename(folder)
+
+
+def megabytes(folder: Path) -> float:
+    """The size of every file in `folder`."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 1e6
+
+
+def _halve(file: Path) -> None:
+    """Keep `file` in fp16. The configs still say float32, so that networks load in it."""
+    weights = load_file(file)
+    halved = {
+        name: weight.half() if weight.is_floating_point() else weight
+        for name, weight in weights.items()
+    }
+    save_file(halved, file, metadata={"format": "pt"})
 
 
 @torch.no_grad()
@@ -82,8 +147,7 @@ def _leave_nothing_constant(network: nn.Module) -> None:
             parameter.add_(torch.randn_like(parameter), alpha=CONSTANT_SPREAD)
 
 
-def _save_ip_adapter(unet: UNet2DConditionModel, folder: Path) -> None:
-    """Random IP-Adapter weights in the layout that ``load_ip_adapter`` reads."""
+def _random_ip_adapter(unet: UNet2DConditionModel) -> dict[str, Tensor]:
     width, tokens = networks.TEXT_WIDTH, networks.IMAGE_TOKENS
     state = {
         "image_proj.proj.weight": torch.randn(tokens * width, contract.CLIP_DIM),
@@ -91,11 +155,9 @@ def _save_ip_adapter(unet: UNet2DConditionModel, folder: Path) -> None:
         "image_proj.norm.weight": 1 + CONSTANT_SPREAD * torch.randn(width),
         "image_proj.norm.bias": CONSTANT_SPREAD * torch.randn(width),
     }
-    cross_attention = [name for name in unet.attn_processors if name.endswith("attn2.processor")]
-    for index, name in enumerate(cross_attention):
+    for index, name in enumerate(cross_attention(unet)):
         hidden = unet.get_submodule(name.removesuffix(".processor")).inner_dim
         for projection in ("to_k_ip", "to_v_ip"):
-            key = f"ip_adapter.{2 * index + 1}.{projection}.weight"
+            key = f"{ip_adapter_key(index)}.{projection}.weight"
             state[key] = torch.randn(hidden, width) / width**0.5
-    folder.mkdir()
-    save_file(state, folder / IP_ADAPTER_FILE)
+    return state

@@ -1,0 +1,99 @@
+"""The first stage: an autoencoder that keeps fine lines.
+
+Everything painted later passes through its decoder, so a line lost here is lost for good.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKL
+from torch import Tensor
+
+from training import networks
+from training.dataset import Dataset
+from training.loop import Plan, fit, load_average
+
+KL_WEIGHT = 1e-6
+"""Stable Diffusion's: only keeps the latents from growing without bound."""
+EDGE_WEIGHT = 1.0
+CROP = 128
+
+
+def train(data: Dataset, plan: Plan, folder: Path) -> None:
+    """Train on random crops of the true renders."""
+    torch.manual_seed(plan.seed)
+    vae = networks.vae().to(plan.device)
+    pixels = torch.from_numpy(data.pixels)
+    if plan.device != "cpu":
+        pixels = pixels.to(plan.device)
+
+    def loss(_step: int) -> Tensor:
+        return reconstruction_loss(vae, _crops(pixels, plan.batch, plan.device))
+
+    fit(vae, loss, plan, folder, "vae")
+
+
+def load(folder: Path) -> AutoencoderKL:
+    """The trained autoencoder of `folder`, in evaluation mode."""
+    vae = networks.vae()
+    load_average(vae, folder)
+    return vae.eval().requires_grad_(False)
+
+
+def reconstruction_loss(vae: AutoencoderKL, images: Tensor) -> Tensor:
+    """L1 on pixels and on edges at three scales, plus a little KL.
+
+    Args:
+        images: ``[batch, 3, height, width]`` in [-1, 1].
+    """
+    moments = vae.encode(images).latent_dist
+    decoded = vae.decode(moments.sample()).sample.float()
+    kl = moments.kl().mean() / images[0].numel()
+    return F.l1_loss(decoded, images) + EDGE_WEIGHT * edge_loss(decoded, images) + KL_WEIGHT * kl
+
+
+def edge_loss(decoded: Tensor, images: Tensor, scales: int = 3) -> Tensor:
+    """Mean L1 between the two pictures' gradients at `scales` octaves.
+
+    A line that is blurred away costs little in pixels and much here.
+    Source: the gradient difference loss of Mathieu et al. (2016) with exponent 1.
+    """
+    total = images.new_zeros(())
+    for _ in range(scales):
+        total = total + sum(
+            F.l1_loss(found, wanted)
+            for found, wanted in zip(_gradients(decoded), _gradients(images), strict=True)
+        )
+        decoded, images = F.avg_pool2d(decoded, 2), F.avg_pool2d(images, 2)
+    return total / scales
+
+
+def _gradients(images: Tensor) -> tuple[Tensor, Tensor]:
+    return images.diff(dim=-1), images.diff(dim=-2)
+
+
+def _crops(pixels: Tensor, batch: int, device: str) -> Tensor:
+    """Random pictures, cut at one random place: ``[batch, 3, CROP, CROP]`` in [-1, 1]."""
+    picked = torch.randint(len(pixels), (batch,)).sort().values
+    top, left = torch.randint(pixels.shape[1] - CROP + 1, (2,)).tolist()
+    cut = pixels[picked.to(pixels.device), top : top + CROP, left : left + CROP]
+    if torch.rand(()) < 0.5:
+        cut = cut.flip(2)
+    return to_pixels(cut.to(device))
+
+
+def to_pixels(pictures: Tensor) -> Tensor:
+    """uint8 ``[batch, height, width, 3]`` to ``[batch, 3, height, width]`` in [-1, 1]."""
+    return pictures.permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+@torch.no_grad()
+def scaling_factor(vae: AutoencoderKL, images: Tensor) -> float:
+    """One over the standard deviation of the latents, so that the UNet sees unit variance.
+
+    Source: Rombach et al. (2022), appendix G.
+    """
+    return float(1 / vae.encode(images).latent_dist.mode().std())

@@ -1,0 +1,82 @@
+"""A pack's models in torch, behind the same door as the served ones.
+
+``pipeline.render`` runs over it unchanged, so a pack can be looked at before it is exported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from tokenizers import Tokenizer
+
+from export.networks import WRAPPERS
+from export.pack import Pack
+from pipeline import contract, control, images, style
+from pipeline.denoise import Tensors
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+class TorchInfer:
+    """Runs ``condition``, ``denoiser`` and ``vae_decoder`` of the contract over a pack."""
+
+    def __init__(self, pack: Pack, device: str = "cpu") -> None:
+        self.device = device
+        self.networks = {name: wrap(pack).to(device).eval() for name, wrap in WRAPPERS.items()}
+        self.tokenizer = Tokenizer.from_str(pack.tokenizer_json())
+        self.preprocessing = images.ClipPreprocessing.from_config(pack.preprocessor_config())
+
+    async def __call__(self, model: str, inputs: Tensors) -> Mapping[str, npt.NDArray[Any]]:
+        """`model`'s outputs by name."""
+        match model:
+            case "condition":
+                return self._condition(inputs)
+            case "denoiser":
+                return self._denoise(inputs)
+        return self.run(model, **inputs)
+
+    def run(self, network: str, *residuals: torch.Tensor, **inputs: Any) -> Arrays:
+        """One network of the contract over NumPy arrays."""
+        wanted = contract.MODELS[network]
+        names = [tensor.name for tensor in wanted.inputs if tensor.name in inputs]
+        tensors = [torch.as_tensor(inputs[name], device=self.device) for name in names]
+        with torch.inference_mode():
+            outputs = self.networks[network](*tensors, *residuals)
+        found = outputs if isinstance(outputs, tuple) else (outputs,)
+        return {
+            tensor.name: output.float().cpu().numpy()
+            for tensor, output in zip(wanted.outputs, found, strict=True)
+        }
+
+    def token_ids(self, texts: list[str]) -> npt.NDArray[np.int64]:
+        """``[len(texts), 77]``."""
+        encoded = self.tokenizer.encode_batch(texts)
+        return np.array([row.ids for row in encoded], np.int64)
+
+    def picture(self, data: bytes) -> npt.NDArray[np.float32]:
+        """An encoded picture as a vision tower's ``[3, size, size]``."""
+        return images.clip_pixel_values(images.decode(data, "image"), self.preprocessing)
+
+    def _condition(self, inputs: Tensors) -> Arrays:
+        texts = [text.decode() for text in inputs["texts"].reshape(-1)]
+        pictures = np.stack([self.picture(data) for data in inputs["style_images"].reshape(-1)])
+        embeds = self.run("image_encoder", pixel_values=pictures)
+        sketch: Image.Image = images.decode(inputs["sketch"][0], "sketch")
+        sizes = ("width", "height", "canny_low_threshold", "canny_high_threshold")
+        return {
+            "control_image": control.canny(sketch, *(int(inputs[name][0]) for name in sizes)),
+            "prompt_embeds": self.run("text_encoder", input_ids=self.token_ids(texts))[
+                "prompt_embeds"
+            ],
+            "ip_adapter_image_embeds": style.blend(**embeds, weights=inputs["style_weights"]),
+        }
+
+    def _denoise(self, inputs: Tensors) -> Arrays:
+        residuals = self.run("controlnet", **inputs)
+        tensors = [torch.as_tensor(row, device=self.device) for row in residuals.values()]
+        return self.run("unet", *tensors, **inputs)
