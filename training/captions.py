@@ -31,7 +31,7 @@ _FORMS = (
     "{phrase}, {other}",
     "{tags} {building}, {phrase}",
     "{phrase} architecture",
-    "make it look like {phrase}",
+    "make it {phrase}",
 )
 _NEUTRAL = (
     "", "a {building}", "a {building} {detail}", "an architect's render of a {building}",

@@ -33,7 +33,7 @@ def train(data: Dataset, plan: Plan, folder: Path) -> None:
 
     def loss(step: int) -> Tensor:
         picked = torch.randint(len(pixels), (plan.batch,)).sort().values
-        chance = random.Random(plan.seed * 2**32 + step)
+        chance = random.Random(plan.seed_at(step))
         kinds = styles[picked]
         texts = [caption(STYLES[kind], chance) for kind in kinds.tolist()]
         pictures = pixel_values(_cut(pixels[picked]).to(plan.device))

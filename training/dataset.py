@@ -16,6 +16,8 @@ from training.splits import Split
 from training.styles import STYLES
 
 CHUNK = 64
+READ = "c"
+"""Copy on write: the files stay as they are, and torch takes the arrays without a warning."""
 _SHAPES = {"pixels": (SIDE, SIDE, 3), "edges": (SIDE, SIDE // 8)}
 
 
@@ -30,12 +32,12 @@ class Dataset:
     @property
     def pixels(self) -> Bytes:
         """``[count, 256, 256, 3]`` RGB."""
-        return _open(self.folder, "pixels", self.count, "r")
+        return _open(self.folder, "pixels", self.count, READ)
 
     @property
     def edges(self) -> Bytes:
         """``[count, 256, 32]``: eight pixels in a byte, as ``numpy.packbits`` packs them."""
-        return _open(self.folder, "edges", self.count, "r")
+        return _open(self.folder, "edges", self.count, READ)
 
     @property
     def styles(self) -> npt.NDArray[np.int64]:

@@ -80,7 +80,7 @@ def _flat(pixels: Pixels, _random: np.random.Generator, _strength: float) -> Pix
 
 def _grain(pixels: Pixels, random: np.random.Generator, strength: float) -> Pixels:
     side = len(pixels)
-    return pixels + strength * (9 * _cloud(random, side, side // 3) + 5 * _cloud(random, side, 14))
+    return pixels + strength * (8 * _cloud(random, side, side // 3) + 5 * _cloud(random, side, 14))
 
 
 def _concrete(pixels: Pixels, random: np.random.Generator, strength: float) -> Pixels:
@@ -107,7 +107,7 @@ def _hatch(pixels: Pixels, random: np.random.Generator, strength: float) -> Pixe
     rows, columns = np.mgrid[0:side, 0:side]
     stripes = 0.5 + 0.5 * np.cos((rows + columns) * 2 * np.pi * HATCHES / side)[..., None]
     darkness = (255 - pixels.mean(axis=2, keepdims=True)) / 255
-    drawn = pixels - 48 * strength * stripes.astype(np.float32) * darkness
+    drawn = pixels - 32 * strength * stripes.astype(np.float32) * darkness
     return drawn + 5 * _cloud(random, side, side // 4)
 
 
@@ -123,7 +123,7 @@ def _snow(pixels: Pixels, random: np.random.Generator, strength: float) -> Pixel
     side = len(pixels)
     flakes = (random.random((side, side)) < 0.0025).astype(np.float32)
     soft = cv2.GaussianBlur(flakes, (0, 0), side / 160)[..., None]
-    return pixels + 6 * _cloud(random, side, 20) + 650 * strength * soft
+    return pixels + 6 * _cloud(random, side, 20) + 430 * strength * soft
 
 
 def _glow(pixels: Pixels, _random: np.random.Generator, strength: float) -> Pixels:

@@ -34,6 +34,13 @@ class Plan:
     device: str = "cpu"
     save_every: int = 100
 
+    def seed_at(self, step: int) -> int:
+        """The seed of everything that chance decides in `step`.
+
+        It stays small: torch's generator on the CPU reads the lower 32 bits only.
+        """
+        return self.seed * 1_000_003 + step
+
     def rate(self, step: int) -> float:
         """The learning rate at `step`: linear warm-up, then half a cosine down to a fiftieth."""
         rise = min(1.0, (step + 1) / self.warmup)
@@ -86,7 +93,7 @@ def _step(
     optimizer: torch.optim.Optimizer,
     plan: Plan,
 ) -> float:
-    torch.manual_seed(plan.seed * 2**32 + step)
+    torch.manual_seed(plan.seed_at(step))
     for group in optimizer.param_groups:
         group["lr"] = plan.rate(step)
     with torch.autocast(torch.device(plan.device).type, dtype=torch.bfloat16):

@@ -89,7 +89,7 @@ def train(
 
     def loss(step: int) -> Tensor:
         side, batch = crops.at(step, plan)
-        chance = random.Random(plan.seed * 2**32 + step)
+        chance = random.Random(plan.seed_at(step))
         clean, given = samples.draw(batch, side, chance)
         return denoising_loss(denoiser, schedule, clean, given)
 
