@@ -13,6 +13,7 @@ from rich.progress import Progress
 
 from export.quiet import quiet_libraries
 from training.draw import draw_sketch, draw_styled
+from training.recipes import RECIPES, SAMPLES, Recipe
 from training.scenes import make_scene
 from training.splits import Split
 from training.styles import STYLES
@@ -64,12 +65,10 @@ def sketches(out: Annotated[Path, typer.Argument(help="Folder for the pictures."
 
 Work = Annotated[Path, typer.Option(help="Folder of the data sets, checkpoints and latents.")]
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
-Steps = Annotated[int, typer.Option(help="Steps in all; a resumed run counts those it has.")]
-Batch = Annotated[int, typer.Option(help="Samples in a step.")]
-Rate = Annotated[float, typer.Option(help="Peak learning rate.")]
+Steps = Annotated[int | None, typer.Option(help="Steps in all; a resumed run counts those it has.")]
+Batch = Annotated[int | None, typer.Option(help="Samples in a step.")]
+Rate = Annotated[float | None, typer.Option(help="Peak learning rate.")]
 Seed = Annotated[int, typer.Option(help="Seed of weights, batches and noise.")]
-CropShare = Annotated[float, typer.Option(help="Share of the steps that train on small pieces.")]
-CropSide = Annotated[int, typer.Option(help="Side of those pieces in latents; the whole is 32.")]
 
 WORK = Path("out/training")
 
@@ -77,13 +76,14 @@ WORK = Path("out/training")
 @app.command()
 def data(
     work: Work = WORK,
-    count: Annotated[int, typer.Option(help="Samples to train on.")] = 12_288,
+    device: Device = "cpu",
+    count: Annotated[int | None, typer.Option(help="Samples to train on.")] = None,
     held_out: Annotated[int, typer.Option(help="Samples to measure on.")] = 384,
 ) -> None:
     """Draw the data sets."""
     from training import dataset
 
-    sizes: dict[Split, int] = {"train": count, "held_out": held_out}
+    sizes: dict[Split, int] = {"train": count or SAMPLES[_kind(device)], "held_out": held_out}
     with Progress() as progress:
         for split, size in sizes.items():
             advance = partial(progress.advance, progress.add_task(split, total=size))
@@ -94,16 +94,16 @@ def data(
 def vae(
     work: Work = WORK,
     device: Device = "cpu",
-    steps: Steps = 6000,
-    batch: Batch = 8,
-    rate: Rate = 1e-3,
+    steps: Steps = None,
+    batch: Batch = None,
+    rate: Rate = None,
     seed: Seed = 0,
 ) -> None:
     """Train the autoencoder."""
     from training import autoencoder
     from training.dataset import read
 
-    plan = _plan(steps, batch, rate, seed, device)
+    plan, _ = _plan("vae", device, seed, steps, batch, rate)
     autoencoder.train(read(work / "train"), plan, work / "vae")
 
 
@@ -111,16 +111,16 @@ def vae(
 def clip(
     work: Work = WORK,
     device: Device = "cpu",
-    steps: Steps = 1000,
-    batch: Batch = 96,
-    rate: Rate = 1e-3,
+    steps: Steps = None,
+    batch: Batch = None,
+    rate: Rate = None,
     seed: Seed = 0,
 ) -> None:
     """Train CLIP's two towers."""
     from training import contrastive
     from training.dataset import read
 
-    plan = _plan(steps, batch, rate, seed, device)
+    plan, _ = _plan("clip", device, seed, steps, batch, rate)
     contrastive.train(read(work / "train"), plan, work / "clip")
 
 
@@ -144,55 +144,52 @@ def latents(work: Work = WORK, device: Device = "cpu") -> None:
 def unet(
     work: Work = WORK,
     device: Device = "cpu",
-    steps: Steps = 10_000,
-    batch: Batch = 8,
-    rate: Rate = 5e-4,
+    steps: Steps = None,
+    batch: Batch = None,
+    rate: Rate = None,
     seed: Seed = 0,
 ) -> None:
     """Train the text-to-image UNet."""
-    _paint("unet", work, _plan(steps, batch, rate, seed, device))
+    _paint("unet", work, *_plan("unet", device, seed, steps, batch, rate))
 
 
 @app.command()
 def controlnet(
     work: Work = WORK,
     device: Device = "cpu",
-    steps: Steps = 6000,
-    batch: Batch = 8,
-    rate: Rate = 5e-4,
+    steps: Steps = None,
+    batch: Batch = None,
+    rate: Rate = None,
     seed: Seed = 0,
 ) -> None:
     """Train ControlNet on the frozen UNet, from zero convolutions."""
-    _paint("controlnet", work, _plan(steps, batch, rate, seed, device))
+    _paint("controlnet", work, *_plan("controlnet", device, seed, steps, batch, rate))
 
 
 @app.command()
 def ip_adapter(
     work: Work = WORK,
     device: Device = "cpu",
-    steps: Steps = 6000,
-    batch: Batch = 8,
-    rate: Rate = 5e-4,
+    steps: Steps = None,
+    batch: Batch = None,
+    rate: Rate = None,
     seed: Seed = 0,
 ) -> None:
     """Train IP-Adapter on the frozen UNet, over CLIP's vision tower."""
-    _paint("ip_adapter", work, _plan(steps, batch, rate, seed, device))
+    _paint("ip_adapter", work, *_plan("ip_adapter", device, seed, steps, batch, rate))
 
 
 @app.command()
 def joint(
     work: Work = WORK,
     device: Device = "cpu",
-    steps: Steps = 6000,
-    batch: Batch = 4,
-    rate: Rate = 7e-4,
+    steps: Steps = None,
+    batch: Batch = None,
+    rate: Rate = None,
     seed: Seed = 0,
-    crop_share: CropShare = 0.6,
-    crop_side: CropSide = 16,
 ) -> None:
     """Train UNet, ControlNet and IP-Adapter together: more for the time on a small machine."""
-    plan = _plan(steps, batch, rate, seed, device)
-    _paint("joint", work, plan, crop_side, crop_share)
+    _paint("joint", work, *_plan("joint", device, seed, steps, batch, rate))
 
 
 @app.command()
@@ -248,21 +245,38 @@ def evaluate(
     typer.echo(json.dumps(found, indent=2))
 
 
-def _plan(steps: int, batch: int, rate: float, seed: int, device: str) -> Plan:
+def _plan(
+    stage: str, device: str, seed: int, steps: int | None, batch: int | None, rate: float | None
+) -> tuple[Plan, Recipe]:
+    """The device's recipe for `stage`, with whatever was asked for instead."""
     from training.loop import Plan
 
-    return Plan(steps, batch, rate, seed=seed, device=device)
+    recipe = RECIPES[_kind(device)][stage]
+    plan = Plan(
+        steps or recipe.steps,
+        batch or recipe.batch,
+        rate or recipe.learning_rate,
+        seed=seed,
+        device=device,
+    )
+    return plan, recipe
 
 
-def _paint(name: str, work: Path, plan: Plan, crop_side: int = 32, crop_share: float = 0) -> None:
+def _kind(device: str) -> str:
+    """The kind of a device: ``cuda`` of ``cuda:1``."""
+    return device.split(":", maxsplit=1)[0]
+
+
+def _paint(name: str, work: Path, plan: Plan, recipe: Recipe) -> None:
     from training import contrastive, painting
     from training.dataset import read
     from training.tokenizer import make_tokenizer
 
     tokenizer = make_tokenizer()
     text = (contrastive.load(work / "clip", tokenizer), tokenizer)
-    crops = painting.Crops(crop_side, crop_share)
-    painting.train(painting.STAGES[name], read(work / "train"), text, work, plan, crops)
+    crops = painting.Crops(share=recipe.crop_share)
+    stage = painting.STAGES[name]
+    painting.train(stage, read(work / "train"), text, work, plan, crops, recipe.guided_share)
 
 
 if __name__ == "__main__":

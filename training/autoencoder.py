@@ -26,12 +26,10 @@ def train(data: Dataset, plan: Plan, folder: Path) -> None:
     """Train on random crops of the true renders."""
     torch.manual_seed(plan.seed)
     vae = networks.vae().to(plan.device)
-    pixels = torch.from_numpy(data.pixels)
-    if plan.device != "cpu":
-        pixels = pixels.to(plan.device)
+    pixels = torch.from_numpy(data.pixels).to(plan.device)
 
     def loss(_step: int) -> Tensor:
-        return reconstruction_loss(vae, _crops(pixels, plan.batch, plan.device))
+        return reconstruction_loss(vae, _crops(pixels, plan.batch))
 
     fit(vae, loss, plan, folder, "vae")
 
@@ -75,14 +73,14 @@ def _gradients(images: Tensor) -> tuple[Tensor, Tensor]:
     return images.diff(dim=-1), images.diff(dim=-2)
 
 
-def _crops(pixels: Tensor, batch: int, device: str) -> Tensor:
+def _crops(pixels: Tensor, batch: int) -> Tensor:
     """Random pictures, cut at one random place: ``[batch, 3, CROP, CROP]`` in [-1, 1]."""
     picked = torch.randint(len(pixels), (batch,)).sort().values
     top, left = torch.randint(pixels.shape[1] - CROP + 1, (2,)).tolist()
     cut = pixels[picked.to(pixels.device), top : top + CROP, left : left + CROP]
     if torch.rand(()) < 0.5:
         cut = cut.flip(2)
-    return to_pixels(cut.to(device))
+    return to_pixels(cut)
 
 
 def to_pixels(pictures: Tensor) -> Tensor:

@@ -29,14 +29,15 @@ def train(data: Dataset, plan: Plan, folder: Path) -> None:
     tokenizer = make_tokenizer()
     torch.manual_seed(plan.seed)
     clip = build(tokenizer).to(plan.device)
-    pixels, styles = torch.from_numpy(data.pixels), torch.from_numpy(data.styles)
+    pixels = torch.from_numpy(data.pixels).to(plan.device)
+    styles = torch.from_numpy(data.styles)
 
     def loss(step: int) -> Tensor:
         picked = torch.randint(len(pixels), (plan.batch,)).sort().values
         chance = random.Random(plan.seed_at(step))
         kinds = styles[picked]
         texts = [caption(STYLES[kind], chance) for kind in kinds.tolist()]
-        pictures = pixel_values(_cut(pixels[picked]).to(plan.device))
+        pictures = pixel_values(_cut(pixels[picked.to(plan.device)]))
         ids = tokens(tokenizer, texts).to(plan.device)
         return contrastive_loss(clip, ids, pictures, kinds.to(plan.device))
 

@@ -65,23 +65,31 @@ def fit(
     folder.mkdir(parents=True, exist_ok=True)
     weights = [weight for weight in network.parameters() if weight.requires_grad]
     optimizer = torch.optim.AdamW(
-        weights, plan.learning_rate, betas=(0.9, 0.99), weight_decay=plan.weight_decay
+        weights,
+        plan.learning_rate,
+        betas=(0.9, 0.99),
+        weight_decay=plan.weight_decay,
+        fused=True,
     )
-    average = EMAModel(weights, decay=plan.ema_decay, use_ema_warmup=True, power=0.75)
+    average = EMAModel(weights, decay=plan.ema_decay, use_ema_warmup=True, power=0.75, foreach=True)
     step = _resume(folder / CHECKPOINT, network, optimizer, average, plan.device)
     network.train()
     with _progress() as progress:
         task = progress.add_task(title, total=plan.steps, completed=step, loss=0.0)
-        recent = 0.0
+        recent = Recent()
         while step < plan.steps:
-            value = _step(loss, step, weights, optimizer, plan)
+            recent.add(_step(loss, step, weights, optimizer, plan))
             average.step(weights)
-            recent = value if recent == 0 else 0.98 * recent + 0.02 * value
             step += 1
-            progress.update(task, completed=step, loss=recent)
+            progress.update(task, completed=step, loss=recent.mean)
             if step % plan.save_every == 0 or step == plan.steps:
                 _save(folder / CHECKPOINT, network, optimizer, average, step)
-                _log(folder / LOG, step=step, loss=round(recent, 5), at=time.strftime("%H:%M:%S"))
+                _log(
+                    folder / LOG,
+                    step=step,
+                    loss=round(recent.mean, 5),
+                    at=time.strftime("%H:%M:%S"),
+                )
     average.copy_to(weights)
     network.eval()
 
@@ -92,7 +100,7 @@ def _step(
     weights: list[nn.Parameter],
     optimizer: torch.optim.Optimizer,
     plan: Plan,
-) -> float:
+) -> Tensor:
     torch.manual_seed(plan.seed_at(step))
     for group in optimizer.param_groups:
         group["lr"] = plan.rate(step)
@@ -102,7 +110,21 @@ def _step(
     value.backward()
     torch.nn.utils.clip_grad_norm_(weights, plan.clip)
     optimizer.step()
-    return float(value.detach())
+    return value.detach()
+
+
+class Recent:
+    """The mean loss of the last steps, read from the device only now and then."""
+
+    def __init__(self, every: int = 20) -> None:
+        self.every, self.mean = every, 0.0
+        self.waiting: list[Tensor] = []
+
+    def add(self, value: Tensor) -> None:
+        self.waiting.append(value)
+        if len(self.waiting) == self.every:
+            self.mean = float(torch.stack(self.waiting).mean())
+            self.waiting.clear()
 
 
 def load_average(network: nn.Module, folder: Path) -> None:

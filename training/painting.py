@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 from transformers import CLIPModel, CLIPTokenizer
 
+from pipeline.request import DEFAULTS
 from training import latents as cache
 from training import networks
 from training.captions import caption, neutral_caption
 from training.contrastive import tokens
 from training.dataset import Dataset
-from training.denoiser import PARTS, Conditions, Denoiser, Part, denoising_loss
+from training.denoiser import PARTS, Conditions, Denoiser, Guided, Part, denoising_loss
 from training.loop import Plan, fit, load_average
 from training.styles import STYLES
 
@@ -60,7 +61,7 @@ STAGES = {
 class Crops:
     """Small pieces first: cheaper steps, more of them, while local drawing is learnt."""
 
-    side: int = 32
+    side: int = 16
     """In latents; 32 is the whole picture."""
     share: float = 0.0
     """Of the steps, from the start."""
@@ -79,8 +80,12 @@ def train(
     work: Path,
     plan: Plan,
     crops: Crops,
+    guided_share: float,
 ) -> None:
-    """Train `stage` on the cached latents in `work`, into ``work / stage.name``."""
+    """Train `stage` on the cached latents in `work`, into ``work / stage.name``.
+
+    The last `guided_share` of the steps train under the guidance that is served.
+    """
     torch.manual_seed(plan.seed)
     denoiser = begin(stage, work).to(plan.device)
     denoiser.train_only(stage.parts)
@@ -91,7 +96,10 @@ def train(
         side, batch = crops.at(step, plan)
         chance = random.Random(plan.seed_at(step))
         clean, given = samples.draw(batch, side, chance)
-        return denoising_loss(denoiser, schedule, clean, given)
+        guided = None
+        if step >= (1 - guided_share) * plan.steps:
+            guided = samples.guided(given, DEFAULTS["guidance_scale"])
+        return denoising_loss(denoiser, schedule, clean, given, guided)
 
     fit(denoiser, loss, plan, work / stage.name, stage.name)
 
@@ -148,6 +156,17 @@ class Samples:
             ip_adapter_scale=self._tensor([prompt.image_scale for prompt in prompts]),
             edges=self._edges(picked, top, left, side),
             conditioning_scale=self._scales(batch, chance),
+        )
+
+    def guided(self, given: Conditions, scale: float) -> Guided:
+        """`given` beside what the negative row of a render sees: no text, no image."""
+        nothing = self._embed([""]).expand(len(given.prompt_embeds), -1, -1)
+        absent = torch.zeros_like(given.image_embeds)
+        said = (given.prompt_embeds != nothing).any(dim=2).any(dim=1)
+        prompted = said | given.image_embeds.any(dim=1)
+        return Guided(
+            replace(given, prompt_embeds=nothing, image_embeds=absent),
+            torch.where(prompted, scale, 1.0),
         )
 
     def _prompt(self, style: int, chance: random.Random) -> Prompt:

@@ -16,7 +16,7 @@ from export.pack import Pack
 from pipeline.images import ClipPreprocessing, clip_pixel_values
 from training import dataset, networks, painting
 from training.contrastive import MEAN, STD, build, pixel_values
-from training.denoiser import PARTS, Conditions, Denoiser, denoising_loss, part_of
+from training.denoiser import PARTS, Conditions, Denoiser, Guided, denoising_loss, part_of
 from training.latents import FILE
 from training.loop import Plan
 from training.pack import megabytes, trained_networks, write_pack
@@ -169,6 +169,38 @@ def test_samples_line_up_with_their_pictures(work: Path, tokenizer) -> None:
     assert torch.equal(given.image_embeds[0], partner) or not given.image_embeds[0].any()
     absent = (given.image_embeds == 0).all(dim=1).float().mean()
     assert 0.15 < absent < 0.6
+
+
+def test_the_guided_loss_is_that_of_the_prediction_a_render_uses(denoiser: Denoiser) -> None:
+    latents, given = torch.randn(2, 4, SIDE, SIDE), conditions(edges=False)
+    other = conditions(edges=False)
+
+    def loss(scale: float, conditioned: Conditions) -> float:
+        torch.manual_seed(1)
+        guided = Guided(other, torch.full((2,), scale))
+        with torch.no_grad():
+            return float(
+                denoising_loss(denoiser, networks.scheduler(), latents, conditioned, guided)
+            )
+
+    torch.manual_seed(1)
+    with torch.no_grad():
+        plain = float(denoising_loss(denoiser, networks.scheduler(), latents, given))
+    assert loss(1, given) == pytest.approx(plain)
+    assert loss(0, given) == pytest.approx(loss(0, other))
+    assert loss(7.5, given) != pytest.approx(plain)
+
+
+def test_samples_without_a_prompt_are_not_guided(work: Path, tokenizer) -> None:
+    data = dataset.read(work / "train")
+    clip = build(tokenizer).eval()
+    samples = painting.Samples(painting.STAGES["joint"], data, (clip, tokenizer), work, "cpu")
+    _, given = samples.draw(64, 16, random.Random(3))
+    guided = samples.guided(given, 7.5)
+    nothing = samples.guided(guided.unprompted, 7.5)
+    assert set(nothing.scale.tolist()) == {1.0}
+    assert 0.75 < (guided.scale == 7.5).float().mean() < 1
+    assert not guided.unprompted.image_embeds.any()
 
 
 def test_a_cut_costs_as_much_as_a_whole_picture() -> None:
