@@ -47,7 +47,7 @@ def encode(
     folder.mkdir(parents=True, exist_ok=True)
     save_file(
         {
-            "latents": torch.cat(latents),
+            "latents": torch.cat(latents).contiguous(),
             "image_embeds": torch.cat(embeds),
             "scaling_factor": torch.tensor(factor),
         },
