@@ -17,17 +17,15 @@ from pipeline import control, fidelity, images
 from pipeline.render import Rendered, render
 from pipeline.request import DEFAULTS, RenderRequest
 from pipeline.samplers import NoiseSchedule
-from training.draw import draw_sketch, draw_styled
+from training.bundled import style_pictures
+from training.draw import draw_sketch
 from training.phrases import PHRASES
 from training.reference import TorchInfer
 from training.samples import SIDE, Bytes, Sample
-from training.scenes import make_scene
 from training.styles import STYLES
 from training.stylometry import Stylometer
 
 NEUTRAL_PROMPT = "a building"
-LIBRARY_SEED = 20
-"""The bundled style pictures' seed, as ``python -m training styles`` draws them."""
 
 
 @dataclass(frozen=True)
@@ -92,12 +90,7 @@ class Evaluation:
 
     def retrieval(self) -> dict[str, float]:
         """Held-out phrases and looks against the bundled style pictures, by CLIP."""
-        library = self._embed_pictures(
-            [
-                draw_styled(make_scene(LIBRARY_SEED + index), style, seed=index)
-                for index, style in enumerate(STYLES)
-            ]
-        )
+        library = self._embed_pictures(style_pictures())
         phrases = [(i, p) for i, style in enumerate(STYLES) for p in PHRASES[style.name].held_out]
         ids = self.infer.token_ids([phrase for _, phrase in phrases])
         texts = self.infer.run("clip_text", input_ids=ids)["text_embedding"]

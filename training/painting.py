@@ -117,8 +117,8 @@ def begin(stage: Stage, work: Path) -> Denoiser:
 def load(work: Path) -> Denoiser:
     """The most finished denoiser in `work`: `joint` if it was trained, else the last stage."""
     denoiser = Denoiser()
-    folder = next((work / name for name in ("joint", "ip_adapter") if (work / name).is_dir()), work)
-    load_average(denoiser, folder)
+    last = "joint" if (work / "joint").is_dir() else "ip_adapter"
+    load_average(denoiser, work / last)
     return denoiser.eval().requires_grad_(False)
 
 
