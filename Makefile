@@ -18,7 +18,7 @@ DEV_READY := $(DEV)/.ready
 EXPORTED := model_repository/render/1/pack.json
 
 .DEFAULT_GOAL := help
-.PHONY: help setup pack train export up demo test check format protocol lock clean
+.PHONY: help setup pack train eval-torch export up demo test check format protocol lock clean
 
 help: ## Show what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ train: setup ## Train the tiny pack (DEVICE=cpu takes hours on two cores, DEVICE
 	@for stage in data vae clip latents $(STAGES); do \
 		$(DEV)/bin/python -m training $$stage --device $(DEVICE) || exit 1; done
 	@$(DEV)/bin/python -m training assemble packs/tiny
+
+eval-torch: setup ## Measure the pack in torch, without Triton, into out/eval-torch
+	@$(DEV)/bin/python -m training evaluate $(PACK) --out out/eval-torch --device $(DEVICE)
 
 export: packs/tiny/pack.json ## Turn the pack (PACK=packs/tiny) into engines, checked against torch
 	@$(DEV)/bin/python -m export --pack $(PACK)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import Progress
 
+from export.quiet import quiet_libraries
 from training import bundled
 from training.recipes import RECIPES, SAMPLES, Recipe
 from training.splits import Split
@@ -18,7 +19,13 @@ from training.splits import Split
 if TYPE_CHECKING:
     from training.loop import Plan
 
-app = typer.Typer(help="Make what ships with maquette.", no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.callback()
+def main() -> None:
+    """Make what ships with maquette."""
+    quiet_libraries()
 
 
 @app.command()

@@ -20,18 +20,30 @@ KL_WEIGHT = 1e-6
 """Stable Diffusion's: only keeps the latents from growing without bound."""
 EDGE_WEIGHT = 1.0
 CROP = 128
+FIRST_LOG_VARIANCE = -6.0
 
 
 def train(data: Dataset, plan: Plan, folder: Path) -> None:
     """Train on random crops of the true renders."""
     torch.manual_seed(plan.seed)
-    vae = networks.vae().to(plan.device)
+    vae = begin().to(plan.device)
     pixels = torch.from_numpy(data.pixels).to(plan.device)
 
     def loss(_step: int) -> Tensor:
         return reconstruction_loss(vae, _crops(pixels, plan.batch))
 
     fit(vae, loss, plan, folder, "vae")
+
+
+def begin() -> AutoencoderKL:
+    """An untrained autoencoder whose latents are almost without noise.
+
+    A fresh one draws them with deviation 1 around means near 0, in which faint signals drown.
+    """
+    vae = networks.vae()
+    with torch.no_grad():
+        vae.quant_conv.bias[vae.config.latent_channels :] = FIRST_LOG_VARIANCE
+    return vae
 
 
 def load(folder: Path) -> AutoencoderKL:
