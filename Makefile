@@ -4,7 +4,7 @@ PYTHON ?= python3
 PACK ?= packs/tiny
 DEVICE ?= cpu
 # Two cores reach more when all of the denoiser is learnt at once; a GPU has time for each in turn.
-STAGES ?= $(if $(filter cuda%,$(DEVICE)),unet controlnet ip-adapter,joint)
+STAGES ?= $(if $(filter cuda%,$(DEVICE)),unet controlnet ip_adapter,joint)
 
 SERVING := .venv
 DEV := .venv-dev
@@ -47,7 +47,7 @@ packs/tiny/pack.json: | $(DEV_READY)
 	@$(DEV)/bin/python -m training pack packs/tiny
 
 train: setup ## Train the tiny pack (DEVICE=cpu takes hours on two cores, DEVICE=cuda minutes)
-	@for stage in data vae clip latents $(STAGES); do \
+	@for stage in data 'train vae' 'train clip' latents $(addprefix 'train ,$(addsuffix ',$(STAGES))); do \
 		$(DEV)/bin/python -m training $$stage --device $(DEVICE) || exit 1; done
 	@$(DEV)/bin/python -m training assemble packs/tiny
 

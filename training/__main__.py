@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -54,12 +55,19 @@ def sketches(out: Annotated[Path, typer.Argument(help="Folder for the pictures."
 
 Work = Annotated[Path, typer.Option(help="Folder of the data sets, checkpoints and latents.")]
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
-Steps = Annotated[int | None, typer.Option(help="Steps in all; a resumed run counts those it has.")]
-Batch = Annotated[int | None, typer.Option(help="Samples in a step.")]
-Rate = Annotated[float | None, typer.Option(help="Peak learning rate.")]
-Seed = Annotated[int, typer.Option(help="Seed of weights, batches and noise.")]
 
 WORK = Path("out/training")
+
+
+class StageName(StrEnum):
+    """What can be trained, by the names of the recipes."""
+
+    VAE = "vae"
+    CLIP = "clip"
+    UNET = "unet"
+    CONTROLNET = "controlnet"
+    IP_ADAPTER = "ip_adapter"
+    JOINT = "joint"
 
 
 @app.command()
@@ -80,37 +88,36 @@ def data(
 
 
 @app.command()
-def vae(
+def train(
+    stage: Annotated[
+        StageName, typer.Argument(help="vae and clip first, then `latents`, then the others.")
+    ],
     work: Work = WORK,
     device: Device = "cpu",
-    steps: Steps = None,
-    batch: Batch = None,
-    rate: Rate = None,
-    seed: Seed = 0,
+    steps: Annotated[
+        int | None, typer.Option(help="Steps in all; a resumed run counts those it has.")
+    ] = None,
+    batch: Annotated[int | None, typer.Option(help="Samples in a step.")] = None,
+    rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of weights, batches and noise.")] = 0,
 ) -> None:
-    """Train the autoencoder."""
-    from training import autoencoder
+    """Train one stage, or go on with it where it was interrupted.
+
+    vae: the autoencoder. clip: the two towers, contrastive. unet: text to image. controlnet: on the
+    frozen UNet, from zero convolutions. ip_adapter: on the frozen UNet, over CLIP's vision tower.
+    joint: the last three at once, which gives more for the time on a small machine.
+    """
+    from training import autoencoder, contrastive
     from training.dataset import read
 
-    plan, _ = _plan("vae", device, seed, steps, batch, rate)
-    autoencoder.train(read(work / "train"), plan, work / "vae")
-
-
-@app.command()
-def clip(
-    work: Work = WORK,
-    device: Device = "cpu",
-    steps: Steps = None,
-    batch: Batch = None,
-    rate: Rate = None,
-    seed: Seed = 0,
-) -> None:
-    """Train CLIP's two towers."""
-    from training import contrastive
-    from training.dataset import read
-
-    plan, _ = _plan("clip", device, seed, steps, batch, rate)
-    contrastive.train(read(work / "train"), plan, work / "clip")
+    plan, recipe = _plan(stage, device, seed, steps, batch, rate)
+    match stage:
+        case StageName.VAE:
+            autoencoder.train(read(work / "train"), plan, work / "vae")
+        case StageName.CLIP:
+            contrastive.train(read(work / "train"), plan, work / "clip")
+        case painting:
+            _paint(painting, work, plan, recipe)
 
 
 @app.command()
@@ -127,58 +134,6 @@ def latents(work: Work = WORK, device: Device = "cpu") -> None:
         advance = partial(progress.advance, progress.add_task("latents", total=pictures.count))
         vae = autoencoder.load(work / "vae")
         cache.encode(pictures, vae, towers, work / "latents", device, advance)
-
-
-@app.command()
-def unet(
-    work: Work = WORK,
-    device: Device = "cpu",
-    steps: Steps = None,
-    batch: Batch = None,
-    rate: Rate = None,
-    seed: Seed = 0,
-) -> None:
-    """Train the text-to-image UNet."""
-    _paint("unet", work, *_plan("unet", device, seed, steps, batch, rate))
-
-
-@app.command()
-def controlnet(
-    work: Work = WORK,
-    device: Device = "cpu",
-    steps: Steps = None,
-    batch: Batch = None,
-    rate: Rate = None,
-    seed: Seed = 0,
-) -> None:
-    """Train ControlNet on the frozen UNet, from zero convolutions."""
-    _paint("controlnet", work, *_plan("controlnet", device, seed, steps, batch, rate))
-
-
-@app.command()
-def ip_adapter(
-    work: Work = WORK,
-    device: Device = "cpu",
-    steps: Steps = None,
-    batch: Batch = None,
-    rate: Rate = None,
-    seed: Seed = 0,
-) -> None:
-    """Train IP-Adapter on the frozen UNet, over CLIP's vision tower."""
-    _paint("ip_adapter", work, *_plan("ip_adapter", device, seed, steps, batch, rate))
-
-
-@app.command()
-def joint(
-    work: Work = WORK,
-    device: Device = "cpu",
-    steps: Steps = None,
-    batch: Batch = None,
-    rate: Rate = None,
-    seed: Seed = 0,
-) -> None:
-    """Train UNet, ControlNet and IP-Adapter together: more for the time on a small machine."""
-    _paint("joint", work, *_plan("joint", device, seed, steps, batch, rate))
 
 
 @app.command()
