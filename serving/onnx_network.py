@@ -17,7 +17,7 @@ Arrays = Mapping[str, npt.NDArray[Any]]
 LATENT_ROW_256 = (256 // contract.VAE_SCALE_FACTOR) ** 2
 MAX_ATTENTION = 4 * (4 * LATENT_ROW_256) ** 2
 """Rows times squared latent positions in one execution: four rows at 512 pixels, whose unfused
-attention needs about 1.6 GB each in the tiny UNet."""
+attention needs about 1 GB each in the tiny UNet."""
 KEPT_ATTENTION = contract.BATCH_LIMIT * LATENT_ROW_256**2
 """Up to a full batch at 256 pixels memory is kept for the next execution, since getting it anew
 costs as much again as the execution; above, it is given back."""

@@ -1,7 +1,9 @@
 """Triton's Python-based backend named ``onnxruntime``.
 
-It serves any model whose config says ``backend: "onnxruntime"``, so the configs written for
-Triton's native ONNX Runtime backend run unchanged on a machine that has only the Python backend.
+It serves any model whose config says ``backend: "onnxruntime"`` on a machine that has only the
+Python backend, and reads the options of Triton's native backend of that name. It is the more
+lenient of the two: the native one wants every size that an engine fixes in the config, where this
+one may find -1.
 """
 
 from __future__ import annotations
