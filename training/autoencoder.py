@@ -20,17 +20,27 @@ KL_WEIGHT = 1e-6
 """Stable Diffusion's: only keeps the latents from growing without bound."""
 EDGE_WEIGHT = 1.0
 CROP = 128
+COLOUR_WEIGHT = 2.0
+FINAL_SHARE = 0.25
+"""Of the steps, at the end: whole pictures, so that normalisation sees what it will when served,
+and noise on the latents."""
+LATENT_NOISE = 0.05
+"""Its deviation, in the latents': a denoiser's latents are never exact. Not sooner, because faint
+signals, such as colours are at first, would drown in it."""
 FIRST_LOG_VARIANCE = -6.0
 
 
 def train(data: Dataset, plan: Plan, folder: Path) -> None:
-    """Train on random crops of the true renders."""
+    """Train on random crops of the true renders, and at the end on whole ones."""
     torch.manual_seed(plan.seed)
     vae = begin().to(plan.device)
     pixels = torch.from_numpy(data.pixels).to(plan.device)
 
-    def loss(_step: int) -> Tensor:
-        return reconstruction_loss(vae, _crops(pixels, plan.batch))
+    def loss(step: int) -> Tensor:
+        final = step >= (1 - FINAL_SHARE) * plan.steps
+        side = pixels.shape[1] if final else CROP
+        batch = max(1, plan.batch * CROP**2 // side**2)
+        return reconstruction_loss(vae, _crops(pixels, batch, side), LATENT_NOISE * final)
 
     fit(vae, loss, plan, folder, "vae")
 
@@ -53,16 +63,35 @@ def load(folder: Path) -> AutoencoderKL:
     return vae.eval().requires_grad_(False)
 
 
-def reconstruction_loss(vae: AutoencoderKL, images: Tensor) -> Tensor:
-    """L1 on pixels and on edges at three scales, plus a little KL.
+def reconstruction_loss(vae: AutoencoderKL, images: Tensor, latent_noise: float = 0.0) -> Tensor:
+    """Errors of pixels and colours, of edges at three scales, plus a little KL.
 
     Args:
         images: ``[batch, 3, height, width]`` in [-1, 1].
+        latent_noise: deviation of the noise on the latents, as a share of theirs.
     """
     moments = vae.encode(images).latent_dist
-    decoded = vae.decode(moments.sample()).sample.float()
+    latents = moments.sample()
+    latents = latents + latent_noise * latents.detach().std() * torch.randn_like(latents)
+    decoded = vae.decode(latents).sample.float()
+    colours = _distance(_opponents(decoded), _opponents(images))
     kl = moments.kl().mean() / images[0].numel()
-    return F.l1_loss(decoded, images) + EDGE_WEIGHT * edge_loss(decoded, images) + KL_WEIGHT * kl
+    return (
+        _distance(decoded, images)
+        + COLOUR_WEIGHT * colours
+        + EDGE_WEIGHT * edge_loss(decoded, images)
+        + KL_WEIGHT * kl
+    )
+
+
+def _distance(decoded: Tensor, images: Tensor) -> Tensor:
+    """L1, which asks for the median colour, and squared error, which minds rare ones too."""
+    return F.l1_loss(decoded, images) + F.mse_loss(decoded, images)
+
+
+def _opponents(images: Tensor) -> Tensor:
+    """Red and blue against green: what is left of a picture without its lightness."""
+    return images[:, [0, 2]] - images[:, [1]]
 
 
 def edge_loss(decoded: Tensor, images: Tensor, scales: int = 3) -> Tensor:
@@ -85,11 +114,11 @@ def _gradients(images: Tensor) -> tuple[Tensor, Tensor]:
     return images.diff(dim=-1), images.diff(dim=-2)
 
 
-def _crops(pixels: Tensor, batch: int) -> Tensor:
-    """Random pictures, cut at one random place: ``[batch, 3, CROP, CROP]`` in [-1, 1]."""
+def _crops(pixels: Tensor, batch: int, side: int) -> Tensor:
+    """Random pictures, cut at one random place: ``[batch, 3, side, side]`` in [-1, 1]."""
     picked = torch.randint(len(pixels), (batch,)).sort().values
-    top, left = torch.randint(pixels.shape[1] - CROP + 1, (2,)).tolist()
-    cut = pixels[picked.to(pixels.device), top : top + CROP, left : left + CROP]
+    top, left = torch.randint(pixels.shape[1] - side + 1, (2,)).tolist()
+    cut = pixels[picked.to(pixels.device), top : top + side, left : left + side]
     if torch.rand(()) < 0.5:
         cut = cut.flip(2)
     return to_pixels(cut)

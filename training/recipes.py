@@ -26,8 +26,8 @@ SAMPLES = {"cpu": 12_288, "cuda": 49_152}
 
 RECIPES: dict[str, dict[str, Recipe]] = {
     "cpu": {
-        "vae": Recipe(4000, 8, 1e-3),
-        "clip": Recipe(600, 96, 1e-3),
+        "vae": Recipe(7000, 4, 1e-3),
+        "clip": Recipe(400, 96, 1e-3),
         "unet": Recipe(4000, 8, 7e-4, crop_share=0.5),
         "controlnet": Recipe(2500, 8, 7e-4, crop_share=0.5),
         "ip_adapter": Recipe(1500, 8, 7e-4, guided_share=0.3),
