@@ -18,7 +18,7 @@ DEV_READY := $(DEV)/.ready
 EXPORTED := model_repository/render/1/pack.json
 
 .DEFAULT_GOAL := help
-.PHONY: help setup pack train eval-torch export up demo test check format protocol lock clean
+.PHONY: help setup pack train eval eval-torch export up demo test check format protocol lock clean
 
 help: ## Show what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,8 +51,11 @@ train: setup ## Train the tiny pack (DEVICE=cpu takes hours on two cores, DEVICE
 		$(DEV)/bin/python -m training $$stage --device $(DEVICE) || exit 1; done
 	@$(DEV)/bin/python -m training assemble packs/tiny
 
-eval-torch: setup ## Measure the pack in torch, without Triton, into out/eval-torch
-	@$(DEV)/bin/python -m training evaluate $(PACK) --out out/eval-torch --device $(DEVICE)
+eval: setup export ## Measure what is served on held-out sketches, styles and phrases, into out/eval
+	@$(SERVING)/bin/python -m evaluation served
+
+eval-torch: setup ## The same in torch, before the pack is exported, into out/eval-torch
+	@$(DEV)/bin/python -m evaluation torch $(PACK) --device $(DEVICE)
 
 export: packs/tiny/pack.json ## Turn the pack (PACK=packs/tiny) into engines, checked against torch
 	@$(DEV)/bin/python -m export --pack $(PACK)

@@ -102,6 +102,14 @@ def encode_png(picture: Picture) -> bytes:
     return buffer.getvalue()
 
 
+def to_pixels(picture: Picture) -> npt.NDArray[np.float32]:
+    """A picture ``[height, width, 3]`` as the VAE takes it: ``[3, height, width]`` in [-1, 1].
+
+    Source: ``VaeImageProcessor.preprocess`` in diffusers.
+    """
+    return np.ascontiguousarray((picture.astype(np.float32) / 127.5 - 1).transpose(2, 0, 1))
+
+
 def from_pixels(pixels: npt.NDArray[np.float32]) -> Picture:
     """The VAE's ``[3, height, width]`` in [-1, 1] as a picture.
 

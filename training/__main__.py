@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from enum import StrEnum
 from functools import partial
@@ -156,37 +155,6 @@ def assemble(
     )
     packs.write_pack(out, made, tokenizer, "trained")
     typer.echo(f"Wrote {out}: {packs.megabytes(out):.1f} MB")
-
-
-@app.command()
-def evaluate(
-    pack_folder: Annotated[Path, typer.Argument(help="The pack to look at.")],
-    out: Annotated[Path, typer.Option(help="Folder of sheet.png and report.json.")],
-    renders: Annotated[int, typer.Option(help="Held-out cases.")] = 24,
-    extra: Annotated[int, typer.Option(help="Cases that are also asked the variants.")] = 0,
-    guidance_scale: Annotated[float, typer.Option(help="Classifier-free guidance.")] = 7.5,
-    device: Device = "cpu",
-) -> None:
-    """Measure a pack in torch, without Triton, and write a contact sheet."""
-    import asyncio
-
-    from export.pack import Pack
-    from training import evaluation
-
-    with Progress() as progress:
-        advance = partial(progress.advance, progress.add_task("renders", total=renders + 3 * extra))
-        found = asyncio.run(
-            evaluation.evaluate(
-                evaluation.Evaluation(Pack(pack_folder), device),
-                renders,
-                extra,
-                guidance_scale,
-                out / "sheet.png",
-                advance,
-            )
-        )
-    (out / "report.json").write_text(json.dumps(found, indent=2) + "\n")
-    typer.echo(json.dumps(found, indent=2))
 
 
 def _plan(

@@ -90,6 +90,14 @@ def test_pixels_become_bytes():
     assert images.from_pixels(pixels)[0, :, 0].tolist() == [0, 0, 128, 255, 255]
 
 
+def test_pixels_come_back_from_the_range_of_the_vae():
+    picture = np.arange(48, dtype=np.uint8).reshape(4, 4, 3) * 5
+    pixels = images.to_pixels(picture)
+    assert pixels.shape == (3, 4, 4)
+    assert pixels[0, 0, 0] == -1
+    assert np.array_equal(images.from_pixels(pixels), picture)
+
+
 def test_clip_pixels_equal_transformers():
     source = Image.effect_noise((300, 211), 90).convert("RGB")
     config = {"size": {"shortest_edge": 128}, "crop_size": {"height": 128, "width": 128}}

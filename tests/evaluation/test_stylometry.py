@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
+from evaluation.stylometry import Stylometer
 from training.samples import Sample
 from training.styles import STYLES
-from training.stylometry import Stylometer
 
 ASKED = 60
 

@@ -1,10 +1,8 @@
-"""A pack's models in torch, behind the same door as the served ones.
-
-``pipeline.render`` runs over it unchanged, so a pack can be looked at before it is exported.
-"""
+"""A pack in torch: ``pipeline.render`` runs over it unchanged, before anything is exported."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,12 +12,73 @@ import torch
 from PIL import Image
 from tokenizers import Tokenizer
 
+from evaluation.cases import Ask
 from export.networks import WRAPPERS
 from export.pack import Pack
 from pipeline import contract, control, images, style
 from pipeline.denoise import Tensors
+from pipeline.render import render
+from pipeline.request import RenderRequest
+from pipeline.samplers import NoiseSchedule
+from training.bundled import style_pictures
+from training.samples import Bytes
+from training.styles import STYLES
 
 Arrays = dict[str, npt.NDArray[Any]]
+
+
+class TorchPainter:
+    """A :class:`evaluation.painters.Painter` over a pack.
+
+    Args:
+        settings: fields of every render request, such as ``guidance_scale``.
+    """
+
+    def __init__(self, pack: Pack, device: str, settings: Mapping[str, Any]) -> None:
+        self.infer = TorchInfer(pack, device)
+        self.settings = settings
+        self.schedule = NoiseSchedule.from_config(pack.scheduler_config())
+        self.native_size = int(pack.facts()["native_size"])
+        bundled = [images.encode_png(np.asarray(picture)) for picture in style_pictures()]
+        self.library = np.concatenate([self._embed_picture(picture) for picture in bundled])
+
+    def paint(self, ask: Ask) -> bytes:
+        fields = dict(self.settings)
+        if ask.controlnet_conditioning_scale is not None:
+            fields["controlnet_conditioning_scale"] = ask.controlnet_conditioning_scale
+        if ask.ip_adapter_scale is not None:
+            fields["ip_adapter_scale"] = (ask.ip_adapter_scale,)
+        request = RenderRequest(
+            sketch=ask.sketch,
+            prompt=ask.prompt,
+            style_images=(ask.style_image,),
+            seed=ask.seed,
+            **fields,
+        )
+
+        async def ignore(_step: int) -> None:
+            pass
+
+        rendered = asyncio.run(render(self.infer, request, self.schedule, self.native_size, ignore))
+        return rendered.images[0]
+
+    def through_vae(self, picture: Bytes) -> Bytes:
+        latents = self.infer.run("vae_encoder", pixels=images.to_pixels(picture)[None])
+        return images.from_pixels(self.infer.run("vae_decoder", **latents)["pixels"][0])
+
+    def styles_for_text(self, phrase: str) -> list[str]:
+        ids = self.infer.token_ids([phrase])
+        return self._nearest(self.infer.run("clip_text", input_ids=ids)["text_embedding"])
+
+    def styles_for_picture(self, picture: bytes) -> list[str]:
+        return self._nearest(self._embed_picture(picture))
+
+    def _embed_picture(self, picture: bytes) -> npt.NDArray[Any]:
+        values = self.infer.picture(picture)[None]
+        return self.infer.run("clip_image", pixel_values=values)["image_embedding"]
+
+    def _nearest(self, vector: npt.NDArray[Any]) -> list[str]:
+        return [STYLES[index].name for index in np.argsort(-(self.library @ vector[0]))]
 
 
 class TorchInfer:

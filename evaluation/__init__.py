@@ -1,0 +1,1 @@
+"""Measures what a pack can do on held-out sketches, styles and phrases."""

@@ -1,0 +1,24 @@
+"""What is measured: anything that paints, and finds styles."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from evaluation.cases import Ask
+from training.samples import Bytes
+
+
+class Painter(Protocol):
+    """A pack in use, whether served or in torch."""
+
+    def paint(self, ask: Ask) -> bytes:
+        """The render, an encoded picture."""
+
+    def through_vae(self, picture: Bytes) -> Bytes:
+        """`picture` ``[height, width, 3]`` encoded and decoded: the best any denoiser could do."""
+
+    def styles_for_text(self, phrase: str) -> list[str]:
+        """The names of the bundled styles, the nearest to `phrase` first."""
+
+    def styles_for_picture(self, picture: bytes) -> list[str]:
+        """The names of the bundled styles, the nearest to an encoded picture first."""

@@ -1,0 +1,64 @@
+"""A pack as it is served: renders and text search through the gateway, the rest from Triton."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from tritonclient.grpc import InferenceServerClient, InferInput
+
+from evaluation.cases import Ask
+from maquette.client import Client
+from maquette.v1 import maquette_pb2 as pb
+from pipeline import contract, images
+from training.bundled import style_pictures
+from training.samples import Bytes
+from training.styles import STYLES
+
+
+class ServedPainter:
+    """A :class:`evaluation.painters.Painter` over a running stack.
+
+    The library must hold the bundled styles and nothing else.
+    """
+
+    def __init__(self, gateway: Client, triton: InferenceServerClient) -> None:
+        self.gateway, self.triton = gateway, triton
+        bundled = [images.encode_png(np.asarray(picture)) for picture in style_pictures()]
+        self.library = np.concatenate([self._embed_picture(picture) for picture in bundled])
+
+    def paint(self, ask: Ask) -> bytes:
+        request = pb.RenderRequest(
+            sketch=ask.sketch,
+            prompt=ask.prompt,
+            style_images=[ask.style_image],
+            seed=ask.seed,
+            controlnet_conditioning_scale=ask.controlnet_conditioning_scale,
+            ip_adapter_scale=[] if ask.ip_adapter_scale is None else [ask.ip_adapter_scale],
+        )
+        *_, last = self.gateway.render(request)
+        return last.result.images[0].png
+
+    def through_vae(self, picture: Bytes) -> Bytes:
+        latents = self._infer("vae_encoder", "pixels", images.to_pixels(picture)[None], "latents")
+        pixels = self._infer("vae_decoder", "latents", latents, "pixels")
+        return images.from_pixels(pixels[0])
+
+    def styles_for_text(self, phrase: str) -> list[str]:
+        asked = pb.SearchStylesRequest(prompt=phrase, limit=len(STYLES))
+        return [found.style.name for found in self.gateway.search(asked)]
+
+    def styles_for_picture(self, picture: bytes) -> list[str]:
+        scores = self.library @ self._embed_picture(picture)[0]
+        return [STYLES[index].name for index in np.argsort(-scores)]
+
+    def _embed_picture(self, picture: bytes) -> npt.NDArray[Any]:
+        return self._infer("embed_image", "image", np.array([[picture]], object), "image_embedding")
+
+    def _infer(
+        self, model: str, name: str, array: npt.NDArray[Any], output: str
+    ) -> npt.NDArray[Any]:
+        tensor = InferInput(name, array.shape, contract.MODELS[model].input(name).dtype)
+        tensor.set_data_from_numpy(array)
+        return np.asarray(self.triton.infer(model, [tensor]).as_numpy(output))
