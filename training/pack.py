@@ -25,6 +25,7 @@ from training import networks
 from training.denoiser import Denoiser, cross_attention, ip_adapter_key
 from training.tokenizer import END, make_tokenizer
 
+CARD = "README.md"
 IP_ADAPTER_FILE = "ip-adapter_tiny.safetensors"
 CONSTANT_SPREAD = 0.05
 """Deviation given to weights that a fresh network leaves at 0 or 1."""
@@ -92,7 +93,10 @@ def trained_networks(
 def write_pack(
     folder: Path, made: Networks, tokenizer: CLIPTokenizer, weights: Literal["random", "trained"]
 ) -> None:
-    """Write `made` as a pack of fp16 weights; `folder` is replaced when it exists."""
+    """Write `made` as a pack of fp16 weights.
+
+    `folder` is replaced when it exists, but for its model card, which people write.
+    """
     aside = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(aside, ignore_errors=True)
     processor = CLIPImageProcessorPil(
@@ -121,6 +125,8 @@ def write_pack(
     (aside / "pack.json").write_text(
         json.dumps({"name": "tiny", "native_size": networks.NATIVE_SIZE, "weights": weights})
     )
+    if (folder / CARD).exists():
+        shutil.copy(folder / CARD, aside)
     shutil.rmtree(folder, ignore_errors=True)
     aside.rename(folder)
 

@@ -13,9 +13,10 @@ from pipeline.fidelity import edge_f1
 from tests.conftest import ROOT
 from training import networks
 from training.draw import draw_sketch, draw_styled
-from training.pack import write_random_pack
+from training.pack import CARD, random_networks, write_pack, write_random_pack
 from training.scenes import make_scene
 from training.styles import STYLES
+from training.tokenizer import make_tokenizer
 
 
 def digests(folder):
@@ -35,6 +36,18 @@ def test_the_same_seed_writes_the_same_pack(tmp_path):
     weights = {name for name in same if name.endswith(".safetensors")}
     assert len(weights) == 7
     assert all(same[name] != other[name] for name in weights)
+
+
+def test_training_again_keeps_the_model_card(tmp_path):
+    folder = tmp_path / "tiny"
+    tokenizer = make_tokenizer()
+    made = random_networks(tokenizer)
+    write_pack(folder, made, tokenizer, "trained")
+    (folder / CARD).write_text("by people")
+    (folder / "stray").touch()
+    write_pack(folder, made, tokenizer, "trained")
+    assert (folder / CARD).read_text() == "by people"
+    assert not (folder / "stray").exists()
 
 
 def test_bundled_pictures_are_what_the_script_draws():
