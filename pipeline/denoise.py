@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -60,16 +60,22 @@ class Guidance:
         return 0.0 if before or after else self.controlnet_conditioning_scale
 
 
-def initial_noise(seeds: list[int], height: int, width: int) -> Array:
-    """Standard normal noise ``[len(seeds), 4, height / 8, width / 8]``; each row from its own seed.
+class Noise:
+    """Standard normal noise ``[len(seeds), 4, height / 8, width / 8]``, new with each call.
 
-    A seed gives the same noise whatever else is in the batch. Philox is named because NumPy does
-    not promise that its default generator stays the same.
+    Each row comes from its own seed, so a seed gives the same noise whatever else is in the batch.
+    Philox is named because NumPy does not promise that its default generator stays the same.
     """
-    factor = contract.VAE_SCALE_FACTOR
-    shape = (contract.LATENT_CHANNELS, height // factor, width // factor)
-    rows = [np.random.Generator(np.random.Philox(seed)) for seed in seeds]
-    return np.stack([row.standard_normal(shape, dtype=np.float32) for row in rows])
+
+    def __init__(self, seeds: Sequence[int], height: int, width: int) -> None:
+        factor = contract.VAE_SCALE_FACTOR
+        self._shape = (contract.LATENT_CHANNELS, height // factor, width // factor)
+        self._rows = [np.random.Generator(np.random.Philox(seed)) for seed in seeds]
+
+    def __call__(self) -> Array:
+        """The next noise of every seed."""
+        rows = [row.standard_normal(self._shape, dtype=np.float32) for row in self._rows]
+        return np.stack(rows)
 
 
 async def denoise(

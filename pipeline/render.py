@@ -17,10 +17,10 @@ from pipeline.denoise import (
     Conditioning,
     Denoiser,
     Guidance,
+    Noise,
     OnStep,
     Tensors,
     denoise,
-    initial_noise,
 )
 from pipeline.request import RANGES, RenderRequest
 from pipeline.samplers import SAMPLERS, Array, NoiseSchedule
@@ -73,7 +73,7 @@ async def render(
     conditioning, dropped_tokens = await _condition(infer, request, width, height)
     conditioned = time.perf_counter()
     sampling = SAMPLERS[request.scheduler](
-        schedule, request.num_inference_steps, initial_noise(seeds, height, width)
+        schedule, request.num_inference_steps, Noise(seeds, height, width)
     )
     latents = await denoise(
         denoiser=_denoiser(infer),

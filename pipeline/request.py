@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline import contract
 from pipeline.errors import InvalidRequest, Words
-from pipeline.samplers import SAMPLERS
+from pipeline.samplers import SAMPLERS, STEP_LIMITS
 
 
 @dataclass(frozen=True)
@@ -179,3 +179,8 @@ def _check_together(request: RenderRequest) -> None:
     if request.scheduler not in SAMPLERS:
         remedy = f"Leave it out for {DEFAULTS['scheduler']}."
         raise InvalidRequest("scheduler", request.scheduler, f"one of {SAMPLER_NAMES}", remedy)
+    limit = STEP_LIMITS.get(request.scheduler)
+    if limit and request.num_inference_steps > limit:
+        allowed = f"1 to {limit} with the scheduler {request.scheduler}"
+        remedy = "Try 4, or another scheduler."
+        raise InvalidRequest("num_inference_steps", request.num_inference_steps, allowed, remedy)

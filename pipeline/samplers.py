@@ -21,6 +21,8 @@ Floats = npt.NDArray[np.float64]
 
 Sampling = Generator[tuple[Array, float], Array, Array]
 """Yields ``(sample [n, 4, h, w], timestep)``, receives the noise prediction of the same shape."""
+Draw = Callable[[], Array]
+"""Standard normal noise ``[n, 4, h, w]``, new with each call; a render starts from the first."""
 
 
 @dataclass(frozen=True)
@@ -105,12 +107,12 @@ def _betas(config: Mapping[str, Any]) -> Floats:
     return np.linspace(start, end, count)
 
 
-def ddim(schedule: NoiseSchedule, steps: int, noise: Array) -> Sampling:
+def ddim(schedule: NoiseSchedule, steps: int, draw: Draw) -> Sampling:
     """Deterministic DDIM. Source: equation 12 of Song et al. (2020) with eta = 0."""
     timesteps = schedule.spaced(steps, default="leading").round()
     stride = schedule.num_train_timesteps // steps
     final = 1.0 if schedule.set_alpha_to_one else float(schedule.alphas_cumprod[0])
-    latents = noise
+    latents = draw()
     for timestep in timesteps.astype(int).tolist():
         noise_pred = yield latents, float(timestep)
         earlier = timestep - stride
@@ -121,7 +123,7 @@ def ddim(schedule: NoiseSchedule, steps: int, noise: Array) -> Sampling:
     return latents
 
 
-def euler(schedule: NoiseSchedule, steps: int, noise: Array) -> Sampling:
+def euler(schedule: NoiseSchedule, steps: int, draw: Draw) -> Sampling:
     """Euler steps along the probability-flow ODE.
 
     Source: algorithm 2 of Karras et al. (2022) without churn.
@@ -130,21 +132,22 @@ def euler(schedule: NoiseSchedule, steps: int, noise: Array) -> Sampling:
     sigmas = schedule.sigmas(timesteps)
     leading = (schedule.timestep_spacing or "linspace") == "leading"
     start = (sigmas[0] ** 2 + 1) ** 0.5 if leading else sigmas[0]
-    latents = noise * start
+    latents = draw() * start
     for timestep, sigma, sigma_next in zip(timesteps.tolist(), sigmas, sigmas[1:], strict=False):
         noise_pred = yield latents / (sigma**2 + 1) ** 0.5, timestep
         latents = latents + noise_pred * (sigma_next - sigma)
     return latents
 
 
-def dpmpp_2m(schedule: NoiseSchedule, steps: int, noise: Array) -> Sampling:
+def dpmpp_2m(schedule: NoiseSchedule, steps: int, draw: Draw) -> Sampling:
     """DPM-Solver++ (2M): second order, multistep, first order on the first and last step.
 
     Source: algorithm 2 of Lu et al. (2022), "DPM-Solver++", midpoint variant.
     """
     timesteps = _dpm_timesteps(schedule, steps)
     sigmas = schedule.sigmas(timesteps)
-    latents, previous, previous_width = noise, noise, 0.0
+    latents = previous = draw()
+    previous_width = 0.0
     for index, timestep in enumerate(timesteps.tolist()):
         noise_pred = yield latents, timestep
         alpha, sigma = _signal_and_noise(sigmas[index])
@@ -172,8 +175,39 @@ def _signal_and_noise(sigma: float) -> tuple[float, float]:
     return alpha, sigma * alpha
 
 
-SAMPLERS: dict[str, Callable[[NoiseSchedule, int, Array], Sampling]] = {
+LCM_STEPS = 50
+"""Timesteps that consistency models are distilled on; a render takes some of them."""
+LCM_SIGMA_DATA, LCM_TIMESTEP_SCALING = 0.5, 10.0
+
+
+def lcm(schedule: NoiseSchedule, steps: int, draw: Draw) -> Sampling:
+    """Multistep consistency sampling, for networks distilled to it: 2 to 8 steps.
+
+    Source: algorithm 3 of Luo et al. (2023), "Latent Consistency Models".
+    """
+    distilled = np.arange(LCM_STEPS, 0, -1) * (schedule.num_train_timesteps // LCM_STEPS) - 1
+    picked = np.floor(np.linspace(0, LCM_STEPS, num=steps, endpoint=False)).astype(int)
+    timesteps = distilled[picked].tolist()
+    latents = draw()
+    for timestep, following in zip(timesteps, [*timesteps[1:], None], strict=True):
+        noise_pred = yield latents, float(timestep)
+        alpha = float(schedule.alphas_cumprod[timestep])
+        clean = (latents - (1 - alpha) ** 0.5 * noise_pred) / alpha**0.5
+        scaled = timestep * LCM_TIMESTEP_SCALING
+        spread = scaled**2 + LCM_SIGMA_DATA**2
+        latents = scaled / spread**0.5 * clean + LCM_SIGMA_DATA**2 / spread * latents
+        if following is not None:
+            alpha_next = float(schedule.alphas_cumprod[following])
+            latents = alpha_next**0.5 * latents + (1 - alpha_next) ** 0.5 * draw()
+    return latents
+
+
+STEP_LIMITS = {"lcm": LCM_STEPS}
+"""Samplers that cannot take as many steps as the others."""
+
+SAMPLERS: dict[str, Callable[[NoiseSchedule, int, Draw], Sampling]] = {
     "ddim": ddim,
     "euler": euler,
     "dpmpp_2m": dpmpp_2m,
+    "lcm": lcm,
 }

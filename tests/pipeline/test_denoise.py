@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline import contract
-from pipeline.denoise import Conditioning, Guidance, denoise, initial_noise
+from pipeline.denoise import Conditioning, Guidance, Noise, denoise
 from pipeline.samplers import SAMPLERS, NoiseSchedule
 from tests.pipeline.test_samplers import SD15
 
@@ -48,7 +48,7 @@ async def run(strength, images=1, steps=4, on_step=None):
         pass
 
     denoiser = RecordingDenoiser()
-    noise = initial_noise(list(range(images)), 64, 64)
+    noise = Noise(range(images), 64, 64)
     sampling = SAMPLERS["ddim"](NoiseSchedule.from_config(SD15), steps, noise)
     latents = await denoise(denoiser, sampling, steps, conditioning(), strength, on_step or ignore)
     return latents, denoiser.calls
@@ -87,7 +87,7 @@ async def test_guidance_is_the_published_formula():
     sample = calls[0]["sample"][:1]
     negative, positive = sample * 0.1 - 2, sample * 0.1 + 4
     guided = negative + 3.0 * (positive - negative)
-    sampling = SAMPLERS["ddim"](NoiseSchedule.from_config(SD15), 1, initial_noise([0], 64, 64))
+    sampling = SAMPLERS["ddim"](NoiseSchedule.from_config(SD15), 1, Noise([0], 64, 64))
     next(sampling)
     with pytest.raises(StopIteration) as finished:
         sampling.send(guided)
@@ -134,15 +134,26 @@ async def test_steps_are_told_in_order_and_an_exception_ends_the_loop():
 
 
 def test_noise_belongs_to_its_seed_alone():
-    together = initial_noise([3, 4, 5], 64, 128)
+    together = Noise([3, 4, 5], 64, 128)()
     assert together.shape == (3, 4, 8, 16)
-    np.testing.assert_array_equal(together[1:2], initial_noise([4], 64, 128))
+    np.testing.assert_array_equal(together[1:2], Noise([4], 64, 128)())
     assert not np.array_equal(together[0], together[1])
-    many = initial_noise(list(range(64)), 64, 64)
+
+
+def test_noise_is_new_with_each_call_and_still_its_seed_s_own():
+    together, alone = Noise([3, 4], 64, 64), Noise([4], 64, 64)
+    first, second = together(), together()
+    assert not np.array_equal(first, second)
+    alone()
+    np.testing.assert_array_equal(second[1:], alone())
+
+
+def test_noise_is_standard_normal():
+    many = Noise(range(64), 64, 64)()
     assert abs(many.mean()) < 0.02
     assert abs(many.std() - 1) < 0.02
 
 
 def test_the_noise_of_a_seed_never_changes():
-    first = initial_noise([7], 64, 64)[0, 0, 0, :3]
+    first = Noise([7], 64, 64)()[0, 0, 0, :3]
     np.testing.assert_allclose(first, [-0.5023736, 0.50684536, 2.0193486], atol=1e-6)

@@ -67,6 +67,12 @@ def test_the_value_that_a_message_proposes_is_accepted(field):
         assert allowed.holds(proposed)
 
 
+def test_a_sampler_with_fewer_steps_says_so():
+    RenderRequest(**VALID, scheduler="lcm", num_inference_steps=50)
+    with pytest.raises(InvalidRequest, match=r"^num_inference_steps is 51; allowed: 1 to 50 with"):
+        RenderRequest(**VALID, scheduler="lcm", num_inference_steps=51)
+
+
 def _refusal(field, value):
     sent = (value,) if isinstance(DEFAULTS[field], tuple) else value
     with pytest.raises(InvalidRequest) as refused:
