@@ -128,15 +128,39 @@ def euler(schedule: NoiseSchedule, steps: int, draw: Draw) -> Sampling:
 
     Source: algorithm 2 of Karras et al. (2022) without churn.
     """
+    timesteps, sigmas, start = _euler_schedule(schedule, steps)
+    latents = draw() * start
+    for timestep, sigma, sigma_next in zip(timesteps, sigmas, sigmas[1:], strict=False):
+        noise_pred = yield latents / (sigma**2 + 1) ** 0.5, timestep
+        latents = latents + noise_pred * (sigma_next - sigma)
+    return latents
+
+
+def euler_a(schedule: NoiseSchedule, steps: int, draw: Draw) -> Sampling:
+    """Euler steps that go too far and add noise back.
+
+    Source: ancestral sampling of Song et al. (2020), "Score-based generative modeling", in the
+    variables of Karras et al. (2022).
+    """
+    timesteps, sigmas, start = _euler_schedule(schedule, steps)
+    latents = draw() * start
+    for timestep, sigma, sigma_next in zip(timesteps, sigmas, sigmas[1:], strict=False):
+        noise_pred = yield latents / (sigma**2 + 1) ** 0.5, timestep
+        added = sigma_next / sigma * (sigma**2 - sigma_next**2) ** 0.5
+        reached = (sigma_next**2 - added**2) ** 0.5
+        latents = latents + noise_pred * (reached - sigma)
+        if sigma_next > 0:
+            latents = latents + added * draw()
+    return latents
+
+
+def _euler_schedule(schedule: NoiseSchedule, steps: int) -> tuple[list[float], list[float], float]:
+    """Timesteps, sigmas with the final 0, and the deviation of the first latents."""
     timesteps = schedule.spaced(steps, default="linspace").astype(np.float32).astype(np.float64)
     sigmas = schedule.sigmas(timesteps)
     leading = (schedule.timestep_spacing or "linspace") == "leading"
     start = (sigmas[0] ** 2 + 1) ** 0.5 if leading else sigmas[0]
-    latents = draw() * start
-    for timestep, sigma, sigma_next in zip(timesteps.tolist(), sigmas, sigmas[1:], strict=False):
-        noise_pred = yield latents / (sigma**2 + 1) ** 0.5, timestep
-        latents = latents + noise_pred * (sigma_next - sigma)
-    return latents
+    return timesteps.tolist(), sigmas, start
 
 
 def dpmpp_2m(schedule: NoiseSchedule, steps: int, draw: Draw) -> Sampling:
@@ -208,6 +232,7 @@ STEP_LIMITS = {"lcm": LCM_STEPS}
 SAMPLERS: dict[str, Callable[[NoiseSchedule, int, Draw], Sampling]] = {
     "ddim": ddim,
     "euler": euler,
+    "euler_a": euler_a,
     "dpmpp_2m": dpmpp_2m,
     "lcm": lcm,
 }

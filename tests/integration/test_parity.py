@@ -12,10 +12,11 @@ import torch
 from diffusers import (
     DDIMScheduler,
     DPMSolverMultistepScheduler,
+    EulerAncestralDiscreteScheduler,
     EulerDiscreteScheduler,
     LCMScheduler,
 )
-from diffusers.schedulers import scheduling_lcm
+from diffusers.schedulers import scheduling_euler_ancestral_discrete, scheduling_lcm
 from PIL import Image
 
 from export.pack import Pack
@@ -27,6 +28,7 @@ from tests.pictures import encoded
 SCHEDULERS = {
     "ddim": DDIMScheduler,
     "euler": EulerDiscreteScheduler,
+    "euler_a": EulerAncestralDiscreteScheduler,
     "dpmpp_2m": DPMSolverMultistepScheduler,
     "lcm": LCMScheduler,
 }
@@ -54,9 +56,12 @@ def by_diffusers(reference, sketch, style_image, scheduler, steps, **options):
     def draw(*_, **__):
         return torch.from_numpy(noise())
 
-    # Only LCM draws more noise on its way: it is to be the same noise.
-    fresh = mock.patch.object(scheduling_lcm, "randn_tensor", side_effect=draw)
-    with torch.inference_mode(), fresh:
+    # These two draw more noise on their way: it is to be the same noise.
+    ancestral, consistent = (
+        mock.patch.object(module, "randn_tensor", side_effect=draw)
+        for module in (scheduling_euler_ancestral_discrete, scheduling_lcm)
+    )
+    with torch.inference_mode(), ancestral, consistent:
         done = reference(
             prompt=PROMPT,
             negative_prompt=NEGATIVE,

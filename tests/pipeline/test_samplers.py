@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, contextmanager
 from unittest import mock
 
 import numpy as np
@@ -10,16 +11,18 @@ import torch
 from diffusers import (
     DDIMScheduler,
     DPMSolverMultistepScheduler,
+    EulerAncestralDiscreteScheduler,
     EulerDiscreteScheduler,
     LCMScheduler,
 )
-from diffusers.schedulers import scheduling_lcm
+from diffusers.schedulers import scheduling_euler_ancestral_discrete, scheduling_lcm
 
 from pipeline.samplers import SAMPLERS, STEP_LIMITS, NoiseSchedule
 
 REFERENCES = {
     "ddim": DDIMScheduler,
     "euler": EulerDiscreteScheduler,
+    "euler_a": EulerAncestralDiscreteScheduler,
     "dpmpp_2m": DPMSolverMultistepScheduler,
     "lcm": LCMScheduler,
 }
@@ -57,15 +60,20 @@ def ours(name, config, steps, draw):
             return finished.value, timesteps
 
 
+@contextmanager
+def same_noise(draw):
+    """Have the schedulers that draw noise on their way draw it from us."""
+    with ExitStack() as held:
+        for module in (scheduling_euler_ancestral_discrete, scheduling_lcm):
+            held.enter_context(mock.patch.object(module, "randn_tensor", side_effect=draw))
+        yield
+
+
 def theirs(name, config, steps, draw):
     scheduler = REFERENCES[name].from_config(config)
     scheduler.set_timesteps(steps)
     latents = torch.from_numpy(draw()) * scheduler.init_noise_sigma
-    # Only LCM draws more noise on its way: it is to be the same noise.
-    fresh = mock.patch.object(
-        scheduling_lcm, "randn_tensor", side_effect=lambda *_, **__: torch.from_numpy(draw())
-    )
-    with fresh:
+    with same_noise(lambda *_, **__: torch.from_numpy(draw())):
         for timestep in scheduler.timesteps:
             sample = scheduler.scale_model_input(latents, timestep)
             predicted = network(sample.numpy(), float(timestep)).astype(np.float32)
@@ -99,10 +107,11 @@ def test_equals_diffusers(name, steps, spacing, alpha_to_one):
     assert found.dtype == np.float32
 
 
-def test_lcm_takes_new_noise_at_every_step_but_the_last():
+@pytest.mark.parametrize("name", ["euler_a", "lcm"])
+def test_these_take_new_noise_at_every_step_but_the_last(name):
     drawn = []
     draw = draws(0)
-    ours("lcm", SD15, 4, lambda: drawn.append(draw()) or drawn[-1])
+    ours(name, SD15, 4, lambda: drawn.append(draw()) or drawn[-1])
     assert len(drawn) == 4
 
 
