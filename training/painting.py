@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import CLIPModel, CLIPTokenizer
 
+from pipeline import contract
 from pipeline.request import DEFAULTS
 from training import latents as cache
 from training import networks
@@ -25,7 +28,9 @@ from training.denoiser import PARTS, Conditions, Denoiser, Guided, Part, denoisi
 from training.loop import Plan, fit, load_average
 from training.styles import STYLES
 
-FACTOR = 8
+FACTOR = contract.VAE_SCALE_FACTOR
+WHOLE = networks.NATIVE_SIZE // FACTOR
+"""Side of a whole picture's latents."""
 NOTHING_SHARE = 0.1
 """Samples without any prompt, for classifier-free guidance."""
 IMAGE_SCALES = (0.6, 1.1)
@@ -62,15 +67,15 @@ class Crops:
     """Small pieces first: cheaper steps, more of them, while local drawing is learnt."""
 
     side: int = 16
-    """In latents; 32 is the whole picture."""
+    """In latents."""
     share: float = 0.0
     """Of the steps, from the start."""
 
     def at(self, step: int, plan: Plan) -> tuple[int, int]:
         """The side of the latents and the batch at `step`; every step costs about the same."""
         if step < self.share * plan.steps:
-            return self.side, plan.batch * (32 // self.side) ** 2
-        return 32, plan.batch
+            return self.side, plan.batch * (WHOLE // self.side) ** 2
+        return WHOLE, plan.batch
 
 
 def train(
@@ -99,9 +104,21 @@ def train(
         guided = None
         if step >= (1 - guided_share) * plan.steps:
             guided = samples.guided(given, DEFAULTS["guidance_scale"])
-        return denoising_loss(denoiser, schedule, clean, given, guided)
+        with _attention(side, plan.device):
+            return denoising_loss(denoiser, schedule, clean, given, guided)
 
     fit(denoiser, loss, plan, work / stage.name, stage.name)
+
+
+def _attention(side: int, device: str) -> AbstractContextManager[None]:
+    """Which attention to use over latents of `side`.
+
+    On a CPU the gradient of torch's fused attention takes four times as long as that of the plain
+    one as long as the pieces are small, a third of a whole step.
+    """
+    if device == "cpu" and side < WHOLE:
+        return sdpa_kernel(SDPBackend.MATH)
+    return nullcontext()
 
 
 def begin(stage: Stage, work: Path) -> Denoiser:

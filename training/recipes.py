@@ -27,11 +27,11 @@ SAMPLES = {"cpu": 12_288, "cuda": 49_152}
 RECIPES: dict[str, dict[str, Recipe]] = {
     "cpu": {
         "vae": Recipe(7000, 4, 1e-3),
-        "clip": Recipe(400, 96, 1e-3),
+        "clip": Recipe(300, 96, 1e-3),
         "unet": Recipe(4000, 8, 7e-4, crop_share=0.5),
         "controlnet": Recipe(2500, 8, 7e-4, crop_share=0.5),
         "ip_adapter": Recipe(1500, 8, 7e-4, guided_share=0.3),
-        "joint": Recipe(5500, 4, 7e-4, crop_share=0.6, guided_share=0.2),
+        "joint": Recipe(3200, 4, 7e-4, crop_share=0.70, guided_share=0.15),
     },
     "cuda": {
         "vae": Recipe(10_000, 64, 1e-3),
