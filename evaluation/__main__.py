@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import typer
@@ -14,98 +15,120 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from evaluation import report
-from evaluation.measures import Evaluation, Report
+from evaluation.bars import BARS
+from evaluation.measures import Evaluation
 from evaluation.painters import Painter
+from maquette.cli.common import fail
+from pipeline.errors import MaquetteError
+from pipeline.request import DEFAULTS
+from training.styles import STYLES
 
 app = typer.Typer(no_args_is_help=True)
 
-Renders = Annotated[int, typer.Option(help="Held-out renders, the styles in turn.", min=12)]
+LEAST = len(STYLES)
+Renders = Annotated[int, typer.Option(help="Held-out renders, the styles in turn.", min=LEAST)]
 Variants = Annotated[
-    int, typer.Option(help="How many of them are also asked for without a condition.", min=12)
+    int, typer.Option(help="How many of them are also asked for in four other ways.", min=LEAST)
 ]
-Out = Annotated[Path, typer.Option(help="Folder of report.json, sheet.png and hands.png.")]
+Out = Annotated[Path, typer.Option(help=f"Folder of {', '.join(report.FILES)}.")]
 
 
 @app.callback()
 def main() -> None:
-    """Measure what a pack can do on held-out sketches, styles and phrases."""
+    """Measure what a pack can do on held-out sketches, styles and phrases.
+
+    Ends with 1 when a bar is missed.
+    """
 
 
 @app.command()
-def served(renders: Renders = 96, variants: Variants = 48, out: Out = Path("out/eval")) -> None:
+def served(renders: Renders = 96, variants: Variants = 36, out: Out = Path("out/eval")) -> None:
     """Start the stack over what is exported, and measure it through its doors."""
-    from maquette.cli.common import fail
+    from tritonclient.utils import InferenceServerException
+
     from maquette.cli.up import ends_on_signal
     from maquette.client import CallFailed
-    from pipeline.errors import MaquetteError
 
+    _check(renders, variants)
     try:
         with ends_on_signal(), _serving(out) as painter:
             _measure(painter, renders, variants, out)
-    except (MaquetteError, CallFailed, OSError) as error:
+    except (MaquetteError, CallFailed, InferenceServerException, OSError) as error:
         raise fail(error) from error
     except KeyboardInterrupt as error:
         raise fail("interrupted; everything is stopped") from error
 
 
 @app.command("torch")
-def in_torch(
+def without_triton(
     pack: Annotated[Path, typer.Argument(help="The pack's folder.")],
     renders: Renders = 24,
     variants: Variants = 12,
     out: Out = Path("out/eval-torch"),
-    guidance_scale: Annotated[float, typer.Option(help="Classifier-free guidance.")] = 7.5,
+    guidance_scale: Annotated[float, typer.Option(help="Classifier-free guidance.")] = DEFAULTS[
+        "guidance_scale"
+    ],
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
 ) -> None:
     """Measure a pack in torch, before it is exported."""
     from evaluation.in_torch import TorchPainter
-    from export.pack import Pack
+    from export.pack import Pack, PackError
     from export.quiet import quiet_libraries
 
+    _check(renders, variants)
     quiet_libraries()
-    painter = TorchPainter(Pack(pack), device, {"guidance_scale": guidance_scale})
+    try:
+        painter = TorchPainter(Pack(pack), device, {"guidance_scale": guidance_scale})
+    except PackError as error:
+        raise fail(error) from error
     _measure(painter, renders, variants, out)
 
 
 @contextmanager
 def _serving(out: Path) -> Iterator[Painter]:
     """A stack with a library of its own that holds the bundled styles."""
-    import shutil
-
     from tritonclient.grpc import InferenceServerClient
 
     from evaluation.served import ServedPainter
     from maquette.cli.up import fill_empty_library, started
     from maquette.client import connect
     from maquette.paths import MODEL_REPOSITORY
+    from serving.ports import LOOPBACK
     from serving.stack import Options
 
-    library = out / "state" / "library"
-    shutil.rmtree(library, ignore_errors=True)
-    own = {"MAQUETTE_LIBRARY": str(library), "MAQUETTE_QDRANT_URL": ""}
-    with started(Options(MODEL_REPOSITORY, out / "state", gateway_settings=own)) as stack:
-        fill_empty_library(stack.address)
-        with (
-            connect(stack.address) as gateway,
-            InferenceServerClient(stack.triton.address) as triton,
-        ):
-            yield ServedPainter(gateway, triton)
+    with TemporaryDirectory(prefix="maquette-eval-") as library:
+        own = {"MAQUETTE_LIBRARY": library, "MAQUETTE_QDRANT_URL": ""}
+        options = Options(MODEL_REPOSITORY, out / "state", gateway_settings=own)
+        with started(options) as stack:
+            fill_empty_library(stack.address)
+            triton = InferenceServerClient(stack.triton.address, channel_args=list(LOOPBACK))
+            with connect(stack.address) as gateway, triton:
+                yield ServedPainter(gateway, triton)
+
+
+def _check(renders: int, variants: int) -> None:
+    if variants > renders:
+        raise fail(f"--variants is {variants}; allowed: at most --renders ({renders}).")
 
 
 def _measure(painter: Painter, renders: int, variants: int, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    total = renders + report.VARIANTS * variants + report.HANDS
-    with _progress(total) as advance:
+    # Files of a run before must not stand beside those of one that breaks off.
+    for file in report.FILES:
+        (out / file).unlink(missing_ok=True)
+    with _progress(report.renders_to_make(renders, variants)) as advance:
         found = report.measure(Evaluation(painter, advance), renders, variants, out)
     (out / "report.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     console = Console()
     console.print(_bars(found), _styles(found))
-    for file in ("report.json", "sheet.png", "hands.png"):
+    for file in report.FILES:
         console.print(f"wrote {out / file}", highlight=False)
+    if not all(bar.holds(found) for bar in BARS):
+        raise typer.Exit(1)
 
 
 @contextmanager
-def _progress(total: int) -> Iterator[Report]:
+def _progress(total: int) -> Iterator[Callable[[], None]]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -114,14 +137,14 @@ def _progress(total: int) -> Iterator[Report]:
     )
     with Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task("renders", total=total)
-        yield lambda count: progress.advance(task, count)
+        yield lambda: progress.advance(task)
 
 
 def _bars(found: dict[str, Any]) -> Table:
     table = Table("measure", "found", "bar", "")
-    for bar in report.BARS:
+    for bar in BARS:
         verdict = "[green]reached[/green]" if bar.holds(found) else "[red]missed[/red]"
-        sign = "≥" if bar.allowed == ">=" else "≤"
+        sign = "≤" if bar.upper else "≥"
         table.add_row(
             bar.measure, f"{found[bar.measure]:.3f}", f"{sign} {bar.limit(found):.3f}", verdict
         )

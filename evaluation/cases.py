@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
 from pipeline import images
+from pipeline.images import Picture
+from pipeline.request import DEFAULTS
 from training.draw import draw_sketch
 from training.phrases import PHRASES
-from training.samples import SIDE, Bytes, Sample
+from training.samples import SIDE, Sample
+from training.splits import Split
 from training.styles import STYLES
 
 NEUTRAL_PROMPT = "a building"
@@ -19,29 +23,23 @@ OTHER_STYLE = 5
 
 @dataclass(frozen=True)
 class Ask:
-    """One render to make, in the words of a render request; None leaves a default."""
+    """One render to make, in the words of a render request."""
 
     sketch: bytes
     prompt: str
     style_image: bytes
     seed: int
-    controlnet_conditioning_scale: float | None = None
-    ip_adapter_scale: float | None = None
+    controlnet_conditioning_scale: float = DEFAULTS["controlnet_conditioning_scale"]
+    ip_adapter_scale: float = DEFAULTS["ip_adapter_scale"][0]
 
 
 @dataclass(frozen=True)
 class Case:
-    """One held-out scene in a held-out look, and a style picture of another building in it."""
+    """A scene in a look that was not trained on, and another building in that look."""
 
     index: int
     sample: Sample
     partner: Sample
-
-    @classmethod
-    def describe(cls, index: int) -> Case:
-        """The `index`-th case; the styles come in turn."""
-        sample, partner = (Sample.describe("held_out", 2 * index + i) for i in (0, 1))
-        return cls(index, sample, partner)
 
     @property
     def style(self) -> str:
@@ -49,26 +47,49 @@ class Case:
         return STYLES[self.sample.style].name
 
     def ask(self) -> Ask:
-        """The render as a user would ask for it."""
-        phrases = PHRASES[self.style].held_out
+        """The render as a user would ask for it: a clean sketch, a phrase, a style picture."""
+        return self._ask
+
+    def without_control(self) -> Ask:
+        """The same with ControlNet switched off."""
+        return replace(self.ask(), controlnet_conditioning_scale=0.0)
+
+    def neutral(self) -> Ask:
+        """The same with a prompt that names no style, so that only the reference can."""
+        return replace(self.ask(), prompt=NEUTRAL_PROMPT)
+
+    def without_style(self) -> Ask:
+        """The neutral one with IP-Adapter switched off: nothing says which style is wanted."""
+        return replace(self.neutral(), ip_adapter_scale=0.0)
+
+    def contradicted(self) -> Ask:
+        """The same with a prompt that asks for another style than the reference's."""
+        other = STYLES[(self.sample.style + OTHER_STYLE) % len(STYLES)].name
+        return replace(self.ask(), prompt=_phrase(other, self.index))
+
+    def truth(self) -> Picture:
+        """The render that the generator would draw."""
+        return self.sample.render()
+
+    @cached_property
+    def _ask(self) -> Ask:
         return Ask(
             sketch=images.encode_png(np.asarray(draw_sketch(self.sample.scene, 2 * SIDE))),
-            prompt=phrases[self.index // len(STYLES) % len(phrases)],
+            prompt=_phrase(self.style, self.index),
             style_image=images.encode_png(self.partner.render()),
             seed=self.index,
         )
 
-    def contradiction(self) -> str:
-        """A prompt that asks for another style than the reference's."""
-        other = STYLES[(self.sample.style + OTHER_STYLE) % len(STYLES)].name
-        phrases = PHRASES[other].held_out
-        return phrases[self.index // len(STYLES) % len(phrases)]
 
-    def truth(self) -> Bytes:
-        """The render that the generator would draw."""
-        return self.sample.render()
+def cases(count: int, split: Split = "held_out") -> list[Case]:
+    """The first `count` cases of a split; the styles come in turn."""
+    pairs = (
+        (Sample.describe(split, 2 * index), Sample.describe(split, 2 * index + 1))
+        for index in range(count)
+    )
+    return [Case(index, sample, partner) for index, (sample, partner) in enumerate(pairs)]
 
 
-def cases(count: int) -> list[Case]:
-    """The first `count` held-out cases."""
-    return [Case.describe(index) for index in range(count)]
+def _phrase(style: str, index: int) -> str:
+    phrases = PHRASES[style].held_out
+    return phrases[index // len(STYLES) % len(phrases)]

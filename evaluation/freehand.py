@@ -1,7 +1,8 @@
 """Sketches by another hand than the generator's, to see what becomes of drawings it never made.
 
-Drawn stroke by stroke with a pen that trembles, overshoots corners and goes over a line twice; the
-buildings are none of the generator's kinds, and each sheet has its own pen, paper and light.
+Nothing here is shared with ``training``: each building is set down stroke by stroke, with a pen
+that trembles, overshoots corners and goes over a line twice, on paper of its own. They are computed
+all the same; no person held the pen.
 """
 
 from __future__ import annotations
@@ -209,6 +210,7 @@ def _camera(grey: Grey, random: np.random.Generator) -> Grey:
 class Sheet:
     """One drawing: what, with which pen, on which paper."""
 
+    seed: int
     name: str
     building: Callable[[Pen], None]
     width: float
@@ -220,7 +222,7 @@ class Sheet:
     def draw(self) -> Image.Image:
         """The sheet, ``SIDE`` pixels square."""
         canvas = Image.new("L", (SIDE * SUPERSAMPLING, SIDE * SUPERSAMPLING), 255)
-        random = np.random.default_rng(list(self.name.encode()))
+        random = np.random.default_rng(self.seed)
         pen = Pen(ImageDraw.Draw(canvas), random, self.width, self.tremble, self.gaps)
         for _ in range(2 if self.twice else 1):
             self.building(pen)
@@ -230,14 +232,14 @@ class Sheet:
 
 
 SHEETS = (
-    Sheet("gable, steady pen", _gable, 2.5, 0.0015, _plain),
-    Sheet("tower, thin pen", _tower, 1.6, 0.001, _plain),
-    Sheet("terrace, broken lines", _terrace, 2.5, 0.002, _plain, gaps=0.12),
-    Sheet("chapel, lamp from a side", _chapel, 2.5, 0.002, _lamp),
-    Sheet("cantilever, thick marker", _cantilever, 5.0, 0.002, _plain),
-    Sheet("barn, grey grained paper", _barn, 3.0, 0.002, _recycled),
-    Sheet("shop, hard pencil", _shop, 2.5, 0.0015, _faint),
-    Sheet("cottage, photographed", _cottage, 3.0, 0.003, _camera),
-    Sheet("gable, drawn twice", _gable, 2.0, 0.002, _plain, twice=True),
-    Sheet("shop, very unsteady", _shop, 2.5, 0.005, _plain),
+    Sheet(1, "gable, steady pen", _gable, 2.5, 0.0015, _plain),
+    Sheet(2, "tower, thin pen", _tower, 1.6, 0.001, _plain),
+    Sheet(3, "terrace, broken lines", _terrace, 2.5, 0.002, _plain, gaps=0.12),
+    Sheet(4, "chapel, lamp from a side", _chapel, 2.5, 0.002, _lamp),
+    Sheet(5, "cantilever, thick marker", _cantilever, 5.0, 0.002, _plain),
+    Sheet(6, "barn, grey grained paper", _barn, 3.0, 0.002, _recycled),
+    Sheet(7, "shop, hard pencil", _shop, 2.5, 0.0015, _faint),
+    Sheet(8, "cottage, photographed", _cottage, 3.0, 0.003, _camera),
+    Sheet(9, "gable, drawn twice", _gable, 2.0, 0.002, _plain, twice=True),
+    Sheet(10, "shop, very unsteady", _shop, 2.5, 0.005, _plain),
 )

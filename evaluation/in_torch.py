@@ -17,11 +17,11 @@ from export.networks import WRAPPERS
 from export.pack import Pack
 from pipeline import contract, control, images, style
 from pipeline.denoise import Tensors
+from pipeline.images import Picture
 from pipeline.render import render
 from pipeline.request import RenderRequest
 from pipeline.samplers import NoiseSchedule
 from training.bundled import style_pictures
-from training.samples import Bytes
 from training.styles import STYLES
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -43,17 +43,14 @@ class TorchPainter:
         self.library = np.concatenate([self._embed_picture(picture) for picture in bundled])
 
     def paint(self, ask: Ask) -> bytes:
-        fields = dict(self.settings)
-        if ask.controlnet_conditioning_scale is not None:
-            fields["controlnet_conditioning_scale"] = ask.controlnet_conditioning_scale
-        if ask.ip_adapter_scale is not None:
-            fields["ip_adapter_scale"] = (ask.ip_adapter_scale,)
         request = RenderRequest(
             sketch=ask.sketch,
             prompt=ask.prompt,
             style_images=(ask.style_image,),
             seed=ask.seed,
-            **fields,
+            controlnet_conditioning_scale=ask.controlnet_conditioning_scale,
+            ip_adapter_scale=(ask.ip_adapter_scale,),
+            **self.settings,
         )
 
         async def ignore(_step: int) -> None:
@@ -62,7 +59,7 @@ class TorchPainter:
         rendered = asyncio.run(render(self.infer, request, self.schedule, self.native_size, ignore))
         return rendered.images[0]
 
-    def through_vae(self, picture: Bytes) -> Bytes:
+    def through_vae(self, picture: Picture) -> Picture:
         latents = self.infer.run("vae_encoder", pixels=images.to_pixels(picture)[None])
         return images.from_pixels(self.infer.run("vae_decoder", **latents)["pixels"][0])
 
@@ -132,6 +129,8 @@ class TorchInfer:
             "prompt_embeds": self.run("text_encoder", input_ids=self.token_ids(texts))[
                 "prompt_embeds"
             ],
+            # Only for a warning, and the phrases that are measured are short.
+            "dropped_tokens": np.zeros((len(texts), 1), np.int32),
             "ip_adapter_image_embeds": style.blend(**embeds, weights=inputs["style_weights"]),
         }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from evaluation.cases import Ask
-from training.samples import Bytes
+from pipeline.images import Picture
 
 
 class Painter(Protocol):
@@ -14,7 +14,7 @@ class Painter(Protocol):
     def paint(self, ask: Ask) -> bytes:
         """The render, an encoded picture."""
 
-    def through_vae(self, picture: Bytes) -> Bytes:
+    def through_vae(self, picture: Picture) -> Picture:
         """`picture` ``[height, width, 3]`` encoded and decoded: the best any denoiser could do."""
 
     def styles_for_text(self, phrase: str) -> list[str]:

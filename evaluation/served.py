@@ -12,19 +12,24 @@ from evaluation.cases import Ask
 from maquette.client import Client
 from maquette.v1 import maquette_pb2 as pb
 from pipeline import contract, images
+from pipeline.images import Picture
 from training.bundled import style_pictures
-from training.samples import Bytes
 from training.styles import STYLES
 
 
 class ServedPainter:
     """A :class:`evaluation.painters.Painter` over a running stack.
 
-    The library must hold the bundled styles and nothing else.
+    Raises:
+        ValueError: the library holds other styles than the bundled ones, so a search in it would
+            tell nothing.
     """
 
     def __init__(self, gateway: Client, triton: InferenceServerClient) -> None:
         self.gateway, self.triton = gateway, triton
+        found = sorted(style.name for style in gateway.styles())
+        if found != sorted(style.name for style in STYLES):
+            raise ValueError(f"the library must hold the bundled styles alone; it holds {found}")
         bundled = [images.encode_png(np.asarray(picture)) for picture in style_pictures()]
         self.library = np.concatenate([self._embed_picture(picture) for picture in bundled])
 
@@ -35,12 +40,12 @@ class ServedPainter:
             style_images=[ask.style_image],
             seed=ask.seed,
             controlnet_conditioning_scale=ask.controlnet_conditioning_scale,
-            ip_adapter_scale=[] if ask.ip_adapter_scale is None else [ask.ip_adapter_scale],
+            ip_adapter_scale=[ask.ip_adapter_scale],
         )
         *_, last = self.gateway.render(request)
         return last.result.images[0].png
 
-    def through_vae(self, picture: Bytes) -> Bytes:
+    def through_vae(self, picture: Picture) -> Picture:
         latents = self._infer("vae_encoder", "pixels", images.to_pixels(picture)[None], "latents")
         pixels = self._infer("vae_decoder", "latents", latents, "pixels")
         return images.from_pixels(pixels[0])

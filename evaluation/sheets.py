@@ -8,26 +8,38 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from evaluation.measures import Painted, picture_of
+from evaluation.measures import Painted
 from maquette.board import INK, PAPER
-from training.samples import SIDE, Bytes
+from pipeline import images
+from pipeline.images import Picture
+from training.samples import SIDE
+from training.styles import STYLES
 
 GAP, LABEL = 8, 26
+BESIDE = 2
+"""Renders of each style in its row."""
 
 
 def write_style_sheet(made: Sequence[Painted], path: Path) -> None:
-    """Sketch, style and render of each style's first render."""
-    first: dict[str, Painted] = {}
-    for one in made:
-        first.setdefault(one.case.style, one)
-    rows = [
-        (name, [picture_of(one.ask.sketch), picture_of(one.ask.style_image), one.picture])
-        for name, one in first.items()
-    ]
-    write_sheet(rows, path, columns=2)
+    """One row for each style: sketch, style and render of its first cases."""
+    rows = []
+    for style in STYLES:
+        its = [one for one in made if one.case.style == style.name][:BESIDE]
+        rows.append((f"{style.name}: sketch, style, render", [p for one in its for p in _row(one)]))
+    write_sheet(rows, path, columns=1)
 
 
-def write_sheet(rows: Sequence[tuple[str, list[Bytes]]], path: Path, columns: int) -> None:
+def _row(one: Painted) -> list[Picture]:
+    return [panel(one.ask.sketch), panel(one.ask.style_image), one.picture]
+
+
+def panel(encoded: bytes) -> Picture:
+    """An encoded picture as large as a render."""
+    picture = images.decode(encoded, "panel")
+    return np.asarray(picture.resize((SIDE, SIDE), Image.Resampling.LANCZOS))
+
+
+def write_sheet(rows: Sequence[tuple[str, list[Picture]]], path: Path, columns: int) -> None:
     """Labelled rows of pictures, `columns` rows beside each other."""
     across = max(len(pictures) for _, pictures in rows)
     wide, high = across * SIDE + 2 * GAP, SIDE + LABEL + GAP
@@ -36,8 +48,6 @@ def write_sheet(rows: Sequence[tuple[str, list[Bytes]]], path: Path, columns: in
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=15)
     for index, (label, pictures) in enumerate(rows):
         left, top = index % columns * wide + GAP, index // columns * high + GAP
-        strip = Image.fromarray(np.concatenate(pictures, axis=1))
         pen.text((left, top + LABEL / 2 - 2), label, INK, font, anchor="lm")
-        sheet.paste(strip, (left, top + LABEL))
-    path.parent.mkdir(parents=True, exist_ok=True)
+        sheet.paste(Image.fromarray(np.concatenate(pictures, axis=1)), (left, top + LABEL))
     sheet.save(path, optimize=True)

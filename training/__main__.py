@@ -14,7 +14,6 @@ from rich.progress import Progress
 from export.quiet import quiet_libraries
 from training import bundled
 from training.recipes import RECIPES, SAMPLES, Recipe
-from training.splits import Split
 
 if TYPE_CHECKING:
     from training.loop import Plan
@@ -74,16 +73,14 @@ def data(
     work: Work = WORK,
     device: Device = "cpu",
     count: Annotated[int | None, typer.Option(help="Samples to train on.")] = None,
-    held_out: Annotated[int, typer.Option(help="Samples to measure on.")] = 384,
 ) -> None:
-    """Draw the data sets."""
+    """Draw the data set."""
     from training import dataset
 
-    sizes: dict[Split, int] = {"train": count or SAMPLES[_kind(device)], "held_out": held_out}
+    size = count or SAMPLES[_kind(device)]
     with Progress() as progress:
-        for split, size in sizes.items():
-            advance = partial(progress.advance, progress.add_task(split, total=size))
-            dataset.draw(work / split, split, size, os.cpu_count() or 1, advance)
+        advance = partial(progress.advance, progress.add_task("samples", total=size))
+        dataset.draw(work / "train", "train", size, os.cpu_count() or 1, advance)
 
 
 @app.command()
@@ -155,6 +152,8 @@ def assemble(
     )
     packs.write_pack(out, made, tokenizer, "trained")
     typer.echo(f"Wrote {out}: {packs.megabytes(out):.1f} MB")
+    if (out / packs.CARD).exists():
+        typer.echo(f"{out / packs.CARD} tells of earlier weights: `make eval`, then mend it.")
 
 
 def _plan(

@@ -123,7 +123,7 @@ def write_pack(
     for file in aside.rglob("*.safetensors"):
         _halve(file)
     (aside / "pack.json").write_text(
-        json.dumps({"name": "tiny", "native_size": networks.NATIVE_SIZE, "weights": weights})
+        json.dumps({"name": folder.name, "native_size": networks.NATIVE_SIZE, "weights": weights})
     )
     if (folder / CARD).exists():
         shutil.copy(folder / CARD, aside)

@@ -28,7 +28,7 @@ def digests(folder):
 
 
 def test_the_same_seed_writes_the_same_pack(tmp_path):
-    folders = [tmp_path / "tiny", tmp_path / "again", tmp_path / "other"]
+    folders = [tmp_path / place / "tiny" for place in ("first", "again", "other")]
     for folder, seed in zip(folders, (0, 0, 1), strict=True):
         write_random_pack(folder, seed, report=lambda part: None)
     same, again, other = map(digests, folders)

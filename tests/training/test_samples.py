@@ -40,8 +40,9 @@ def test_neighbours_wear_one_look_on_two_buildings() -> None:
 
 
 def test_splits_share_no_seed_with_each_other_or_with_what_ships() -> None:
-    train, held_out = SEEDS["train"], SEEDS["held_out"]
-    assert max(train) < min(held_out)
+    train, development, held_out = (SEEDS[name] for name in ("train", "development", "held_out"))
+    assert max(train) < min(development)
+    assert max(development) < min(held_out)
     assert min(train) >= 1000
     with pytest.raises(IndexError):
         seed_of("held_out", len(held_out))
