@@ -42,7 +42,7 @@ def main() -> None:
 
 
 @app.command()
-def served(renders: Renders = 96, variants: Variants = 36, out: Out = Path("out/eval")) -> None:
+def served(renders: Renders = 96, variants: Variants = 24, out: Out = Path("out/eval")) -> None:
     """Start the stack over what is exported, and measure it through its doors."""
     from tritonclient.utils import InferenceServerException
 

@@ -21,11 +21,14 @@ from training import networks
 Part = Literal["unet", "controlnet", "ip_adapter"]
 PARTS: tuple[Part, ...] = ("unet", "controlnet", "ip_adapter")
 
-OFFSET_NOISE = 0.06
-"""Deviation of a shift of the whole noise, per channel.
+OFFSET_NOISE = 0.3
+REGION_NOISE = 0.15
+REGIONS = 4
+"""Deviations of shifts of the whole noise and of its 4 x 4 regions, per channel.
 
-SD's schedule leaves a trace of the mean colour at its noisiest step; a render starts from noise
-without it. The shift hides the trace, so dark and bright styles are learnt from their prompts.
+White noise averages out: even SD's noisiest step leaves a picture's mean colour to be read. A small
+network learns to read it rather than its prompts, and a render, which starts from noise that holds
+no colour, wears any style. The shifts hide the trace.
 Source: Guttenberg (2023), "Diffusion with offset noise".
 """
 SNR_RANGE = (0.2, 5.0)
@@ -178,6 +181,13 @@ class Guided:
     """Classifier-free guidance, ``[batch]``; 1 for a sample that had no prompt anyway."""
 
 
+def training_noise(shape: torch.Size) -> Tensor:
+    """White noise of `shape` ``[batch, channels, h, w]``, shifted as a whole and by regions."""
+    regions = REGION_NOISE * torch.randn(*shape[:2], REGIONS, REGIONS)
+    shift = OFFSET_NOISE * torch.randn(*shape[:2], 1, 1) + regions
+    return torch.randn(shape) + F.interpolate(shift, shape[2:], mode="bilinear")
+
+
 def denoising_loss(
     denoiser: nn.Module,
     schedule: DDIMScheduler,
@@ -197,10 +207,8 @@ def denoising_loss(
     Args:
         latents: clean and scaled, ``[batch, 4, h, w]``.
     """
-    count, channels = latents.shape[:2]
-    device = latents.device
-    shift = OFFSET_NOISE * torch.randn(count, channels, 1, 1)
-    noise = (torch.randn(latents.shape) + shift).to(device)
+    count, device = len(latents), latents.device
+    noise = training_noise(latents.shape).to(device)
     timestep = (len(schedule.alphas_cumprod) * torch.rand(count) ** TIMESTEP_POWER).long()
     timestep = timestep.to(device)
     noisy = schedule.add_noise(latents, noise, timestep)

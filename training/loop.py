@@ -27,7 +27,7 @@ class Plan:
     batch: int
     learning_rate: float
     warmup: int = 100
-    ema_decay: float = 0.999
+    ema_decay: float = 0.995
     weight_decay: float = 0.01
     clip: float = 1.0
     seed: int = 0
@@ -72,7 +72,7 @@ def fit(
         fused=True,
     )
     average = EMAModel(weights, decay=plan.ema_decay, use_ema_warmup=True, power=0.75, foreach=True)
-    step = _resume(folder / CHECKPOINT, network, optimizer, average, plan.device)
+    step = _resume(folder / CHECKPOINT, network, optimizer, average, plan)
     network.train()
     with _progress() as progress:
         task = progress.add_task(title, total=plan.steps, completed=step, loss=0.0)
@@ -150,15 +150,16 @@ def _resume(
     network: nn.Module,
     optimizer: torch.optim.Optimizer,
     average: EMAModel,
-    device: str,
+    plan: Plan,
 ) -> int:
     if not path.exists():
         return 0
-    saved = torch.load(path, map_location=device, weights_only=True)
+    saved = torch.load(path, map_location=plan.device, weights_only=True)
     network.load_state_dict(saved["network"])
     optimizer.load_state_dict(saved["optimizer"])
     average.load_state_dict(saved["average"])
-    average.to(device)
+    average.to(plan.device)
+    average.decay = plan.ema_decay
     return int(saved["step"])
 
 

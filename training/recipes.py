@@ -31,7 +31,7 @@ RECIPES: dict[str, dict[str, Recipe]] = {
         "unet": Recipe(4000, 8, 7e-4, crop_share=0.5),
         "controlnet": Recipe(2500, 8, 7e-4, crop_share=0.5),
         "ip_adapter": Recipe(1500, 8, 7e-4, guided_share=0.3),
-        "joint": Recipe(3200, 4, 7e-4, crop_share=0.70, guided_share=0.15),
+        "joint": Recipe(3300, 4, 2e-3, crop_share=0.75, guided_share=0.24),
     },
     "cuda": {
         "vae": Recipe(10_000, 64, 1e-3),

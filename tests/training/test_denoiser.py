@@ -16,7 +16,15 @@ from export.pack import Pack
 from pipeline.images import ClipPreprocessing, clip_pixel_values
 from training import dataset, networks, painting
 from training.contrastive import MEAN, STD, build, pixel_values
-from training.denoiser import PARTS, Conditions, Denoiser, Guided, denoising_loss, part_of
+from training.denoiser import (
+    PARTS,
+    Conditions,
+    Denoiser,
+    Guided,
+    denoising_loss,
+    part_of,
+    training_noise,
+)
 from training.latents import FILE
 from training.loop import Plan
 from training.pack import megabytes, trained_networks, write_pack
@@ -215,3 +223,14 @@ def test_pictures_reach_the_vision_tower_as_they_are_served() -> None:
     served = clip_pixel_values(Image.fromarray(picture), ClipPreprocessing(size, size, MEAN, STD))
     trained = pixel_values(torch.from_numpy(picture.copy())[None])[0].numpy()
     assert np.abs(served - trained).mean() < 0.01
+
+
+def test_training_noise_hides_the_mean_colour_of_a_picture_and_of_its_regions():
+    torch.manual_seed(0)
+    noise = training_noise(torch.Size((256, 4, 32, 32)))
+    assert float(noise.mean(dim=(2, 3)).std()) > 0.25
+    regions = noise.unflatten(2, (4, 8)).unflatten(4, (4, 8)).mean(dim=(3, 5))
+    apart = regions - regions.mean(dim=(2, 3), keepdim=True)
+    assert float(apart.std()) > 0.1
+    within = noise - noise.mean(dim=(2, 3), keepdim=True)
+    assert float(within.std()) == pytest.approx(1, abs=0.03)
