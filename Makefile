@@ -39,31 +39,28 @@ $(DEV_READY): $(LOCK)
 	@$(DEV)/bin/python $(PIP) --editable '.[serving,gateway,export,dev]'
 	@touch $@
 
-pack: $(DEV_READY) ## Write the tiny pack anew, with random weights
-	@$(DEV)/bin/python -m training pack packs/tiny
-
-# Only where there is none: a trained pack must not be replaced because training code changed.
-packs/tiny/pack.json: | $(DEV_READY)
-	@$(DEV)/bin/python -m training pack packs/tiny
+pack: $(DEV_READY) ## Write packs/random, the tiny pack with random weights: all plumbing and no picture
+	@$(DEV)/bin/python -m training pack packs/random
 
 train: setup ## Train the tiny pack (DEVICE=cpu takes hours on two cores, DEVICE=cuda minutes)
 	@for stage in data 'train vae' 'train clip' latents $(addprefix 'train ,$(addsuffix ',$(STAGES))); do \
 		$(DEV)/bin/python -m training $$stage --device $(DEVICE) || exit 1; done
 	@$(DEV)/bin/python -m training assemble packs/tiny
 
-eval: setup export ## Measure what is served on held-out sketches, styles and phrases, into out/eval
+eval: setup export ## Measure what is served on held-out cases, into out/eval (20 minutes on two cores)
 	@$(SERVING)/bin/python -m evaluation served
 
 eval-torch: setup ## The same in torch, before the pack is exported, into out/eval-torch
 	@$(DEV)/bin/python -m evaluation torch $(PACK) --device $(DEVICE)
 
-export: packs/tiny/pack.json ## Turn the pack (PACK=packs/tiny) into engines, checked against torch
+export: $(DEV_READY) ## Turn the pack (PACK=packs/tiny) into engines, checked against torch
 	@$(DEV)/bin/python -m export --pack $(PACK)
 
 up: setup $(EXPORTED) ## Start Triton and the gateway over what is exported, until Ctrl-C
 	@$(SERVING)/bin/maquette up
 
-$(EXPORTED):
+# Anew when the pack that ships is newer than the last export.
+$(EXPORTED): packs/tiny/pack.json
 	@$(MAKE) --no-print-directory export
 
 demo: setup export ## Render a bundled sketch through everything, into out/demo
@@ -92,6 +89,8 @@ lock: setup ## Pin the newest allowed version of every dependency
 	@# Whose build of torch it is depends on the machine; the version does not.
 	@sed -i 's/^\(torch==[^+]*\)+.*/\1/; /^#/d; /^$$/d' $(LOCK)
 
-clean: ## Remove environments, engines and everything written while running
-	rm -rf $(SERVING) $(DEV) out var packs/tiny build *.egg-info
+clean: ## Remove environments, engines and everything written while running, but for out/training
+	rm -rf $(SERVING) $(DEV) var packs/random build *.egg-info
+	@# Checkpoints cost hours.
+	find out -mindepth 1 -maxdepth 1 ! -name training -exec rm -rf {} + 2>/dev/null || true
 	git clean -Xfdq model_repository
