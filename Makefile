@@ -47,7 +47,7 @@ train: setup ## Train the tiny pack (DEVICE=cpu takes hours on two cores, DEVICE
 		$(DEV)/bin/python -m training $$stage --device $(DEVICE) || exit 1; done
 	@$(DEV)/bin/python -m training assemble packs/tiny
 
-eval: setup export ## Measure what is served on held-out cases, into out/eval (20 minutes on two cores)
+eval: setup export ## Measure what is served on held-out cases, into out/eval (12 minutes on two cores)
 	@$(SERVING)/bin/python -m evaluation served
 
 eval-torch: setup ## The same in torch, before the pack is exported, into out/eval-torch
