@@ -13,7 +13,7 @@ from PIL import Image
 from tokenizers import Tokenizer
 
 from evaluation.cases import Ask
-from export.networks import WRAPPERS
+from export.networks import NAMES, wrap
 from export.pack import Pack
 from pipeline import contract, control, images, style
 from pipeline.denoise import Tensors
@@ -83,7 +83,7 @@ class TorchInfer:
 
     def __init__(self, pack: Pack, device: str = "cpu") -> None:
         self.device = device
-        self.networks = {name: wrap(pack).to(device).eval() for name, wrap in WRAPPERS.items()}
+        self.networks = {name: wrap(name, pack).to(device) for name in NAMES}
         self.tokenizer = Tokenizer.from_str(pack.tokenizer_json())
         self.preprocessing = images.ClipPreprocessing.from_config(pack.preprocessor_config())
 

@@ -31,7 +31,7 @@ def run(pack_folder: Path, repository: Path, force: bool) -> int:
     from safetensors import SafetensorError
 
     from export.engines import export_pack
-    from export.networks import WRAPPERS
+    from export.networks import NAMES
     from export.pack import Pack, PackError
 
     console = Console()
@@ -39,7 +39,7 @@ def run(pack_folder: Path, repository: Path, force: bool) -> int:
     try:
         pack = Pack(pack_folder)
         with _progress(console) as progress:
-            task = progress.add_task("", total=len(WRAPPERS))
+            task = progress.add_task("", total=len(NAMES))
             for outcome in export_pack(
                 pack,
                 repository,

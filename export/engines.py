@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from export.networks import WRAPPERS
+from export.networks import NAMES, wrap
 from export.onnx import OPSET, Parity, check_parity, export_network
 from export.pack import Pack
 
@@ -61,7 +61,7 @@ def export_pack(
     side_files = _side_files(pack)
     marker = repository / FINISHED
     passed = True
-    for network in WRAPPERS:
+    for network in NAMES:
         report(network)
         outcome = _bring_up_to_date(network, pack, repository / network / VERSION, force, marker)
         passed &= outcome.parity.passed
@@ -84,7 +84,7 @@ def _build(network: str, pack: Pack, folder: Path, fingerprint: str) -> Outcome:
     folder.mkdir(parents=True, exist_ok=True)
     # A name that Triton does not look at, so that a half-written engine is never served.
     aside = folder / f".{ENGINE_FILE}.partial"
-    module = WRAPPERS[network](pack).eval().requires_grad_(False)
+    module = wrap(network, pack)
     export_network(network, module, pack, aside)
     parity = check_parity(network, module, pack, aside)
     megabytes = aside.stat().st_size / 1e6

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+from diffusers.models.embeddings import ImageProjection
 from torch import Tensor, nn
 
-from export.attention import with_scale_input
+from export.attention import Attend, fused, with_attention, with_scale_input
 from export.pack import Pack
 
 
@@ -20,7 +21,7 @@ class TextEncoder(nn.Module):
 
     def __init__(self, pack: Pack) -> None:
         super().__init__()
-        self.network = pack.pipeline.text_encoder
+        self.network = pack.text_encoder
 
     def forward(self, input_ids: Tensor) -> Tensor:
         embeds: Tensor = self.network(input_ids)[0]
@@ -54,25 +55,35 @@ class ClipImage(nn.Module):
 class ImageEncoder(nn.Module):
     """``pixel_values`` to IP-Adapter's tokens ``[batch, n, d]``, and those of an absent image.
 
-    diffusers stands an absent image in by a zero embedding and projects that.
+    As in diffusers, IP-Adapter projects the tower's embedding, and a zero one for an absent image;
+    IP-Adapter Plus resamples the last hidden states but one, and those of a zero image.
     """
 
     def __init__(self, pack: Pack) -> None:
         super().__init__()
-        self.encoder = pack.pipeline.image_encoder
-        self.projection = pack.pipeline.unet.encoder_hid_proj.image_projection_layers[0]
+        self.encoder = pack.image_encoder
+        self.projection = pack.unet.encoder_hid_proj.image_projection_layers[0]
+        self.reads_embedding = isinstance(self.projection, ImageProjection)
 
     def forward(self, pixel_values: Tensor) -> tuple[Tensor, Tensor]:
-        embeds = self.encoder(pixel_values).image_embeds
-        return self.projection(embeds), self.projection(torch.zeros_like(embeds))
+        if self.reads_embedding:
+            embeds = self.encoder(pixel_values).image_embeds
+            return self.projection(embeds), self.projection(torch.zeros_like(embeds))
+        absent = torch.zeros_like(pixel_values)
+        return self._resample(pixel_values), self._resample(absent)
+
+    def _resample(self, pixel_values: Tensor) -> Tensor:
+        hidden = self.encoder(pixel_values, output_hidden_states=True).hidden_states[-2]
+        tokens: Tensor = self.projection(hidden)
+        return tokens
 
 
 class ControlNet(nn.Module):
     """ControlNet over a one-channel byte image, with its own scale for each row."""
 
-    def __init__(self, pack: Pack) -> None:
+    def __init__(self, pack: Pack, attend: Attend) -> None:
         super().__init__()
-        self.network = pack.pipeline.controlnet
+        self.network = with_attention(pack.controlnet, attend)
 
     def forward(
         self,
@@ -98,9 +109,9 @@ class ControlNet(nn.Module):
 class UNet(nn.Module):
     """The UNet with IP-Adapter's strength and ControlNet's residuals as inputs."""
 
-    def __init__(self, pack: Pack) -> None:
+    def __init__(self, pack: Pack, attend: Attend) -> None:
         super().__init__()
-        self.network = with_scale_input(pack.pipeline.unet)
+        self.network = with_scale_input(pack.unet, attend)
 
     def forward(
         self,
@@ -126,9 +137,9 @@ class UNet(nn.Module):
 class VaeEncoder(nn.Module):
     """``pixels [batch, 3, h * 8, w * 8]`` to the mode of the latents, scaled for the UNet."""
 
-    def __init__(self, pack: Pack) -> None:
+    def __init__(self, pack: Pack, attend: Attend) -> None:
         super().__init__()
-        self.vae = pack.pipeline.vae
+        self.vae = with_attention(pack.vae, attend)
 
     def forward(self, pixels: Tensor) -> Tensor:
         moments = self.vae.encode(pixels, return_dict=False)[0]
@@ -139,9 +150,9 @@ class VaeEncoder(nn.Module):
 class VaeDecoder(nn.Module):
     """Scaled ``latents [batch, 4, h, w]`` to ``pixels [batch, 3, h * 8, w * 8]``."""
 
-    def __init__(self, pack: Pack) -> None:
+    def __init__(self, pack: Pack, attend: Attend) -> None:
         super().__init__()
-        self.vae = pack.pipeline.vae
+        self.vae = with_attention(pack.vae, attend)
 
     def forward(self, latents: Tensor) -> Tensor:
         pixels: Tensor = self.vae.decode(
@@ -150,13 +161,30 @@ class VaeDecoder(nn.Module):
         return pixels
 
 
-WRAPPERS: dict[str, Callable[[Pack], nn.Module]] = {
+_TRANSFORMERS: dict[str, Callable[[Pack], nn.Module]] = {
     "text_encoder": TextEncoder,
     "clip_text": ClipText,
     "clip_image": ClipImage,
     "image_encoder": ImageEncoder,
+}
+_DIFFUSERS: dict[str, Callable[[Pack, Attend], nn.Module]] = {
     "controlnet": ControlNet,
     "unet": UNet,
     "vae_encoder": VaeEncoder,
     "vae_decoder": VaeDecoder,
 }
+NAMES = (*_TRANSFORMERS, *_DIFFUSERS)
+
+
+def wrap(network: str, pack: Pack, attend: Attend = fused) -> nn.Module:
+    """`pack`'s network of that name, ready to be exported or compared with.
+
+    Args:
+        attend: how diffusers' networks attend; transformers' keep their own attention, whose
+            sequences are short.
+    """
+    if network in _TRANSFORMERS:
+        module = _TRANSFORMERS[network](pack)
+    else:
+        module = _DIFFUSERS[network](pack, attend)
+    return module.eval().requires_grad_(False)

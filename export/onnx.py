@@ -16,20 +16,12 @@ import torch
 from torch import Tensor, nn
 
 from export.pack import Pack
+from export.shapes import Size, Widths, dims
 from pipeline import contract
 
 OPSET = 20
 TOLERANCE = 3e-5
 """Largest difference between torch and ONNX Runtime, relative to the largest value (at least 1)."""
-
-
-@dataclass(frozen=True)
-class Size:
-    """The sizes that a request chooses: rows, and latent height and width."""
-
-    batch: int
-    height: int
-    width: int
 
 
 EXPORT_SIZE = Size(batch=2, height=16, width=24)
@@ -57,15 +49,14 @@ class Parity:
 def example_inputs(network: str, pack: Pack, size: Size, seed: int) -> dict[str, Tensor]:
     """Random inputs of `network` in the contract's dtypes and dims."""
     random = torch.Generator().manual_seed(seed)
-    shapes = _Shapes(pack, size)
+    widths = Widths.of(pack)
     inputs = {}
     for tensor in contract.MODELS[network].inputs:
-        shape = (size.batch, *shapes.of(tensor))
+        shape = (size.batch, *dims(tensor, widths, size.height, size.width))
         match tensor.dtype, tensor.name:
             case "INT64", _:
-                vocabulary = pack.pipeline.text_encoder.config.vocab_size
-                ids = torch.randint(0, vocabulary - 2, shape, generator=random)
-                ids[:, 5:] = vocabulary - 1
+                ids = torch.randint(0, widths.vocabulary - 2, shape, generator=random)
+                ids[:, 5:] = widths.vocabulary - 1
                 inputs[tensor.name] = ids
             case "UINT8", _:
                 bits = torch.randint(0, 2, shape, generator=random)
@@ -75,44 +66,6 @@ def example_inputs(network: str, pack: Pack, size: Size, seed: int) -> dict[str,
             case _:
                 inputs[tensor.name] = torch.randn(shape, generator=random)
     return inputs
-
-
-class _Shapes:
-    """Concrete dims for the contract's tensors at one size."""
-
-    def __init__(self, pack: Pack, size: Size) -> None:
-        pipeline = pack.pipeline
-        factor = contract.VAE_SCALE_FACTOR
-        width = pipeline.unet.config.cross_attention_dim
-        crop = pipeline.image_encoder.config.image_size
-        latent = (size.height, size.width)
-        pixels = (size.height * factor, size.width * factor)
-        tokens = pipeline.unet.encoder_hid_proj.image_projection_layers[0].num_image_text_embeds
-        self._known = {
-            "prompt_embeds": (contract.CONTEXT_LENGTH, width),
-            "image_embeds": (tokens, width),
-            "pixel_values": (3, crop, crop),
-            "control_image": (1, *pixels),
-            "pixels": (3, *pixels),
-            "sample": (contract.LATENT_CHANNELS, *latent),
-            "latents": (contract.LATENT_CHANNELS, *latent),
-            **self._residuals(pipeline.unet.config.block_out_channels, size),
-        }
-
-    def of(self, tensor: contract.Tensor) -> tuple[int, ...]:
-        return self._known.get(tensor.name, tensor.dims)
-
-    @staticmethod
-    def _residuals(channels: tuple[int, ...], size: Size) -> dict[str, tuple[int, ...]]:
-        """conv_in, then two layers and a downsampler per level but the last, then the middle."""
-        shapes = [(channels[0], size.height, size.width)]
-        for level, width in enumerate(channels):
-            height, breadth = size.height >> level, size.width >> level
-            shapes += [(width, height, breadth)] * 2
-            if level < len(channels) - 1:
-                shapes.append((width, height // 2, breadth // 2))
-        shapes.append(shapes[-1])
-        return dict(zip(contract.RESIDUALS, shapes, strict=True))
 
 
 def export_network(network: str, module: nn.Module, pack: Pack, path: Path) -> None:

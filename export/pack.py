@@ -1,4 +1,4 @@
-"""Reading a pack: the folder, its checks, and the torch networks in it."""
+"""Reading a pack: its folders, its files for the Python models, and the torch networks in it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,22 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from diffusers import StableDiffusionControlNetPipeline
-from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
+import torch
+from diffusers import (
+    AutoencoderKL,
+    ControlNetModel,
+    StableDiffusionControlNetPipeline,
+    UNet2DConditionModel,
+)
+from safetensors import safe_open
+from torch import Tensor
+from transformers import (
+    CLIPImageProcessorPil,
+    CLIPModel,
+    CLIPTextModel,
+    CLIPTokenizer,
+    CLIPVisionModelWithProjection,
+)
 
 NETWORK_FOLDERS = {
     "text_encoder": ("text_encoder",),
@@ -38,7 +52,7 @@ class PackError(Exception):
 
 @dataclass(frozen=True)
 class Pack:
-    """A pack on disk. Networks are loaded when they are first asked for."""
+    """A pack on disk. Networks are loaded in fp32 when they are first asked for."""
 
     folder: Path
 
@@ -51,35 +65,97 @@ class Pack:
             )
 
     @cached_property
+    def text_encoder(self) -> CLIPTextModel:
+        """What the UNet's prompts come from."""
+        return self._load(CLIPTextModel, "text_encoder")
+
+    @cached_property
+    def clip(self) -> CLIPModel:
+        """The retrieval pair."""
+        return self._load(CLIPModel, "clip")
+
+    @cached_property
+    def image_encoder(self) -> CLIPVisionModelWithProjection:
+        """IP-Adapter's vision tower."""
+        return self._load(CLIPVisionModelWithProjection, "image_encoder")
+
+    @cached_property
+    def controlnet(self) -> ControlNetModel:
+        """The network that holds the geometry."""
+        return self._load(ControlNetModel, "controlnet")
+
+    @cached_property
+    def unet(self) -> UNet2DConditionModel:
+        """The UNet with IP-Adapter in it, as ``load_ip_adapter`` leaves it."""
+        unet = self._load(UNet2DConditionModel, "unet")
+        # What `pipeline.load_ip_adapter` calls; the pipeline itself would want every other network.
+        unet._load_ip_adapter_weights([self._ip_adapter()])
+        return unet.eval()
+
+    @cached_property
+    def vae(self) -> AutoencoderKL:
+        """The autoencoder."""
+        return self._load(AutoencoderKL, "vae")
+
+    @cached_property
     def pipeline(self) -> StableDiffusionControlNetPipeline:
-        """diffusers' own pipeline over this pack, with IP-Adapter loaded."""
+        """diffusers' own pipeline over this pack: the reference that renders are held against."""
         pipeline = StableDiffusionControlNetPipeline.from_pretrained(
             self.folder,
+            **{
+                name: getattr(self, name)
+                for name in ("text_encoder", "image_encoder", "controlnet", "unet", "vae")
+            },
             feature_extractor=CLIPImageProcessorPil.from_pretrained(
                 self.folder / "feature_extractor"
             ),
             safety_checker=None,
             local_files_only=True,
         )
-        pipeline.load_ip_adapter(
-            str(self.folder), subfolder="ip_adapter", weight_name=self._ip_adapter_file()
-        )
         pipeline.set_progress_bar_config(disable=True)
         return pipeline
 
-    @cached_property
-    def clip(self) -> CLIPModel:
-        """The retrieval pair."""
-        return CLIPModel.from_pretrained(self.folder / "clip", local_files_only=True).eval()
+    def release(self) -> None:
+        """Let go of every network that was loaded."""
+        folder = self.folder
+        self.__dict__.clear()
+        self.__dict__["folder"] = folder
 
-    def _ip_adapter_file(self) -> str:
+    def _load(self, kind: Any, name: str) -> Any:
+        path = self.folder / name
+        return kind.from_pretrained(path, torch_dtype=torch.float32, local_files_only=True).eval()
+
+    def _ip_adapter(self) -> dict[str, dict[str, Tensor]]:
+        """IP-Adapter's weights, grouped as ``load_ip_adapter`` groups them."""
+        grouped: dict[str, dict[str, Tensor]] = {"image_proj": {}, "ip_adapter": {}}
+        with safe_open(self.ip_adapter_file, framework="pt") as file:
+            for key in file.keys():  # noqa: SIM118 - a file, not a dict
+                group, name = key.split(".", maxsplit=1)
+                grouped[group][name] = file.get_tensor(key).float()
+        return grouped
+
+    @property
+    def ip_adapter_file(self) -> Path:
+        """The one file in ``ip_adapter``.
+
+        Raises:
+            PackError: there is none, or more than one.
+        """
         files = sorted((self.folder / "ip_adapter").glob("*.safetensors"))
         if len(files) != 1:
             found = ", ".join(file.name for file in files) or "none"
             raise PackError(
                 f"{self.folder / 'ip_adapter'} must hold one .safetensors file: {found}"
             )
-        return files[0].name
+        return files[0]
+
+    def config(self, name: str) -> dict[str, Any]:
+        """The ``config.json`` of the network in folder `name`.
+
+        Raises:
+            PackError: it is not there, or is not JSON.
+        """
+        return self._read_json(Path(name) / "config.json")
 
     def tokenizer_json(self) -> str:
         """The tokenizer for the ``tokenizers`` library, padding and cutting to the context length.
@@ -105,28 +181,24 @@ class Pack:
             PackError: the two want them differently.
         """
         name = "preprocessor_config.json"
-        folders = (self.folder / "feature_extractor", self.folder / "clip")
-        ours, clips = (
-            json.loads((folder / name).read_text(encoding="utf-8")) for folder in folders
-        )
+        paths = (Path("feature_extractor") / name, Path("clip") / name)
+        ours, clips = (_explicit_sizes(self._read_json(path)) for path in paths)
         for key in ("size", "crop_size", "image_mean", "image_std"):
             if ours[key] != clips[key]:
                 raise PackError(
-                    f"{key} differs between {folders[0] / name} and {folders[1] / name}"
+                    f"{key} differs between {self.folder / paths[0]} and {self.folder / paths[1]}"
                 )
-        return dict(ours)
+        return ours
 
     def scheduler_config(self) -> dict[str, Any]:
         """The noise schedule the UNet was trained on."""
-        path = self.folder / "scheduler" / "scheduler_config.json"
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        return self._read_json(Path("scheduler") / "scheduler_config.json")
 
     def facts(self) -> dict[str, Any]:
         """What the render loop needs to know of the pack."""
-        unet = json.loads((self.folder / "unet" / "config.json").read_text(encoding="utf-8"))
-        vae = json.loads((self.folder / "vae" / "config.json").read_text(encoding="utf-8"))
-        factor = 2 ** (len(vae["block_out_channels"]) - 1)
-        return {"pack": self.folder.name, "native_size": unet["sample_size"] * factor}
+        factor = 2 ** (len(self.config("vae")["block_out_channels"]) - 1)
+        native_size = self.config("unet")["sample_size"] * factor
+        return {"pack": self.folder.name, "native_size": native_size}
 
     def digest(self, network: str) -> str:
         """sha256 over the files that `network` is made of."""
@@ -138,3 +210,22 @@ class Pack:
                     with path.open("rb") as file:
                         digest.update(hashlib.file_digest(file, "sha256").digest())
         return digest.hexdigest()
+
+    def _read_json(self, path: Path) -> dict[str, Any]:
+        try:
+            return dict(json.loads((self.folder / path).read_text(encoding="utf-8")))
+        except (OSError, ValueError) as error:
+            raise PackError(
+                f"{self.folder / path} cannot be read ({error}). Copy it from where the pack "
+                "came from."
+            ) from error
+
+
+def _explicit_sizes(config: dict[str, Any]) -> dict[str, Any]:
+    """`config` with its sizes as named sides; older files give one number."""
+    size, crop = config["size"], config["crop_size"]
+    return {
+        **config,
+        "size": {"shortest_edge": size} if isinstance(size, int) else size,
+        "crop_size": {"height": crop, "width": crop} if isinstance(crop, int) else crop,
+    }

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from diffusers import DDIMScheduler, UNet2DConditionModel
 from torch import Tensor, nn
 
-from export.attention import with_scale_input
+from export.attention import plain, with_scale_input
 from pipeline import contract
 from training import networks
 
@@ -65,7 +65,7 @@ class Denoiser(nn.Module):
         unet = networks.unet()
         self.controlnet = networks.controlnet(unet)
         unet._load_ip_adapter_weights([fresh_ip_adapter(unet)])
-        self.unet = with_scale_input(unet)
+        self.unet = with_scale_input(unet, plain)
         self.projection = unet.encoder_hid_proj.image_projection_layers[0]
 
     def forward(self, sample: Tensor, timestep: Tensor, given: Conditions) -> Tensor:

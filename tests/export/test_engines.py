@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from export import engines
-from export.networks import WRAPPERS
+from export.networks import wrap
 from export.onnx import Parity, check_parity
 from export.pack import NETWORK_FOLDERS, Pack, PackError
 from pipeline import contract
@@ -103,7 +103,7 @@ def test_an_engine_that_disagrees_with_torch_is_never_installed(pack, built, tmp
 
 
 def test_parity_fails_on_a_network_whose_weights_differ(pack, built):
-    module = WRAPPERS[NETWORK](pack).eval()
+    module = wrap(NETWORK, pack)
     same = check_parity(NETWORK, module, pack, built / engines.ENGINE_FILE)
     assert same.passed
     weight = module.vae.encoder.conv_in.weight.data

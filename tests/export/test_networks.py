@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from export.networks import WRAPPERS
-from export.onnx import Size, example_inputs
+from export.networks import NAMES, wrap
+from export.onnx import example_inputs
+from export.shapes import Size
 from pipeline import contract
 
 SIZE = Size(batch=3, height=16, width=24)
@@ -14,7 +15,7 @@ SIZE = Size(batch=3, height=16, width=24)
 
 @pytest.fixture(scope="module")
 def wrapped(pack):
-    return {name: make(pack).eval() for name, make in WRAPPERS.items()}
+    return {name: wrap(name, pack) for name in NAMES}
 
 
 def run(module, inputs):
@@ -23,7 +24,7 @@ def run(module, inputs):
 
 
 def test_every_network_of_the_contract_has_a_wrapper():
-    assert set(WRAPPERS) == {model.name for model in contract.NETWORKS}
+    assert set(NAMES) == {model.name for model in contract.NETWORKS}
 
 
 def test_unet_and_controlnet_equal_diffusers_row_by_row(pack, wrapped):

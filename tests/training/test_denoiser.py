@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from export.networks import UNet
+from export.networks import wrap
 from export.pack import Pack
 from pipeline.images import ClipPreprocessing, clip_pixel_values
 from training import dataset, networks, painting
@@ -110,7 +110,7 @@ def test_a_written_pack_predicts_what_the_trained_denoiser_does(
     made = trained_networks(networks.vae(), 0.25, denoiser, build(tokenizer))
     write_pack(tmp_path / "tiny", made, tokenizer, "trained")
     pack = Pack(tmp_path / "tiny")
-    served = UNet(pack).eval()
+    served = wrap("unet", pack)
     sample, given = torch.randn(2, 4, SIDE, SIDE), conditions(edges=False)
     with torch.no_grad():
         found = served(
