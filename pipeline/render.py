@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline import fidelity, images
+from pipeline.decode import DecodeOne, decode
 from pipeline.denoise import (
     Conditioning,
     Denoiser,
@@ -57,6 +58,7 @@ async def render(
     schedule: NoiseSchedule,
     native_size: int,
     on_step: OnStep,
+    vae_tile: int = 0,
 ) -> Rendered:
     """Condition once, denoise ``request.num_inference_steps`` times, decode, score.
 
@@ -64,6 +66,7 @@ async def render(
         infer: runs the served models ``condition``, ``denoiser`` and ``vae_decoder``.
         native_size: the side in pixels that the pack's networks were trained at.
         on_step: awaited after each step; what it raises (a cancellation) ends the render.
+        vae_tile: side in pixels of the tiles that are decoded one by one; 0 decodes all at once.
     """
     sketch = await asyncio.to_thread(images.decode, request.sketch, "sketch")
     width, height = render_size(sketch.size, request.width, request.height, native_size)
@@ -84,10 +87,10 @@ async def render(
         on_step=on_step,
     )
     denoised = time.perf_counter()
-    decoded = await infer("vae_decoder", {"latents": latents})
+    pixels = await decode(_decoder(infer), latents, vae_tile)
     # PNG and Canny take longer than a step's arithmetic, so other renders' steps go first.
     files, scores, control_image = await asyncio.to_thread(
-        _finish, decoded["pixels"], conditioning.control_image[0], request
+        _finish, pixels, conditioning.control_image[0], request
     )
     return Rendered(
         images=files,
@@ -152,6 +155,13 @@ def _denoiser(infer: Infer) -> Denoiser:
         return (await infer("denoiser", inputs))["noise_pred"]
 
     return predict
+
+
+def _decoder(infer: Infer) -> DecodeOne:
+    async def decode_one(latents: Array) -> Array:
+        return (await infer("vae_decoder", {"latents": latents}))["pixels"]
+
+    return decode_one
 
 
 def _guidance(request: RenderRequest) -> Guidance:

@@ -51,6 +51,19 @@ def read_json(args: Mapping[str, str], name: str) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+def parameter(args: Mapping[str, str], name: str, default: int) -> int:
+    """A whole number from ``parameters`` in the model's config.
+
+    Raises:
+        RuntimeError: it is none; Triton shows the message as the reason the model is down.
+    """
+    given = json.loads(args["model_config"]).get("parameters", {}).get(name)
+    text = given["string_value"] if given else str(default)
+    if not text.isdecimal():
+        raise RuntimeError(f"parameter {name} of the config is {text!r}; give a whole number.")
+    return int(text)
+
+
 def inputs_of(request: Any) -> Arrays:
     """`request`'s inputs by name, as arrays."""
     return {tensor.name(): tensor.as_numpy() for tensor in request.inputs()}

@@ -24,6 +24,7 @@ class TritonPythonModel:
         """Read the pack's noise schedule and native size."""
         self.schedule = NoiseSchedule.from_config(triton.read_json(args, "scheduler_config.json"))
         self.native_size = int(triton.read_json(args, "pack.json")["native_size"])
+        self.vae_tile = triton.parameter(args, "vae_tile", default=0)
         # Each call to another model holds a thread while it waits; asyncio's default of a few per
         # core would keep renders from stepping together.
         self.threads = ThreadPoolExecutor(MAX_THREADS)
@@ -46,7 +47,9 @@ class TritonPythonModel:
         # when a flag follows an error on a stream that reports errors as gRPC statuses.
         try:
             wanted = wire.from_tensors(triton.inputs_of(request))
-            rendered = await render(triton.infer, wanted, self.schedule, self.native_size, on_step)
+            rendered = await render(
+                triton.infer, wanted, self.schedule, self.native_size, on_step, self.vae_tile
+            )
             sender.send(triton.response("render", _outputs(rendered)), triton.FINAL)
         except Cancelled:
             sender.send(flags=triton.FINAL)
