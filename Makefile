@@ -18,7 +18,7 @@ DEV_READY := $(DEV)/.ready
 EXPORTED := model_repository/render/1/pack.json
 
 .DEFAULT_GOAL := help
-.PHONY: help setup pack train eval eval-torch export up demo test check format protocol lock clean
+.PHONY: help setup pack train eval eval-torch export up up-gpu demo test check format protocol lock clean
 
 help: ## Show what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,10 @@ up: setup $(EXPORTED) ## Start Triton and the gateway over what is exported, unt
 $(EXPORTED): packs/tiny/pack.json
 	@$(MAKE) --no-print-directory export
 
+up-gpu: ## Export for an NVIDIA GPU and start everything in containers (docker/README.md)
+	docker compose -f docker/compose.yaml run --build --rm export
+	docker compose -f docker/compose.yaml up --build --wait
+
 demo: setup export ## Render a bundled sketch through everything, into out/demo
 	@$(SERVING)/bin/maquette demo
 
@@ -83,7 +87,8 @@ protocol: setup ## Generate the Python side of maquette.v1
 		--grpc_python_out=. maquette/v1/maquette.proto
 
 lock: setup ## Pin the newest allowed version of every dependency
-	@$(DEV)/bin/pip-compile --quiet --upgrade --all-extras --strip-extras --no-header \
+	@$(DEV)/bin/pip-compile --quiet --upgrade --strip-extras \
+		--extra serving --extra gateway --extra export --extra dev --no-header \
 		--no-annotate --no-emit-index-url --no-emit-find-links --no-emit-options \
 		--output-file $(LOCK) pyproject.toml
 	@# Whose build of torch it is depends on the machine; the version does not.

@@ -72,7 +72,8 @@ def without_triton(
 ) -> None:
     """Measure a pack in torch, before it is exported."""
     from evaluation.in_torch import TorchPainter
-    from export.pack import Pack, PackError
+    from export.files import PackError
+    from export.pack import Pack
     from export.quiet import quiet_libraries
 
     _check(renders, variants)

@@ -2,23 +2,119 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from export import command
+from export.asked import Build, Wanted
+
+ROOT = Path(__file__).parent.parent
+PART = "From a checkpoint"
+
+
+class Engine(StrEnum):
+    """What executes the networks."""
+
+    ONNX = "onnx"
+    ONNX_TENSORRT = "onnx-tensorrt"
+    TENSORRT = "tensorrt"
+
+
+class Precision(StrEnum):
+    """Inside the networks; their inputs and outputs are fp32 always."""
+
+    FP32 = "fp32"
+    FP16 = "fp16"
 
 
 def main(
-    pack: Annotated[Path, typer.Option(help="Folder in the diffusers layout.")],
+    pack: Annotated[
+        str,
+        typer.Option(
+            help="A pack; or a Stable Diffusion 1.5 checkpoint to make one of: a folder in the "
+            "diffusers layout, a .safetensors file, or a hub id such as "
+            "stable-diffusion-v1-5/stable-diffusion-v1-5."
+        ),
+    ],
     repository: Annotated[
         Path, typer.Option(help="Triton's model repository, where the engines go.")
-    ] = Path(__file__).parent.parent / "model_repository",
+    ] = ROOT / "model_repository",
+    engine: Annotated[
+        Engine,
+        typer.Option(
+            help="onnx: ONNX Runtime. onnx-tensorrt: ONNX Runtime over TensorRT. "
+            "tensorrt: TensorRT, built on the GPU that will serve it."
+        ),
+    ] = Engine.ONNX,
+    precision: Annotated[
+        Precision, typer.Option(help="fp16 is for GPUs; on a CPU it is slower than fp32.")
+    ] = Precision.FP32,
     force: Annotated[bool, typer.Option(help="Rebuild engines that are up to date.")] = False,
+    controlnet: Annotated[
+        str | None,
+        typer.Option(
+            rich_help_panel=PART,
+            help="ControlNet Canny, a folder or hub id.  "
+            "[default: lllyasviel/control_v11p_sd15_canny]",
+        ),
+    ] = None,
+    ip_adapter: Annotated[
+        str | None,
+        typer.Option(
+            rich_help_panel=PART,
+            help="IP-Adapter or IP-Adapter Plus, a .safetensors or .bin file.  "
+            "[default: h94/IP-Adapter/models/ip-adapter_sd15.safetensors]",
+        ),
+    ] = None,
+    image_encoder: Annotated[
+        str | None,
+        typer.Option(
+            rich_help_panel=PART,
+            help="IP-Adapter's vision tower.  [default: h94/IP-Adapter/models/image_encoder]",
+        ),
+    ] = None,
+    clip: Annotated[
+        str | None,
+        typer.Option(
+            rich_help_panel=PART,
+            help="The retrieval pair, of 512 dimensions.  [default: openai/clip-vit-base-patch32]",
+        ),
+    ] = None,
+    lora: Annotated[
+        str | None,
+        typer.Option(
+            rich_help_panel=PART,
+            help="A LoRA to fuse into the UNet for good; `lcm` is the one that paints in 4 steps.",
+        ),
+    ] = None,
+    safety_checker: Annotated[
+        bool, typer.Option(rich_help_panel=PART, help="Take the base's safety checker along.")
+    ] = False,
+    packs: Annotated[
+        Path, typer.Option(rich_help_panel=PART, help="Folder where packs are made.")
+    ] = ROOT / "packs",
 ) -> None:
-    """Turn a pack into the engines Triton serves, each checked against torch."""
-    raise typer.Exit(command.run(pack, repository, force))
+    """Turn a pack into the engines Triton serves, each checked against torch.
+
+    A checkpoint is made into a pack first: what it lacks comes from the published ControlNet,
+    IP-Adapter and CLIP, pinned by commit; what was downloaded before is not fetched again.
+    """
+    if not command.has_torch():
+        raise typer.Exit(1)
+    parts = {
+        "controlnet": controlnet,
+        "ip_adapter": ip_adapter,
+        "image_encoder": image_encoder,
+        "clip": clip,
+        "lora": lora,
+    }
+    given = {name: reference for name, reference in parts.items() if reference}
+    wanted = Wanted(pack, packs, given, safety_checker)
+    build = Build(engine.value, precision.value)
+    raise typer.Exit(command.run(wanted, repository, build, force=force))
 
 
 if __name__ == "__main__":

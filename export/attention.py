@@ -156,6 +156,8 @@ def with_scale_input(unet: UNet2DConditionModel, attend: Attend) -> UNet2DCondit
         ValueError: its cross-attention layers are not SD 1.5's 16.
     """
     copied = _sharing_weights(unet)
+    # First of all: the projection of IP-Adapter Plus has attention too, and is not the UNet's.
+    copied.encoder_hid_proj = ImagePrompt()
     columns = {name: index for index, name in enumerate(contract.CROSS_ATTENTION_LAYERS)}
     processors = dict(copied.attn_processors)
     for name, processor in copied.attn_processors.items():
@@ -169,5 +171,4 @@ def with_scale_input(unet: UNet2DConditionModel, attend: Attend) -> UNet2DCondit
     if columns:
         raise ValueError(f"unet: cross-attention layers are missing: {', '.join(columns)}")
     copied.set_attn_processor(processors)
-    copied.encoder_hid_proj = ImagePrompt()
     return copied

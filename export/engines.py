@@ -4,37 +4,49 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
 import torch
 
-from export.networks import NAMES, wrap
-from export.onnx import OPSET, Parity, check_parity, export_network
+from export.asked import Build
+from export.build import ENGINE_FILES, build_network
+from export.configs import write_configs
+from export.files import PackError, elements, require_room
+from export.networks import NAMES
+from export.onnx import OPSET, Parity
 from export.pack import Pack
 
 VERSION = "1"
-ENGINE_FILE = "model.onnx"
 RECORD_FILE = "engine.json"
 FINISHED = f"render/{VERSION}/pack.json"
 """Away while engines are being replaced, so that a half-exported pack is never served."""
+BYTES_OF_A_WEIGHT = 4
+STATIC = Path(__file__).parent.parent / "model_repository"
+"""The repository that is written by hand; one elsewhere gets a copy of it."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """What an engine was made of. Written last, so that its presence means the engine is whole."""
+    """What an engine was made of. Its folder takes its place when all of it is written."""
 
     network: str
     pack: str
     fingerprint: str
+    build: dict[str, str]
     error: float
     tolerance: float
     opset: int
     torch: str
     created: str
+    fused: dict[str, int] = field(default_factory=dict)
+    """Operators that stand for several, by name."""
+    hardware: dict[str, str] = field(default_factory=dict)
+    """What a TensorRT engine is tied to."""
 
 
 @dataclass(frozen=True)
@@ -44,62 +56,119 @@ class Outcome:
     network: str
     parity: Parity
     megabytes: float
+    fused: dict[str, int]
     built: bool
 
 
 def export_pack(
-    pack: Pack, repository: Path, *, force: bool = False, report: Callable[[str], None]
+    pack: Pack,
+    repository: Path,
+    build: Build,
+    *,
+    force: bool = False,
+    report: Callable[[str], None],
 ) -> Iterator[Outcome]:
     """Bring every engine in `repository` up to date with `pack`, one network at a time.
 
-    An engine that fails its parity check is not installed; its outcome says so.
+    An engine that fails its parity check is not installed; its outcome says so. An interrupted
+    export goes on where it was: what is finished is kept.
 
     Args:
+        build: which kind of engine.
         force: rebuild engines that are up to date.
-        report: told the network that is being worked on.
+        report: told what is being worked on.
+
+    Raises:
+        PackError: the pack cannot be exported; says why and how to mend it.
     """
-    side_files = _side_files(pack)
-    marker = repository / FINISHED
+    report("checking the pack")
+    pack.check()
+    prepare(repository)
+    needed = elements(pack.folder) * BYTES_OF_A_WEIGHT
+    if not (repository / FINISHED).exists():
+        require_room(repository, needed, f"exporting {pack.folder.name}", "--repository")
+    side_files = _side_files(pack, build)
     passed = True
     for network in NAMES:
         report(network)
-        outcome = _bring_up_to_date(network, pack, repository / network / VERSION, force, marker)
+        outcome = _bring_up_to_date(network, pack, repository, build, force)
         passed &= outcome.parity.passed
         yield outcome
+        pack.release()
     if passed:
+        write_configs(pack, repository, build)
         for name, text in side_files.items():
             write_aside(repository / name, text)
 
 
-def _bring_up_to_date(network: str, pack: Pack, folder: Path, force: bool, marker: Path) -> Outcome:
-    fingerprint = _fingerprint(network, pack)
-    record = _read_record(folder)
+def prepare(repository: Path) -> None:
+    """Give a repository of the user's own the files that are written by hand.
+
+    Raises:
+        PackError: there are none to give.
+    """
+    if repository.resolve() == STATIC.resolve():
+        return
+    if STATIC.is_dir():
+        engines = shutil.ignore_patterns(
+            "*.onnx", "*.data", "*.plan", "*.json", "__pycache__", ".*"
+        )
+        shutil.copytree(STATIC, repository, dirs_exist_ok=True, ignore=engines)
+    missing = [name for name in NAMES if not (repository / name / "config.pbtxt").exists()]
+    if missing:
+        raise PackError(
+            f"{repository} has no {missing[0]}/config.pbtxt. "
+            "Copy maquette's model_repository there."
+        )
+
+
+def _bring_up_to_date(
+    network: str, pack: Pack, repository: Path, build: Build, force: bool
+) -> Outcome:
+    folder = repository / network / VERSION
+    fingerprint = _fingerprint(network, pack, build)
+    record = read_record(folder)
     if record and record.fingerprint == fingerprint and not force:
-        return Outcome(network, Parity(record.error, record.tolerance), _size(folder), built=False)
-    marker.unlink(missing_ok=True)
-    return _build(network, pack, folder, fingerprint)
+        parity = Parity(record.error, record.tolerance)
+        return Outcome(network, parity, _megabytes(folder), record.fused, built=False)
+    (repository / FINISHED).unlink(missing_ok=True)
+    return _build(network, pack, folder, build, fingerprint)
 
 
-def _build(network: str, pack: Pack, folder: Path, fingerprint: str) -> Outcome:
-    folder.mkdir(parents=True, exist_ok=True)
-    # A name that Triton does not look at, so that a half-written engine is never served.
-    aside = folder / f".{ENGINE_FILE}.partial"
-    module = wrap(network, pack)
-    export_network(network, module, pack, aside)
-    parity = check_parity(network, module, pack, aside)
-    megabytes = aside.stat().st_size / 1e6
-    if parity.passed:
-        (folder / RECORD_FILE).unlink(missing_ok=True)
-        aside.replace(folder / ENGINE_FILE)
-        _write_record(folder, network, pack, fingerprint, parity)
-    else:
-        aside.unlink()
-    return Outcome(network, parity, megabytes, built=True)
+def _build(network: str, pack: Pack, folder: Path, build: Build, fingerprint: str) -> Outcome:
+    # A name that Triton does not look at; the folder takes its place when all of it is there.
+    aside = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    try:
+        built = build_network(network, pack, aside, build)
+        megabytes = _megabytes(aside)
+        if built.parity.passed:
+            record = Record(
+                network=network,
+                pack=pack.folder.name,
+                fingerprint=fingerprint,
+                build=asdict(build),
+                error=built.parity.error,
+                tolerance=built.parity.tolerance,
+                opset=OPSET,
+                torch=torch.__version__,
+                created=datetime.now(UTC).isoformat(timespec="seconds"),
+                fused=built.fused,
+                hardware=built.hardware,
+            )
+            (aside / RECORD_FILE).write_text(_json(asdict(record)), encoding="utf-8")
+            shutil.rmtree(folder, ignore_errors=True)
+            aside.rename(folder)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return Outcome(network, built.parity, megabytes, built.fused, built=True)
 
 
-def _fingerprint(network: str, pack: Pack) -> str:
-    """Changes when the weights, the exporter or its libraries change."""
+def _fingerprint(network: str, pack: Pack, build: Build) -> str:
+    """Changes when the weights, the kind of engine, the exporter or its libraries change."""
     digest = hashlib.sha256(pack.digest(network).encode())
+    digest.update(_json(asdict(build)).encode())
     for package in ("torch", "diffusers", "transformers", "onnxscript"):
         digest.update(f"{package}=={version(package)}\n".encode())
     contract_source = Path(__file__).parent.parent / "pipeline" / "contract.py"
@@ -108,37 +177,23 @@ def _fingerprint(network: str, pack: Pack) -> str:
     return digest.hexdigest()
 
 
-def _read_record(folder: Path) -> Record | None:
-    path = folder / RECORD_FILE
-    if not path.exists() or not (folder / ENGINE_FILE).exists():
+def read_record(folder: Path) -> Record | None:
+    """What the engine in `folder` was made of; None when there is no whole engine."""
+    if not any((folder / name).exists() for name in ENGINE_FILES):
         return None
     try:
-        return Record(**json.loads(path.read_text(encoding="utf-8")))
-    except (TypeError, ValueError):
+        return Record(**json.loads((folder / RECORD_FILE).read_text(encoding="utf-8")))
+    except (OSError, TypeError, ValueError):
         return None
 
 
-def _write_record(folder: Path, network: str, pack: Pack, fingerprint: str, parity: Parity) -> None:
-    record = Record(
-        network=network,
-        pack=pack.folder.name,
-        fingerprint=fingerprint,
-        error=parity.error,
-        tolerance=parity.tolerance,
-        opset=OPSET,
-        torch=torch.__version__,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-    )
-    write_aside(folder / RECORD_FILE, json.dumps(asdict(record), indent=2) + "\n")
-
-
-def _side_files(pack: Pack) -> dict[str, str]:
+def _side_files(pack: Pack, build: Build) -> dict[str, str]:
     """The small files that Python models read from their version folder; the marker comes last."""
     return {
         f"tokenizer/{VERSION}/tokenizer.json": pack.tokenizer_json(),
         f"image_processor/{VERSION}/preprocessor_config.json": _json(pack.preprocessor_config()),
         f"render/{VERSION}/scheduler_config.json": _json(pack.scheduler_config()),
-        FINISHED: _json(pack.facts()),
+        FINISHED: _json({**pack.facts(), **asdict(build)}),
     }
 
 
@@ -153,5 +208,5 @@ def _json(value: object) -> str:
     return json.dumps(value, indent=2, sort_keys=True) + "\n"
 
 
-def _size(folder: Path) -> float:
-    return (folder / ENGINE_FILE).stat().st_size / 1e6
+def _megabytes(folder: Path) -> float:
+    return sum(path.stat().st_size for path in folder.iterdir()) / 1e6

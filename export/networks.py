@@ -62,7 +62,7 @@ class ImageEncoder(nn.Module):
     def __init__(self, pack: Pack) -> None:
         super().__init__()
         self.encoder = pack.image_encoder
-        self.projection = pack.unet.encoder_hid_proj.image_projection_layers[0]
+        self.projection = pack.image_projection
         self.reads_embedding = isinstance(self.projection, ImageProjection)
 
     def forward(self, pixel_values: Tensor) -> tuple[Tensor, Tensor]:

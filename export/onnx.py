@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,8 +23,17 @@ from pipeline import contract
 OPSET = 20
 TOLERANCE = 3e-5
 """Largest difference between torch and ONNX Runtime, relative to the largest value (at least 1)."""
+HALF_TOLERANCE = 1e-3
+"""Largest difference from 1 of the cosine between fp16's outputs and fp32's."""
+EXTREMES = ((0.0, 1.0), (999.0, 4.0), (999.25, 1.0))
+"""Timestep, and what latents are multiplied by. Half precision has no 999.25."""
+CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+Array = npt.NDArray[Any]
+Inputs = dict[str, Tensor]
 
 
+LARGEST_INSIDE = 1_000_000_000
+"""Bytes of weights inside the ONNX file; a protobuf ends at 2 GiB, and is read at once."""
 EXPORT_SIZE = Size(batch=2, height=16, width=24)
 CHECKED_SIZES = (
     EXPORT_SIZE,
@@ -69,7 +79,11 @@ def example_inputs(network: str, pack: Pack, size: Size, seed: int) -> dict[str,
 
 
 def export_network(network: str, module: nn.Module, pack: Pack, path: Path) -> None:
-    """Write `module` to `path` as ONNX with the contract's names and dynamic sizes."""
+    """Write `module` to `path` as ONNX with the contract's names and dynamic sizes.
+
+    Weights that do not fit into one protobuf go into a file beside it.
+    """
+    weights = sum(weight.numel() * weight.element_size() for weight in module.parameters())
     model = contract.MODELS[network]
     inputs = example_inputs(network, pack, EXPORT_SIZE, seed=0)
     with quiet_exporter():
@@ -82,7 +96,7 @@ def export_network(network: str, module: nn.Module, pack: Pack, path: Path) -> N
             input_names=list(inputs),
             output_names=[tensor.name for tensor in model.outputs],
             dynamic_shapes=_dynamic(model),
-            external_data=False,
+            external_data=weights > LARGEST_INSIDE,
             verbose=False,
         )
 
@@ -102,22 +116,76 @@ def _dynamic(model: contract.Model) -> tuple[object, ...]:
 
 def check_parity(network: str, module: nn.Module, pack: Pack, path: Path) -> Parity:
     """Run `module` and the ONNX file on the same inputs, at several sizes."""
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(str(path), providers=[CPU])
     errors = []
     for seed, size in enumerate(CHECKED_SIZES, start=1):
         inputs = example_inputs(network, pack, size, seed)
-        with torch.inference_mode():
-            expected = module(*inputs.values())
-        found = session.run(None, {name: tensor.numpy() for name, tensor in inputs.items()})
-        tensors = expected if isinstance(expected, tuple) else (expected,)
-        errors += [_difference(want.numpy(), got) for want, got in zip(tensors, found, strict=True)]
+        pairs = zip(run_torch(module, inputs), _run(session, inputs), strict=True)
+        errors += [_difference(*pair) for pair in pairs]
     return Parity(error=max(errors))
 
 
-def _difference(wanted: npt.NDArray[np.float32], found: npt.NDArray[np.float32]) -> float:
+def trial_inputs(network: str, pack: Pack) -> Iterator[Inputs]:
+    """Inputs at both ends of what a render sends: timesteps, and the spread of latents."""
+    for seed, (timestep, spread) in enumerate(EXTREMES, start=10):
+        inputs = example_inputs(network, pack, Size(batch=2, height=16, width=24), seed)
+        if contract.TIMESTEP.name in inputs:
+            inputs[contract.TIMESTEP.name].fill_(timestep)
+        if contract.LATENTS.name in inputs:
+            inputs[contract.LATENTS.name] *= spread
+        yield inputs
+
+
+def run_torch(module: nn.Module, inputs: Inputs) -> list[Array]:
+    """`module`'s outputs as arrays."""
+    with torch.inference_mode():
+        outputs = module(*inputs.values())
+    tensors = outputs if isinstance(outputs, tuple) else (outputs,)
+    return [tensor.numpy() for tensor in tensors]
+
+
+def check_half(path: Path, trials: Iterable[tuple[Inputs, list[Array]]], provider: str) -> Parity:
+    """Hold the fp16 network at `path` against fp32 by the angle between outputs.
+
+    Args:
+        trials: inputs, and torch's outputs for them in fp32.
+        provider: of ONNX Runtime.
+
+    Returns:
+        One minus the smallest cosine; infinite where an output is not a number or not finite.
+    """
+    session = onnxruntime.InferenceSession(str(path), providers=[provider])
+    errors = [
+        1 - _cosine(one, other)
+        for inputs, wanted in trials
+        for one, other in zip(wanted, _run(session, inputs), strict=True)
+    ]
+    return Parity(error=max(errors), tolerance=HALF_TOLERANCE)
+
+
+def available_gpu() -> str | None:
+    """ONNX Runtime's name for a GPU that it can use here."""
+    return CUDA if CUDA in onnxruntime.get_available_providers() else None
+
+
+def _run(session: onnxruntime.InferenceSession, inputs: Inputs) -> list[Array]:
+    found: list[Array] = session.run(None, {name: t.numpy() for name, t in inputs.items()})
+    return found
+
+
+def _difference(wanted: Array, found: Array) -> float:
     if wanted.shape != found.shape or not np.isfinite(found).all():
         return float("inf")
     return float(np.abs(wanted - found).max() / max(1.0, np.abs(wanted).max()))
+
+
+def _cosine(wanted: Array, found: Array) -> float:
+    """Of the angle between two outputs as vectors; minus infinity where one is not finite."""
+    if wanted.shape != found.shape or not np.isfinite(found).all():
+        return float("-inf")
+    one, other = (array.astype(np.float64).reshape(-1) for array in (wanted, found))
+    lengths = np.linalg.norm(one) * np.linalg.norm(other)
+    return float(one @ other / lengths) if lengths else float(np.array_equal(one, other))
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from diffusers import (
     UNet2DConditionModel,
 )
 from safetensors import safe_open
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import (
     CLIPImageProcessorPil,
     CLIPModel,
@@ -25,6 +25,10 @@ from transformers import (
     CLIPTokenizer,
     CLIPVisionModelWithProjection,
 )
+
+from export.files import PackError, require_ip_adapter
+from export.weights import load_network
+from pipeline import contract
 
 NETWORK_FOLDERS = {
     "text_encoder": ("text_encoder",),
@@ -44,10 +48,6 @@ REQUIRED = (
     "scheduler",
     "feature_extractor",
 )
-
-
-class PackError(Exception):
-    """The pack cannot be read; the message names the file and the remedy."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,17 @@ class Pack:
         return unet.eval()
 
     @cached_property
+    def image_projection(self) -> nn.Module:
+        """What makes tokens of the vision tower's view, without the UNet that it belongs to."""
+        with torch.device("meta"):
+            unet = UNet2DConditionModel.from_config(self.config("unet"))
+        state = self._ip_adapter()["image_proj"]
+        projection: nn.Module = unet._convert_ip_adapter_image_proj_to_diffusers(
+            state, low_cpu_mem_usage=False
+        )
+        return projection.eval()
+
+    @cached_property
     def vae(self) -> AutoencoderKL:
         """The autoencoder."""
         return self._load(AutoencoderKL, "vae")
@@ -115,6 +126,57 @@ class Pack:
         pipeline.set_progress_bar_config(disable=True)
         return pipeline
 
+    def check(self) -> None:
+        """Load every network once, and let go of it.
+
+        Raises:
+            PackError: something in the pack does not fit what maquette serves, or its neighbours.
+        """
+        self._require_topology()
+        require_ip_adapter(
+            self.ip_adapter_file,
+            self.config("unet")["cross_attention_dim"],
+            len(contract.CROSS_ATTENTION_LAYERS),
+        )
+        for name in ("text_encoder", "clip", "image_encoder", "controlnet", "vae", "unet"):
+            getattr(self, name)
+            self.release()
+        self.tokenizer_json()
+        self.preprocessor_config()
+
+    def _require_topology(self) -> None:
+        unet, controlnet = self.config("unet"), self.config("controlnet")
+        if unet.get("addition_embed_type") == "text_time":
+            raise self._unfit("unet", "it is an SDXL checkpoint")
+        for name, expected in (
+            ("in_channels", contract.LATENT_CHANNELS),
+            ("layers_per_block", 2),
+            ("down_block_types", [*("CrossAttnDownBlock2D",) * 3, "DownBlock2D"]),
+        ):
+            if unet[name] != expected:
+                raise self._unfit("unet", f"{name} is {unet[name]}; expected: {expected}")
+        prediction = self.scheduler_config().get("prediction_type", "epsilon")
+        if prediction != "epsilon":
+            raise self._unfit("scheduler", f"prediction_type is {prediction}; expected: epsilon")
+        width = unet["cross_attention_dim"]
+        for folder, found in (
+            ("text_encoder", self.config("text_encoder")["hidden_size"]),
+            ("controlnet", controlnet["cross_attention_dim"]),
+        ):
+            if found != width:
+                raise self._unfit(folder, f"its prompts have width {found}, the UNet's {width}")
+        if controlnet["block_out_channels"] != unet["block_out_channels"]:
+            raise self._unfit("controlnet", "its channels are not the UNet's")
+        dim = self.config("clip")["projection_dim"]
+        if dim != contract.CLIP_DIM:
+            raise self._unfit("clip", f"projection_dim is {dim}; expected: {contract.CLIP_DIM}")
+
+    def _unfit(self, folder: str, reason: str) -> PackError:
+        return PackError(
+            f"{self.folder / folder}: {reason}. maquette serves Stable Diffusion 1.5 and networks "
+            "of its topology: take this part from a checkpoint for SD 1.5."
+        )
+
     def release(self) -> None:
         """Let go of every network that was loaded."""
         folder = self.folder
@@ -122,8 +184,7 @@ class Pack:
         self.__dict__["folder"] = folder
 
     def _load(self, kind: Any, name: str) -> Any:
-        path = self.folder / name
-        return kind.from_pretrained(path, torch_dtype=torch.float32, local_files_only=True).eval()
+        return load_network(kind, self.folder / name)
 
     def _ip_adapter(self) -> dict[str, dict[str, Tensor]]:
         """IP-Adapter's weights, grouped as ``load_ip_adapter`` groups them."""

@@ -8,13 +8,10 @@ import warnings
 
 
 def quiet_libraries() -> None:
-    """Hide the libraries' progress bars and hints; call it before they are imported.
-
-    Nothing is fetched from a hub either: a pack is a folder.
-    """
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    """Hide the libraries' progress bars and hints; call it before they are imported."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
     os.environ.setdefault("TQDM_DISABLE", "1")
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    for name in ("torch.onnx", "onnxruntime", "onnx_model", "shape_infer_helper", "fusion_utils"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="torch|onnxscript|diffusers")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -24,6 +25,7 @@ HOST = "127.0.0.1"
 READY_SECONDS = 120.0
 POLL_SECONDS = 0.1
 EXIT_SECONDS = 5
+ENGINE_FILES = ("model.onnx", "model.plan")
 BACKENDS = ("python", "onnxruntime")
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
 
@@ -104,22 +106,34 @@ def require_engines(repository: Path) -> None:
     """Check that the exporter has done its work, before Triton fails over it at length.
 
     Raises:
-        Unavailable: an engine is missing, or the last export did not finish.
+        Unavailable: an engine is missing or for a GPU, or the last export did not finish.
     """
     missing = [
         model.name
         for model in contract.NETWORKS
-        if not any((repository / model.name).glob("*/model.onnx"))
+        if not any(
+            path.exists()
+            for name in ENGINE_FILES
+            for path in (repository / model.name).glob(f"*/{name}")
+        )
     ]
     if missing:
         raise Unavailable(
             f"No engine for {', '.join(missing)} in {repository}. "
             "Build it with `make export`, or `maquette export --pack FOLDER`."
         )
-    if not (repository / "render" / "1" / "pack.json").exists():
+    finished = repository / "render" / "1" / "pack.json"
+    if not finished.exists():
         raise Unavailable(
             f"The engines in {repository} come from an export that did not finish. "
             "Run `make export`, or `maquette export --pack FOLDER`, again."
+        )
+    facts = json.loads(finished.read_text(encoding="utf-8"))
+    kind = facts.get("engine", "onnx"), facts.get("precision", "fp32")
+    if kind != ("onnx", "fp32"):
+        raise Unavailable(
+            f"The engines in {repository} are for a GPU ({', '.join(kind)}), and this Triton uses "
+            "the CPU. Serve them with `make up-gpu`, or export them with --precision fp32."
         )
 
 

@@ -1,10 +1,16 @@
-"""Pictures that many tests draw on."""
+"""Pictures and checkpoints that many tests draw on."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+
+from export.checkpoints import random
+from export.checkpoints.architectures import SMALL
+from export.checkpoints.assemble import Checkpoints, assemble
+from export.checkpoints.hub import Source
+from export.checkpoints.random import write_checkpoints
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -17,3 +23,46 @@ def sketch() -> bytes:
 @pytest.fixture(scope="session")
 def style_image() -> bytes:
     return (ROOT / "examples/styles/cyberpunk.png").read_bytes()
+
+
+@pytest.fixture(scope="session")
+def checkpoints(tmp_path_factory):
+    """Small random checkpoints in the published layouts."""
+    folder = tmp_path_factory.mktemp("checkpoints")
+    write_checkpoints(folder, SMALL, seed=0, report=lambda _part: None)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def made_of(checkpoints):
+    """What a pack is made of; arguments replace a part by another of the checkpoints."""
+
+    def make(**changed):
+        names = {
+            "base": random.BASE,
+            "controlnet": random.CONTROLNET,
+            "ip_adapter": f"{random.IP_ADAPTER}/ip-adapter_sd15.safetensors",
+            "image_encoder": f"{random.IP_ADAPTER}/image_encoder",
+            "clip": random.CLIP,
+        } | changed
+        safety_checker = names.pop("safety_checker", False)
+        sources = {name: Source(checkpoints / path, str(path)) for name, path in names.items()}
+        return Checkpoints(**sources, safety_checker=safety_checker)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def assembled(made_of, tmp_path_factory):
+    """A pack of these checkpoints; each is made once."""
+    folder = tmp_path_factory.mktemp("assembled")
+    made = {}
+
+    def make(**changed):
+        key = str(sorted(changed.items()))
+        if key not in made:
+            target = folder / f"pack-{len(made)}"
+            made[key] = assemble(made_of(**changed), target, lambda _doing: None, SMALL)
+        return made[key]
+
+    return make

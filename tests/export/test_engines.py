@@ -8,108 +8,143 @@ from dataclasses import replace
 
 import pytest
 
-from export import engines
+from export import build, engines
+from export.asked import Build
+from export.files import PackError
 from export.networks import wrap
 from export.onnx import Parity, check_parity
-from export.pack import NETWORK_FOLDERS, Pack, PackError
+from export.pack import NETWORK_FOLDERS, Pack
 from pipeline import contract
 
 NETWORK = "vae_encoder"
 """The quickest to export that has dynamic height and width."""
+FINISHED = engines.FINISHED
 
 
-def bring_up_to_date(pack, folder, *, force=False):
-    return engines._bring_up_to_date(NETWORK, pack, folder, force, folder / "finished")
+def bring_up_to_date(pack, repository, *, force=False):
+    return engines._bring_up_to_date(NETWORK, pack, repository, Build(), force)
 
 
 @pytest.fixture(scope="module")
 def built(pack, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("engine") / "1"
-    outcome = bring_up_to_date(pack, folder)
+    """A repository with the one engine in it."""
+    repository = tmp_path_factory.mktemp("repository")
+    (repository / FINISHED).parent.mkdir(parents=True)
+    outcome = bring_up_to_date(pack, repository)
     assert outcome.built
     assert outcome.parity.passed
-    return folder
+    return repository
 
 
-def test_the_mark_of_a_finished_export_is_away_while_an_engine_is_replaced(
-    pack, built, tmp_path, monkeypatch
-):
-    folder = shutil.copytree(built, tmp_path / "1")
-    (folder / "finished").touch()
-    bring_up_to_date(pack, folder)
-    assert (folder / "finished").exists()
-    monkeypatch.setattr(engines, "export_network", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        bring_up_to_date(pack, folder, force=True)
-    assert not (folder / "finished").exists()
-    assert (folder / engines.ENGINE_FILE).exists()
+@pytest.fixture
+def repository(built, tmp_path):
+    return shutil.copytree(built, tmp_path / "repository")
+
+
+def folder(repository):
+    return repository / NETWORK / engines.VERSION
+
+
+def engine(repository):
+    return folder(repository) / build.ONNX_FILE
 
 
 def interrupt(*args):
     raise KeyboardInterrupt
 
 
+@pytest.mark.parametrize("step", ["wrap", "export_network", "check_parity"])
+def test_interrupted_at_any_step_the_old_engine_stays_and_nothing_is_served(
+    pack, repository, monkeypatch, step
+):
+    (repository / FINISHED).touch()
+    before = engine(repository).read_bytes()
+    monkeypatch.setattr(build, step, interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        bring_up_to_date(pack, repository, force=True)
+    assert not (repository / FINISHED).exists()
+    assert engine(repository).read_bytes() == before
+    assert [path.name for path in folder(repository).parent.iterdir()] == [engines.VERSION]
+
+
+def test_killed_while_writing_what_lies_about_is_no_engine(pack, repository, monkeypatch):
+    """After SIGKILL nothing was tidied up: a part of an engine, aside, and no version folder."""
+    aside = folder(repository).rename(folder(repository).with_name(".1.partial"))
+    engine_part = aside / build.ONNX_FILE
+    engine_part.write_bytes(engine_part.read_bytes()[:1000])
+    outcome = bring_up_to_date(pack, repository)
+    assert outcome.built
+    assert outcome.parity.passed
+    assert [path.name for path in folder(repository).parent.iterdir()] == [engines.VERSION]
+
+
 def test_an_engine_comes_with_a_record_of_what_it_is(built):
-    record = json.loads((built / engines.RECORD_FILE).read_text())
+    record = json.loads((folder(built) / engines.RECORD_FILE).read_text())
     assert record["network"] == NETWORK
     assert record["pack"] == "tiny"
     assert 0 < record["error"] <= record["tolerance"]
-    assert not list(built.glob(".*"))
+    assert record["build"] == {"engine": "onnx", "precision": "fp32"}
 
 
 def test_an_engine_that_is_up_to_date_is_left_alone(pack, built):
-    before = (built / engines.ENGINE_FILE).stat().st_mtime_ns
+    before = engine(built).stat().st_mtime_ns
     outcome = bring_up_to_date(pack, built)
     assert not outcome.built
     assert outcome.parity.passed
-    assert (built / engines.ENGINE_FILE).stat().st_mtime_ns == before
+    assert engine(built).stat().st_mtime_ns == before
+
+
+def test_another_kind_of_engine_is_built(pack, repository, monkeypatch):
+    built = []
+    monkeypatch.setattr(engines, "_build", lambda *args: built.append(args))
+    engines._bring_up_to_date(NETWORK, pack, repository, Build(precision="fp16"), False)
+    assert built
 
 
 @pytest.mark.parametrize("damage", ["record removed", "record cut short", "engine removed"])
-def test_an_interrupted_export_is_built_again(pack, built, tmp_path, monkeypatch, damage):
-    folder = shutil.copytree(built, tmp_path / "1")
+def test_a_damaged_engine_is_built_again(pack, repository, monkeypatch, damage):
+    record = folder(repository) / engines.RECORD_FILE
     if damage == "record removed":
-        (folder / engines.RECORD_FILE).unlink()
+        record.unlink()
     elif damage == "record cut short":
-        (folder / engines.RECORD_FILE).write_text('{"network": ')
+        record.write_text('{"network": ')
     else:
-        (folder / engines.ENGINE_FILE).unlink()
+        engine(repository).unlink()
     rebuilt = []
     monkeypatch.setattr(engines, "_build", lambda *args: rebuilt.append(args))
-    bring_up_to_date(pack, folder)
+    bring_up_to_date(pack, repository)
     assert rebuilt
 
 
 def test_other_weights_or_another_library_make_another_fingerprint(pack, tmp_path, monkeypatch):
     folder = tmp_path / "tiny"
     shutil.copytree(pack.folder, folder)
-    original = engines._fingerprint(NETWORK, pack)
-    assert engines._fingerprint(NETWORK, Pack(folder)) == original
+    original = engines._fingerprint(NETWORK, pack, Build())
+    assert engines._fingerprint(NETWORK, Pack(folder), Build()) == original
     weights = folder / "vae" / "diffusion_pytorch_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
-    assert engines._fingerprint(NETWORK, Pack(folder)) != original
+    assert engines._fingerprint(NETWORK, Pack(folder), Build()) != original
     monkeypatch.setattr(engines, "version", lambda package: "0.0")
-    assert engines._fingerprint(NETWORK, pack) != original
+    assert engines._fingerprint(NETWORK, pack, Build()) != original
 
 
-def test_an_engine_that_disagrees_with_torch_is_never_installed(pack, built, tmp_path, monkeypatch):
-    folder = shutil.copytree(built, tmp_path / "1")
-    before = (folder / engines.ENGINE_FILE).read_bytes()
-    monkeypatch.setattr(engines, "check_parity", lambda *args: Parity(error=0.5))
-    outcome = bring_up_to_date(pack, folder, force=True)
+def test_an_engine_that_disagrees_with_torch_is_never_installed(pack, repository, monkeypatch):
+    before = engine(repository).read_bytes()
+    monkeypatch.setattr(build, "check_parity", lambda *args: Parity(error=0.5))
+    outcome = bring_up_to_date(pack, repository, force=True)
     assert not outcome.parity.passed
-    assert (folder / engines.ENGINE_FILE).read_bytes() == before
-    assert not list(folder.glob(".*"))
+    assert engine(repository).read_bytes() == before
+    assert [path.name for path in folder(repository).parent.iterdir()] == [engines.VERSION]
 
 
 def test_parity_fails_on_a_network_whose_weights_differ(pack, built):
     module = wrap(NETWORK, pack)
-    same = check_parity(NETWORK, module, pack, built / engines.ENGINE_FILE)
+    same = check_parity(NETWORK, module, pack, engine(built))
     assert same.passed
     weight = module.vae.encoder.conv_in.weight.data
     weight.mul_(1.001)
     try:
-        assert not check_parity(NETWORK, module, pack, built / engines.ENGINE_FILE).passed
+        assert not check_parity(NETWORK, module, pack, engine(built)).passed
     finally:
         weight.div_(1.001)
 
@@ -119,22 +154,16 @@ def test_a_difference_that_is_not_a_number_fails():
     assert not Parity(float("nan")).passed
 
 
-def test_a_folder_that_is_no_pack_is_named_with_what_it_lacks(tmp_path):
-    (tmp_path / "unet").mkdir()
-    with pytest.raises(PackError, match="has no folder clip, controlnet, .*diffusers layout"):
-        Pack(tmp_path)
+def test_a_repository_of_the_users_own_gets_the_static_files_and_no_engines(tmp_path):
+    engines.prepare(tmp_path / "repository")
+    names = {path.name for path in (tmp_path / "repository").rglob("*") if path.is_file()}
+    assert names == {"config.pbtxt", "model.py", "README"}
 
 
-def test_packs_whose_halves_disagree_are_refused(pack, tmp_path):
-    folder = shutil.copytree(pack.folder, tmp_path / "tiny")
-    file = folder / "clip" / "preprocessor_config.json"
-    changed = {**json.loads(file.read_text()), "image_mean": [0.5, 0.5, 0.5]}
-    file.write_text(json.dumps(changed))
-    with pytest.raises(PackError, match="image_mean differs"):
-        Pack(folder).preprocessor_config()
-    (folder / "ip_adapter" / "second.safetensors").write_bytes(b"")
-    with pytest.raises(PackError, match="one .safetensors file"):
-        _ = Pack(folder).pipeline
+def test_a_folder_that_is_no_repository_is_told_where_there_is_none_to_copy(tmp_path, monkeypatch):
+    monkeypatch.setattr(engines, "STATIC", tmp_path / "nowhere")
+    with pytest.raises(PackError, match=r"has no text_encoder/config.pbtxt. Copy"):
+        engines.prepare(tmp_path / "repository")
 
 
 def test_every_network_names_its_folders():

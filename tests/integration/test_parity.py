@@ -2,36 +2,20 @@
 
 from __future__ import annotations
 
-import io
 from unittest import mock
 
-import cv2
 import numpy as np
 import pytest
 import torch
-from diffusers import (
-    DDIMScheduler,
-    DPMSolverMultistepScheduler,
-    EulerAncestralDiscreteScheduler,
-    EulerDiscreteScheduler,
-    LCMScheduler,
-)
-from diffusers.schedulers import scheduling_euler_ancestral_discrete, scheduling_lcm
 from PIL import Image
 
 from export.pack import Pack
 from maquette.v1 import maquette_pb2 as pb
-from pipeline.denoise import Noise
 from tests.conftest import ROOT
+from tests.integration.reference import SCHEDULERS, picture, pixels
+from tests.integration.reference import by_diffusers as reference_picture
 from tests.pictures import encoded
 
-SCHEDULERS = {
-    "ddim": DDIMScheduler,
-    "euler": EulerDiscreteScheduler,
-    "euler_a": EulerAncestralDiscreteScheduler,
-    "dpmpp_2m": DPMSolverMultistepScheduler,
-    "lcm": LCMScheduler,
-}
 PROMPT, NEGATIVE = "watercolour library with arched windows", "neon, night"
 SEED, SIZE = 1234, (256, 192)
 
@@ -41,39 +25,12 @@ def reference():
     return Pack(ROOT / "packs" / "tiny").pipeline
 
 
-def pixels(png):
-    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"), int)
-
-
 def by_diffusers(reference, sketch, style_image, scheduler, steps, **options):
-    width, height = SIZE
-    paper = Image.open(io.BytesIO(sketch)).convert("RGB")
-    edges = cv2.Canny(np.asarray(paper.resize(SIZE, Image.Resampling.LANCZOS)), 50, 150)
-    reference.scheduler = SCHEDULERS[scheduler].from_config(reference.scheduler.config)
-    reference.set_ip_adapter_scale(options.pop("ip_adapter_scale", 0.8))
-    noise = Noise([SEED], height, width)
-
-    def draw(*_, **__):
-        return torch.from_numpy(noise())
-
-    # These two draw more noise on their way: it is to be the same noise.
-    ancestral, consistent = (
-        mock.patch.object(module, "randn_tensor", side_effect=draw)
-        for module in (scheduling_euler_ancestral_discrete, scheduling_lcm)
-    )
-    with torch.inference_mode(), ancestral, consistent:
-        done = reference(
-            prompt=PROMPT,
-            negative_prompt=NEGATIVE,
-            image=Image.fromarray(edges).convert("RGB"),
-            ip_adapter_image=Image.open(io.BytesIO(style_image)).convert("RGB"),
-            latents=draw(),
-            num_inference_steps=steps,
-            width=width,
-            height=height,
-            **{"guidance_scale": 7.5, "controlnet_conditioning_scale": 1.5, **options},
-        )
-    return np.asarray(done.images[0], int)
+    return reference_picture(
+        reference, sketch, scheduler, steps,
+        prompt=PROMPT, negative_prompt=NEGATIVE, seed=SEED, width=SIZE[0], height=SIZE[1],
+        ip_adapter_image=picture(style_image), **options,
+    )  # fmt: skip
 
 
 def served(stub, sketch, style_image, scheduler, steps, **options):
@@ -115,6 +72,42 @@ def test_style_strength_means_what_it_means_in_diffusers(stub, reference, sketch
     expected = by_diffusers(reference, sketch, style_image, "ddim", 8, ip_adapter_scale=0.3)
     found = served(stub, sketch, style_image, "ddim", 8, ip_adapter_scale=[0.3])
     assert np.abs(found - expected).max() <= 2
+
+
+class AlreadyProjected(torch.nn.Module):
+    def forward(self, image_embeds):
+        return [image_embeds[0][:, None]]
+
+
+def test_a_blend_of_references_is_diffusers_on_the_mean_of_their_tokens(
+    stub, reference, sketch, style_image
+):
+    other = (ROOT / "examples/styles/ghibli.png").read_bytes()
+    weights = np.array([0.3, 0.7])
+    with torch.inference_mode():
+        (embeds,) = reference.prepare_ip_adapter_image_embeds(
+            [[picture(style_image), picture(other)]], None, "cpu", 1, True
+        )
+        tokens = reference.unet.encoder_hid_proj([embeds])[0]
+        shares = torch.tensor(weights, dtype=torch.float32)[None, :, None, None]
+        blended = (tokens.unflatten(0, embeds.shape[:2]).squeeze(2) * shares).sum(1)
+    options = {
+        "prompt": PROMPT, "negative_prompt": NEGATIVE, "seed": SEED, "width": SIZE[0],
+        "height": SIZE[1],
+    }  # fmt: skip
+    with mock.patch.object(reference.unet, "encoder_hid_proj", AlreadyProjected()):
+        expected = reference_picture(
+            reference, sketch, "ddim", 8, ip_adapter_image_embeds=[blended], **options
+        )
+    answer = stub.Render(
+        pb.RenderRequest(
+            sketch=sketch, style_images=[style_image, other], style_weights=weights,
+            num_inference_steps=8, scheduler="ddim", **options,
+        )
+    )  # fmt: skip
+    assert np.abs(pixels(answer.images[0].png) - expected).max() <= 2
+    alone = by_diffusers(reference, sketch, style_image, "ddim", 8)
+    assert np.abs(alone - expected).max() > 20, "one reference must not pass for two"
 
 
 @pytest.mark.parametrize(

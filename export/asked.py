@@ -1,0 +1,38 @@
+"""What the user of the exporter asked for. Needs no torch, so that ``--help`` works everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Build:
+    """The kind of engines. `precision` is that of the inside; the edges stay fp32.
+
+    ``onnx`` has ONNX Runtime's own operators in it, ``onnx-tensorrt`` only those that TensorRT
+    reads, for ONNX Runtime's TensorRT provider; ``tensorrt`` is compiled.
+    """
+
+    engine: Literal["onnx", "onnx-tensorrt", "tensorrt"] = "onnx"
+    precision: Literal["fp32", "fp16"] = "fp32"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the user asked for, as paths or hub ids."""
+
+    pack: str
+    packs: Path
+    """Folder where packs are made."""
+    parts: Mapping[str, str] = field(default_factory=dict)
+    """By the names in ``DEFAULTS``, and ``lora``; what is absent has its default."""
+    safety_checker: bool = False
+
+    @property
+    def changes(self) -> list[str]:
+        """The options that only make sense where a pack is made."""
+        named = [*self.parts, *(["safety_checker"] if self.safety_checker else [])]
+        return [f"--{name.replace('_', '-')}" for name in named]

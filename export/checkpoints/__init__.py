@@ -1,0 +1,1 @@
+"""Published checkpoints: which ones, where they come from, and how they become a pack."""

@@ -1,0 +1,116 @@
+"""Which files of a checkpoint go where in a pack."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from export.files import PackError
+
+Mapped = dict[str, str]
+"""From names in the pack to names in the checkpoint."""
+
+DIFFUSERS = "diffusion_pytorch_model"
+TRANSFORMERS = "model"
+TOKENIZER_FILES = (
+    "vocab.json",
+    "merges.txt",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One folder of the pack, from one folder of a checkpoint.
+
+    Args:
+        folder: in the pack.
+        stem: of the weight file, without its ending; empty where the folder has none.
+        inside: folder in the checkpoint; empty for its top.
+        files: beside the weights; one that is absent is an error.
+        extras: taken when they are there.
+    """
+
+    folder: str
+    stem: str = ""
+    inside: str = ""
+    files: tuple[str, ...] = ("config.json",)
+    extras: tuple[str, ...] = ()
+
+    def choose(self, names: Iterable[str], prefer_half: bool) -> Mapped:
+        """Where each needed file is among `names`.
+
+        Args:
+            prefer_half: take fp16 weights where the checkpoint has both.
+
+        Raises:
+            PackError: a needed file is not there.
+        """
+        prefix = f"{self.inside}/" if self.inside else ""
+        below = {
+            name.removeprefix(prefix)
+            for name in names
+            if name.startswith(prefix) and "/" not in name.removeprefix(prefix)
+        }
+        missing = [name for name in self.files if name not in below]
+        if missing:
+            raise PackError(f"{prefix}{missing[0]} is missing. Copy it from the checkpoint.")
+        taken = {name: name for name in (*self.files, *self.extras) if name in below}
+        if self.stem:
+            weights = self._weights(below, prefer_half)
+            if not weights:
+                raise PackError(
+                    f"{prefix or 'it'} has no weights: expected {self.stem}.safetensors or .bin. "
+                    "Copy them from the checkpoint."
+                )
+            taken[f"{self.stem}.safetensors"] = weights
+        return {f"{self.folder}/{ours}": f"{prefix}{theirs}" for ours, theirs in taken.items()}
+
+    def _weights(self, names: set[str], prefer_half: bool) -> str | None:
+        bins = "pytorch_model" if self.stem == TRANSFORMERS else self.stem
+        endings = (".fp16", "") if prefer_half else ("", ".fp16")
+        candidates = (
+            f"{stem}{ending}.{kind}"
+            for stem, kind in ((self.stem, "safetensors"), (bins, "bin"))
+            for ending in endings
+        )
+        return next((name for name in candidates if name in names), None)
+
+
+def choose_all(parts: Iterable[Part], names: Iterable[str], prefer_half: bool) -> Mapped:
+    """The files of several parts of one checkpoint."""
+    listed = list(names)
+    chosen: Mapped = {}
+    for part in parts:
+        chosen |= part.choose(listed, prefer_half)
+    return chosen
+
+
+TOKENIZER = Part("tokenizer", inside="tokenizer", files=(), extras=TOKENIZER_FILES)
+BASE = (
+    Part("unet", DIFFUSERS, inside="unet"),
+    Part("vae", DIFFUSERS, inside="vae"),
+    Part("text_encoder", TRANSFORMERS, inside="text_encoder"),
+    TOKENIZER,
+    Part("scheduler", inside="scheduler", files=("scheduler_config.json",)),
+    Part("feature_extractor", inside="feature_extractor", files=("preprocessor_config.json",)),
+)
+SAFETY_CHECKER = Part("safety_checker", TRANSFORMERS, inside="safety_checker")
+CONTROLNET = (Part("controlnet", DIFFUSERS),)
+IMAGE_ENCODER = (Part("image_encoder", TRANSFORMERS),)
+CLIP = (
+    Part("clip", TRANSFORMERS, files=("config.json", "preprocessor_config.json"),
+         extras=TOKENIZER_FILES),
+)  # fmt: skip
+FROM_CLIP = (
+    Part("tokenizer", files=(), extras=TOKENIZER_FILES),
+    Part("feature_extractor", files=("preprocessor_config.json",)),
+)
+"""What a single file lacks and CLIP's own repository has: the same vocabulary and preprocessing."""
+
+
+def is_sdxl(names: Iterable[str]) -> bool:
+    """Whether files or tensors of these names are an SDXL checkpoint's."""
+    return any(name.startswith(("text_encoder_2/", "conditioner.embedders.1.")) for name in names)

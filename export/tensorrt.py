@@ -1,0 +1,111 @@
+"""ONNX to a TensorRT engine. *Unrun*: no machine of ours has had TensorRT's builder yet.
+
+Tests go up to the calls into TensorRT: profiles, flags, cache and record.
+"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from export.files import PackError
+from export.pack import Pack
+from export.shapes import Widths, dims
+from pipeline import contract
+from pipeline.request import RANGES, SIZE_STEP
+
+PLAN_FILE = "model.plan"
+CACHE_FILE = ".tensorrt-timing.cache"
+WORKSPACE = 8 << 30
+"""Bytes that a layer's trial may take while building."""
+USUAL_ROWS = 2
+"""One image with guidance."""
+
+Profile = dict[str, tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]]
+"""By input: the smallest, the usual and the largest shape."""
+
+
+def profile_of(network: str, pack: Pack) -> Profile:
+    """The shapes that `network` must take, from the contract's rows and a request's sizes."""
+    widths, factor = Widths.of(pack), contract.VAE_SCALE_FACTOR
+    # A tile at the edge of a picture may be as small as a size's step.
+    smallest = SIZE_STEP // factor
+    largest = min(int(RANGES[side].high) for side in ("width", "height")) // factor
+    usual = int(pack.facts()["native_size"]) // factor
+    points = ((1, smallest), (USUAL_ROWS, usual), (contract.BATCH_LIMIT, largest))
+    profile = {}
+    for tensor in contract.MODELS[network].inputs:
+        low, middle, high = ((rows, *dims(tensor, widths, side, side)) for rows, side in points)
+        profile[tensor.name] = (low, middle, high)
+    return profile
+
+
+def build_plan(network: str, pack: Pack, path: Path, precision: str) -> dict[str, str]:
+    """Build ``model.plan`` beside the ONNX file at `path`, on the GPU that will serve it.
+
+    The network is strongly typed: which layers are fp16 was decided, and checked, in the file.
+
+    Returns:
+        What the engine is tied to, and its profile.
+
+    Raises:
+        PackError: there is no TensorRT here, or it cannot build the network.
+    """
+    trt = _library()
+    logger = trt.Logger(trt.Logger.WARNING)
+    builder = trt.Builder(logger)
+    typed = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
+    definition = builder.create_network(typed)
+    parser = trt.OnnxParser(definition, logger)
+    if not parser.parse_from_file(str(path)):
+        reasons = "; ".join(str(parser.get_error(i)) for i in range(parser.num_errors))
+        raise PackError(f"TensorRT {trt.__version__} cannot read {network}: {reasons}.")
+    config = builder.create_builder_config()
+    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, WORKSPACE)
+    shapes = profile_of(network, pack)
+    profile = builder.create_optimization_profile()
+    for name, (low, middle, high) in shapes.items():
+        profile.set_shape(name, low, middle, high)
+    config.add_optimization_profile(profile)
+    # Timings are kept for all networks and later builds, which then take minutes less.
+    cache_file = path.parents[2] / CACHE_FILE
+    known = cache_file.read_bytes() if cache_file.exists() else b""
+    config.set_timing_cache(config.create_timing_cache(known), ignore_mismatch=False)
+    plan = builder.build_serialized_network(definition, config)
+    if plan is None:
+        raise PackError(
+            f"TensorRT {trt.__version__} could not build {network}; its reasons are above. "
+            "Free GPU memory, or export with --engine onnx."
+        )
+    path.with_name(PLAN_FILE).write_bytes(plan)
+    cache_file.write_bytes(config.get_timing_cache().serialize())
+    return {
+        "tensorrt": trt.__version__,
+        "gpu": _gpu(),
+        "precision": precision,
+        "profile": "; ".join(
+            f"{name} {' '.join('x'.join(map(str, shape)) for shape in points)}"
+            for name, points in shapes.items()
+        ),
+    }
+
+
+def _library() -> Any:
+    try:
+        return importlib.import_module("tensorrt")
+    except ImportError as error:
+        raise PackError(
+            "There is no TensorRT in this environment. Build its engines in the export image "
+            "(docker/README.md), or export with --engine onnx."
+        ) from error
+
+
+def _gpu() -> str:
+    """The GPU's name and compute capability."""
+    if not torch.cuda.is_available():
+        raise PackError("TensorRT needs a GPU, and torch finds none. Check the driver.")
+    major, minor = torch.cuda.get_device_capability()
+    return f"{torch.cuda.get_device_name()} (compute capability {major}.{minor})"

@@ -1,0 +1,199 @@
+"""Published checkpoints to a pack: every layout ends in the same networks."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from diffusers import ControlNetModel
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from export.checkpoints import ldm, random
+from export.checkpoints.architectures import SD15, SMALL
+from export.checkpoints.assemble import assemble
+from export.checkpoints.hub import UNKNOWN_LICENCE, Source
+from export.files import PackError
+from export.networks import wrap
+from export.shapes import Widths
+
+PLUS = f"{random.IP_ADAPTER}/ip-adapter-plus_sd15"
+
+
+def state(pack, name):
+    return {key: value.clone() for key, value in getattr(pack, name).state_dict().items()}
+
+
+def assert_equal(one, other):
+    assert one.keys() == other.keys()
+    for name, tensor in one.items():
+        torch.testing.assert_close(tensor, other[name], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("network", ["unet", "vae", "text_encoder"])
+def test_a_single_file_gives_the_networks_of_the_folder(assembled, network):
+    """diffusers' converter reads the names of the published files; both hold the same weights."""
+    assert_equal(state(assembled(base=random.SINGLE_FILE), network), state(assembled(), network))
+
+
+def test_a_single_file_brings_vocabulary_and_preprocessing_from_clip(assembled):
+    single, folder = assembled(base=random.SINGLE_FILE), assembled()
+    assert single.tokenizer_json() == folder.tokenizer_json()
+    assert single.preprocessor_config() == folder.preprocessor_config()
+    assert single.scheduler_config()["beta_schedule"] == "scaled_linear"
+
+
+@pytest.mark.parametrize("stem", ["ip-adapter_sd15", "ip-adapter-plus_sd15"])
+def test_a_pickled_ip_adapter_is_the_same_as_safetensors(assembled, stem):
+    files = (
+        assembled(ip_adapter=f"{random.IP_ADAPTER}/{stem}.{ending}").ip_adapter_file
+        for ending in ("bin", "safetensors")
+    )
+    assert_equal(*(load_file(file) for file in files))
+
+
+def test_a_pickle_that_holds_more_than_tensors_is_refused(made_of, checkpoints, tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return (print, ("this ran",))
+
+    file = tmp_path / "trap.bin"
+    torch.save({"image_proj": Trap()}, file)
+    with pytest.raises(PackError, match="more than tensors"):
+        assemble(made_of(ip_adapter=file), tmp_path / "pack", lambda _doing: None, SMALL)
+    assert not (tmp_path / "pack").exists()
+
+
+@pytest.mark.parametrize(("stem", "tokens"), [("ip-adapter_sd15", 4), ("ip-adapter-plus_sd15", 16)])
+def test_image_tokens_equal_diffusers(assembled, stem, tokens):
+    """With a picture, and without: for Plus that is the tower's view of a black one."""
+    pack = assembled(ip_adapter=f"{random.IP_ADAPTER}/{stem}.safetensors")
+    assert Widths.of(pack).image_tokens == tokens
+    noise = np.random.default_rng(1).integers(0, 256, (2, 40, 48, 3), dtype=np.uint8)
+    pictures = [Image.fromarray(one) for one in noise]
+    pixel_values = pack.pipeline.feature_extractor(pictures, return_tensors="pt").pixel_values
+    with torch.inference_mode():
+        found = wrap("image_encoder", pack)(pixel_values)
+        wanted = pack.pipeline.prepare_ip_adapter_image_embeds(
+            ip_adapter_image=[pictures],
+            ip_adapter_image_embeds=None,
+            device="cpu",
+            num_images_per_prompt=1,
+            do_classifier_free_guidance=True,
+        )[0]
+        projected = pack.unet.encoder_hid_proj([wanted])[0]
+    negative, positive = projected.flatten(0, 1).split(2)
+    torch.testing.assert_close(found[0], positive)
+    torch.testing.assert_close(found[1], negative)
+    assert (positive - negative).abs().max() > 0.1
+
+
+def test_a_fused_lora_changes_weights_as_its_matrices_say(assembled, checkpoints):
+    plain, fused = state(assembled(), "unet"), state(assembled(lora=random.LORA), "unet")
+    lora = load_file(checkpoints / random.LORA)
+    keys = {name.split(".")[0] for name in lora}
+    changed = {name for name in plain if not torch.equal(plain[name], fused[name])}
+    assert len(changed) == len(keys) > 200
+    for name in changed:
+        key = "lora_unet_" + name.removesuffix(".weight").replace(".", "_")
+        down, up, alpha = (
+            lora[f"{key}.{part}"].float()
+            for part in ("lora_down.weight", "lora_up.weight", "alpha")
+        )
+        product = up.flatten(1) @ down.flatten(1) * (alpha / down.shape[0])
+        expected = plain[name] + product.reshape(plain[name].shape)
+        torch.testing.assert_close(fused[name], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_fusing_leaves_the_users_own_file_alone(assembled, checkpoints):
+    before = load_file(checkpoints / random.BASE / "unet" / "diffusion_pytorch_model.safetensors")
+    assembled(lora=random.LORA)
+    after = load_file(checkpoints / random.BASE / "unet" / "diffusion_pytorch_model.safetensors")
+    assert_equal(before, after)
+
+
+def test_the_manifest_tells_what_the_pack_is_made_of(made_of, checkpoints, tmp_path):
+    file = checkpoints / random.CONTROLNET / "config.json"
+    pack = assemble(made_of(), tmp_path / "pack", lambda _doing: None, SMALL)
+    sources = json.loads((pack.folder / "pack.json").read_text())["sources"]
+    assert set(sources) == {"base", "controlnet", "ip_adapter", "image_encoder", "clip"}
+    entry = sources["controlnet"]
+    assert entry["licence"] == UNKNOWN_LICENCE
+    assert entry["files"]["controlnet/config.json"]["bytes"] == file.stat().st_size
+    assert len(entry["files"]["controlnet/config.json"]["sha256"]) == 64
+    assert {"unet/config.json", "tokenizer/vocab.json"} <= set(sources["base"]["files"])
+
+
+def test_a_pack_that_is_there_is_not_made_again(made_of, tmp_path, checkpoints):
+    told = []
+    pack = assemble(made_of(), tmp_path / "pack", told.append, SMALL)
+    first = (pack.folder / "unet").stat().st_mtime_ns
+    assemble(made_of(), tmp_path / "pack", told.append, SMALL)
+    assert (pack.folder / "unet").stat().st_mtime_ns == first
+    plus = made_of(ip_adapter=f"{PLUS}.safetensors")
+    assert Widths.of(assemble(plus, tmp_path / "pack", told.append, SMALL)).image_tokens == 16
+
+
+def test_a_controlnet_with_the_older_name_is_as_good(made_of, checkpoints, tmp_path):
+    """sd-controlnet-canny's weights come as .bin or .safetensors, and as fp16 beside fp32."""
+    folder = tmp_path / "sd-controlnet-canny"
+    shutil.copytree(checkpoints / random.CONTROLNET, folder)
+    weights = load_file(folder / "diffusion_pytorch_model.safetensors")
+    torch.save(weights, folder / "diffusion_pytorch_model.bin")
+    (folder / "diffusion_pytorch_model.safetensors").unlink()
+    pack = assemble(made_of(controlnet=folder), tmp_path / "pack", lambda _doing: None, SMALL)
+    assert_equal({name: t.float() for name, t in weights.items()}, state(pack, "controlnet"))
+
+
+def test_the_safety_checker_comes_along_when_asked(made_of, checkpoints, tmp_path):
+    base = shutil.copytree(checkpoints / random.BASE, tmp_path / "base")
+    shutil.copytree(checkpoints / random.CLIP, base / "safety_checker")
+    wanted = made_of(base=base, safety_checker=True)
+    pack = assemble(wanted, tmp_path / "pack", lambda _doing: None, SMALL)
+    assert {path.name for path in (pack.folder / "safety_checker").iterdir()} == {
+        "config.json",
+        "model.safetensors",
+    }
+    with pytest.raises(PackError, match="safety_checker/config.json is missing"):
+        assemble(made_of(safety_checker=True), tmp_path / "other", lambda _doing: None, SMALL)
+
+
+class TestRandomCheckpoints:
+    def test_full_size_names_and_shapes_are_the_published_ones(self):
+        """Counts of the published files; every name was held against them once."""
+        with torch.device("meta"):
+            unet, vae = SD15.unet(), SD15.vae()
+            controlnet = ControlNetModel.from_unet(
+                unet, conditioning_embedding_out_channels=SD15.hint_channels
+            )
+        assert sum(weight.numel() for weight in unet.parameters()) == 859_520_964
+        assert sum(weight.numel() for weight in vae.parameters()) == 83_653_863
+        assert sum(weight.numel() for weight in controlnet.parameters()) == 361_279_120
+        merged = ldm.single_file(unet.state_dict(), vae.state_dict(), {})
+        assert len(merged) == 686 + 248
+        assert merged["model.diffusion_model.input_blocks.0.0.weight"].shape == (320, 4, 3, 3)
+        assert merged["model.diffusion_model.output_blocks.5.2.conv.weight"].shape[0] == 1280
+        assert merged["first_stage_model.encoder.mid.attn_1.q.weight"].ndim == 4
+
+    def test_a_seed_writes_the_same_weights(self, checkpoints, tmp_path):
+        random.write_checkpoints(tmp_path, SMALL, seed=0, report=lambda _part: None)
+        file = f"{random.IP_ADAPTER}/ip-adapter-plus_sd15.safetensors"
+        assert_equal(load_file(checkpoints / file), load_file(tmp_path / file))
+
+
+def test_no_architecture_is_guessed_for_a_file_of_another(made_of, checkpoints, tmp_path):
+    """Small weights do not fit the configs of Stable Diffusion 1.5, which a single file gets."""
+    with pytest.raises(PackError, match="not Stable Diffusion 1.5's"):
+        assemble(made_of(base=random.SINGLE_FILE), tmp_path / "pack", lambda _doing: None, SD15)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_sdxl_file_is_called_that(made_of, tmp_path):
+    file = tmp_path / "xl.safetensors"
+    save_file({"conditioner.embedders.1.model.logit_scale": torch.ones(1)}, file)
+    with pytest.raises(PackError, match=r"xl.safetensors is an SDXL checkpoint.*1\.5"):
+        assemble(made_of(base=file), tmp_path / "pack", lambda _doing: None, SMALL)
+    assert Source(file, "xl").revision is None

@@ -1,0 +1,146 @@
+"""Up to the calls into TensorRT: no builder runs where these tests do."""
+
+from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
+from unittest import mock
+
+import onnx
+import pytest
+
+from export import build, tensorrt
+from export.asked import Build
+from export.files import PackError
+from export.networks import NAMES
+from export.pack import Pack
+from pipeline import contract
+from pipeline.request import RANGES, SIZE_STEP
+from tests.conftest import ROOT
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return Pack(ROOT / "packs" / "tiny")
+
+
+@pytest.mark.parametrize("network", NAMES)
+def test_profiles_cover_what_the_contract_and_the_request_allow(network, tiny):
+    profile = tensorrt.profile_of(network, tiny)
+    assert list(profile) == [tensor.name for tensor in contract.MODELS[network].inputs]
+    for name, (low, middle, high) in profile.items():
+        assert (low[0], middle[0], high[0]) == (1, 2, contract.BATCH_LIMIT), name
+        assert all(a <= b <= c for a, b, c in zip(low, middle, high, strict=True))
+        assert -1 not in low + middle + high
+
+
+def test_sizes_are_the_requests(tiny):
+    low, middle, high = tensorrt.profile_of("unet", tiny)["sample"]
+    assert low[1:] == (4, SIZE_STEP // 8, SIZE_STEP // 8)
+    assert middle[1:] == (4, 32, 32)
+    assert high[1:] == (4, int(RANGES["height"].high) // 8, int(RANGES["width"].high) // 8)
+    residual = tensorrt.profile_of("unet", tiny)["mid_block_res"]
+    assert [shape[1:] for shape in residual] == [(128, 1, 1), (128, 4, 4), (128, 16, 16)]
+
+
+class Library:
+    """Records what is asked of TensorRT; its objects are mocks, its answers as documented."""
+
+    def __init__(self, *, parses=True, plan=b"engine"):
+        self.config, self.profile = mock.Mock(), mock.Mock()
+        self.config.get_timing_cache.return_value.serialize.return_value = b"timings"
+        self.builder = mock.Mock()
+        self.builder.create_builder_config.return_value = self.config
+        self.builder.create_optimization_profile.return_value = self.profile
+        self.builder.build_serialized_network.return_value = plan
+        self.parser = mock.Mock(num_errors=1)
+        self.parser.parse_from_file.return_value = parses
+        self.parser.get_error.return_value = "no such operator"
+        self.module = SimpleNamespace(
+            __version__="10.7.0",
+            Logger=mock.Mock(WARNING=2),
+            Builder=mock.Mock(return_value=self.builder),
+            OnnxParser=mock.Mock(return_value=self.parser),
+            NetworkDefinitionCreationFlag=SimpleNamespace(STRONGLY_TYPED=1),
+            MemoryPoolType=SimpleNamespace(WORKSPACE="workspace"),
+        )
+
+
+@pytest.fixture
+def library(monkeypatch):
+    def install(**answers):
+        made = Library(**answers)
+        monkeypatch.setitem(sys.modules, "tensorrt", made.module)
+        card = SimpleNamespace(
+            is_available=lambda: True,
+            get_device_name=lambda: "NVIDIA L4",
+            get_device_capability=lambda: (8, 9),
+        )
+        monkeypatch.setattr(tensorrt, "torch", SimpleNamespace(cuda=card))
+        return made
+
+    return install
+
+
+@pytest.fixture
+def network_folder(tmp_path):
+    folder = tmp_path / "vae_encoder" / ".1.partial"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def test_builder_is_told_types_room_profile_and_known_timings(library, tiny, network_folder):
+    made = library()
+    (network_folder.parents[1] / tensorrt.CACHE_FILE).write_bytes(b"before")
+    path = network_folder / "model.onnx"
+    told = tensorrt.build_plan("vae_encoder", tiny, path, "fp16")
+    made.builder.create_network.assert_called_once_with(1 << 1)
+    made.parser.parse_from_file.assert_called_once_with(str(path))
+    made.config.set_memory_pool_limit.assert_called_once_with("workspace", tensorrt.WORKSPACE)
+    points = tensorrt.profile_of("vae_encoder", tiny)["pixels"]
+    made.profile.set_shape.assert_called_once_with("pixels", *points)
+    made.config.add_optimization_profile.assert_called_once_with(made.profile)
+    made.config.create_timing_cache.assert_called_once_with(b"before")
+    assert (network_folder / tensorrt.PLAN_FILE).read_bytes() == b"engine"
+    assert (network_folder.parents[1] / tensorrt.CACHE_FILE).read_bytes() == b"timings"
+    assert told["tensorrt"] == "10.7.0"
+    assert told["gpu"] == "NVIDIA L4 (compute capability 8.9)"
+    assert told["profile"] == "pixels 1x3x64x64 2x3x256x256 16x3x1024x1024"
+
+
+def test_the_engine_is_made_of_the_checked_half_precision_file(library, tiny, network_folder):
+    made = library()
+    seen = []
+    made.parser.parse_from_file.side_effect = lambda path: seen.append(half_inside(path)) or True
+    built = build.build_network("vae_encoder", tiny, network_folder, Build("tensorrt", "fp16"))
+    assert built.parity.passed
+    assert built.hardware["checked_on"] == "CPUExecutionProvider"
+    assert seen == [True]
+    assert [path.name for path in network_folder.iterdir()] == [tensorrt.PLAN_FILE]
+
+
+def half_inside(path):
+    model = onnx.load(path)
+    domains = {node.domain for node in model.graph.node}
+    assert domains <= {"", "ai.onnx"}, "TensorRT reads none of ONNX Runtime's own operators"
+    return onnx.TensorProto.FLOAT16 in {tensor.data_type for tensor in model.graph.initializer}
+
+
+@pytest.mark.parametrize(
+    ("answers", "expected"),
+    [
+        ({"parses": False}, r"TensorRT 10.7.0 cannot read vae_encoder: no such operator"),
+        ({"plan": None}, r"could not build vae_encoder.*--engine onnx"),
+    ],
+)
+def test_what_it_cannot_do_is_told(library, tiny, network_folder, answers, expected):
+    library(**answers)
+    with pytest.raises(PackError, match=expected):
+        tensorrt.build_plan("vae_encoder", tiny, network_folder / "model.onnx", "fp16")
+    assert not (network_folder / tensorrt.PLAN_FILE).exists()
+
+
+def test_where_there_is_none_the_way_is_told(tiny, network_folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
+    with pytest.raises(PackError, match=r"no TensorRT in this environment.*docker/README.md"):
+        tensorrt.build_plan("vae_encoder", tiny, network_folder / "model.onnx", "fp16")

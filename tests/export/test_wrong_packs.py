@@ -1,0 +1,231 @@
+"""Packs and checkpoints that cannot be used: one sentence each, and nothing half-written."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections import namedtuple
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from export import command, files
+from export.asked import Build, Wanted
+from export.checkpoints import random
+from export.checkpoints.architectures import SMALL
+from export.checkpoints.assemble import assemble
+from export.files import PackError
+from export.pack import Pack
+from tests.conftest import ROOT
+
+WEIGHTS = "diffusion_pytorch_model.safetensors"
+
+
+@pytest.fixture
+def copied(assembled, tmp_path):
+    return shutil.copytree(assembled().folder, tmp_path / "pack", copy_function=shutil.copy)
+
+
+def change(file, **changed):
+    file.write_text(json.dumps({**json.loads(file.read_text()), **changed}))
+
+
+def reason(folder):
+    with pytest.raises(PackError) as caught:
+        Pack(folder).check()
+    text = str(caught.value)
+    assert "\n" not in text
+    return text
+
+
+def test_a_good_pack_passes(copied):
+    Pack(copied).check()
+
+
+def test_a_part_is_missing(copied):
+    shutil.rmtree(copied / "controlnet")
+    text = reason(copied)
+    assert text.startswith(f"{copied} is not a pack: it has no folder controlnet.")
+
+
+def test_a_folder_with_nothing_in_it(tmp_path):
+    (tmp_path / "unet").mkdir()
+    assert "has no folder clip, controlnet" in reason(tmp_path)
+
+
+def test_a_config_is_missing(copied):
+    (copied / "controlnet" / "config.json").unlink()
+    assert f"{copied / 'controlnet' / 'config.json'} cannot be read" in reason(copied)
+
+
+def test_an_sdxl_unet(copied):
+    change(copied / "unet" / "config.json", addition_embed_type="text_time")
+    assert "unet: it is an SDXL checkpoint. maquette serves Stable Diffusion 1.5" in reason(copied)
+
+
+@pytest.mark.parametrize(
+    ("folder", "changed", "expected"),
+    [
+        ("unet", {"in_channels": 9}, "in_channels is 9; expected: 4"),
+        ("unet", {"layers_per_block": 3}, "layers_per_block is 3; expected: 2"),
+        ("controlnet", {"cross_attention_dim": 1024}, "prompts have width 1024, the UNet's 64"),
+        ("controlnet", {"block_out_channels": [1, 2, 3, 4]}, "channels are not the UNet's"),
+        ("clip", {"projection_dim": 768}, "projection_dim is 768; expected: 512"),
+    ],
+)
+def test_a_part_of_another_topology(copied, folder, changed, expected):
+    change(copied / folder / "config.json", **changed)
+    text = reason(copied)
+    assert f"{copied / folder}: " in text
+    assert expected in text
+    assert "take this part from a checkpoint for SD 1.5" in text
+
+
+def test_another_prediction(copied):
+    change(copied / "scheduler" / "scheduler_config.json", prediction_type="v_prediction")
+    assert "prediction_type is v_prediction; expected: epsilon" in reason(copied)
+
+
+def test_weights_that_end_too_early(copied):
+    file = copied / "unet" / WEIGHTS
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1000])
+    text = reason(copied)
+    assert (
+        f"{file} has {len(whole) - 1000:,} bytes, where its header tells of {len(whole):,}" in text
+    )
+    assert "Download or copy it again" in text
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00" * 7, b"<html>not found</html>", b"\xff" * 64])
+def test_a_file_that_is_something_else(copied, content):
+    (copied / "vae" / WEIGHTS).write_bytes(content)
+    assert "is no safetensors file" in reason(copied)
+
+
+def test_config_and_weights_that_disagree_on_a_size(copied):
+    change(copied / "vae" / "config.json", block_out_channels=[8, 16, 16, 64])
+    text = reason(copied)
+    assert str(copied / "vae" / WEIGHTS) in text
+    assert "where config.json says [" in text
+    assert "(and " in text
+    assert f"Take {WEIGHTS} and config.json from the same checkpoint" in text
+
+
+def test_weights_that_lack_a_tensor_or_have_one_too_many(copied):
+    file = copied / "controlnet" / WEIGHTS
+    state = load_file(file)
+    middle = state.pop("mid_block.attentions.0.norm.weight").clone()
+    file.unlink()
+    save_file(state, file)
+    assert "lacks mid_block.attentions.0.norm.weight, which config.json asks for" in reason(copied)
+    save_file(
+        {**state, "mid_block.attentions.0.norm.weight": middle, "extra": middle.clone()}, file
+    )
+    assert "has extra, which config.json knows nothing of" in reason(copied)
+
+
+def adapter(copied, change_state):
+    file = Pack(copied).ip_adapter_file
+    state = load_file(file)
+    file.unlink()
+    save_file(change_state(state), file)
+    return reason(copied)
+
+
+def test_an_ip_adapter_with_unknown_tensors(copied):
+    """FaceID adapters carry LoRA weights beside the keys and values."""
+    extra = {"ip_adapter.0.to_q_lora.down.weight": torch.zeros(1)}
+    text = adapter(copied, lambda state: state | extra)
+    assert "that IP-Adapter for SD 1.5 has not: ip_adapter.0.to_q_lora.down.weight" in text
+    assert "Use ip-adapter_sd15 or ip-adapter-plus_sd15" in text
+
+
+def test_an_ip_adapter_for_another_model(copied):
+    def widen(state):
+        return {
+            name: torch.zeros(tensor.shape[0], 2048) if name.endswith("_ip.weight") else tensor
+            for name, tensor in state.items()
+        }
+
+    assert "made for prompts of width 2048; this UNet's have 64" in adapter(copied, widen)
+
+
+def test_an_ip_adapter_that_is_none(copied):
+    assert "lacks ip_adapter." in adapter(copied, lambda _state: {"image_proj.x": torch.zeros(1)})
+    second = Pack(copied).ip_adapter_file.with_name("second.safetensors")
+    second.write_bytes(b"")
+    assert "must hold one .safetensors file" in reason(copied)
+
+
+def test_halves_that_want_pictures_differently(copied):
+    change(copied / "clip" / "preprocessor_config.json", image_mean=[0.5, 0.5, 0.5])
+    assert "image_mean differs between" in reason(copied)
+
+
+def test_a_checkpoint_that_breaks_leaves_no_pack_behind(made_of, checkpoints, tmp_path):
+    broken = shutil.copytree(checkpoints / random.CONTROLNET, tmp_path / "canny")
+    file = broken / WEIGHTS
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(PackError) as caught:
+        assemble(made_of(controlnet=broken), tmp_path / "packs" / "mine", print, SMALL)
+    assert str(file) in str(caught.value)
+    assert not list((tmp_path / "packs").iterdir())
+
+
+def test_a_pack_that_fails_its_check_names_where_it_would_have_been(made_of, checkpoints, tmp_path):
+    other = shutil.copytree(checkpoints / random.CONTROLNET, tmp_path / "canny")
+    change(other / "config.json", cross_attention_dim=1024)
+    with pytest.raises(PackError) as caught:
+        assemble(made_of(controlnet=other), tmp_path / "packs" / "mine", print, SMALL)
+    assert f"{tmp_path / 'packs' / 'mine' / 'controlnet'}: its prompts have" in str(caught.value)
+    assert ".partial" not in str(caught.value)
+
+
+def test_an_sdxl_folder(made_of, tmp_path):
+    (tmp_path / "xl" / "text_encoder_2").mkdir(parents=True)
+    (tmp_path / "xl" / "text_encoder_2" / "config.json").write_text("{}")
+    with pytest.raises(PackError, match=r"xl is an SDXL checkpoint \(it has text_encoder_2\)"):
+        assemble(made_of(base=tmp_path / "xl"), tmp_path / "pack", print, SMALL)
+
+
+def test_no_room(made_of, tmp_path, monkeypatch):
+    usage = namedtuple("usage", "total used free")(0, 0, 1000)
+    monkeypatch.setattr(files.shutil, "disk_usage", lambda _path: usage)
+    with pytest.raises(
+        PackError, match=r"the pack mine needs 0\.0 GB in .* choose another .*--packs"
+    ):
+        assemble(made_of(), tmp_path / "packs" / "mine", print, SMALL)
+    assert not (tmp_path / "packs").exists()
+
+
+class TestCommand:
+    """What the user of ``maquette export`` reads."""
+
+    def run(self, tmp_path, pack, **parts):
+        wanted = Wanted(str(pack), tmp_path / "packs", parts)
+        return command.run(wanted, tmp_path / "repository", Build(), force=False)
+
+    def test_a_wrong_pack_is_one_line_and_exit_1(self, copied, tmp_path):
+        (copied / "vae" / WEIGHTS).write_bytes(b"")
+        repository = tmp_path / "repository"
+        done = subprocess.run(
+            [sys.executable, "-m", "export", "--pack", copied, "--repository", repository],
+            cwd=ROOT, capture_output=True, text=True, check=False, timeout=100,
+        )  # fmt: skip
+        assert done.returncode == 1
+        assert done.stderr.startswith(f"export: {copied / 'vae' / WEIGHTS} is no safetensors file")
+        assert done.stderr.count("\n") == 1
+        assert not repository.exists()
+
+    def test_parts_for_a_pack_that_has_them(self, copied, tmp_path, capsys):
+        assert self.run(tmp_path, copied, lora="lcm", clip="x") == 1
+        assert "already is a pack, so --lora, --clip would change it" in capsys.readouterr().err
+
+    def test_the_option_that_is_wrong_is_named(self, checkpoints, tmp_path, capsys):
+        code = self.run(tmp_path, checkpoints / random.BASE, controlnet="/nowhere/canny")
+        assert code == 1
+        assert "export: --controlnet: /nowhere/canny is neither here" in capsys.readouterr().err
