@@ -1,0 +1,23 @@
+#!/bin/sh
+# Starts Triton over the engines in /repository.
+set -eu
+
+# The exporter writes this file last.
+if [ ! -e /repository/render/1/pack.json ]; then
+    echo "No finished export in /repository. Run the export service first; docker/README.md says how." >&2
+    exit 1
+fi
+
+# The volume outlives the image, so what is written by hand comes from the image each time.
+cp -R /opt/model_repository/. /repository/
+
+exec tritonserver \
+    --model-repository=/repository \
+    --model-control-mode=explicit \
+    '--load-model=*' \
+    "--model-config-name=$MAQUETTE_ENGINE" \
+    --grpc-port=8001 \
+    --http-port=8000 \
+    --allow-metrics=true \
+    --metrics-port=8002 \
+    --exit-timeout-secs=20

@@ -1,0 +1,47 @@
+# NVIDIA's server twice: `triton` serves the models, `export` makes their engines. A TensorRT engine
+# fits only the TensorRT and the GPU it was made with, so both targets share one base.
+# 24.12 has Python 3.12; the 3.10 of 24.10 is too old for maquette.
+ARG TRITON_IMAGE=nvcr.io/nvidia/tritonserver:24.12-py3
+
+FROM ${TRITON_IMAGE} AS triton
+
+# The Python models find their packages through the python3 that is first on PATH.
+ENV PATH=/opt/maquette/bin:$PATH \
+    MAQUETTE_ENGINE=onnxruntime_gpu
+
+RUN --mount=type=bind,target=/src,rw \
+    python3 -m virtualenv /opt/maquette \
+    && /opt/maquette/bin/pip install --no-cache-dir --constraint /src/requirements.lock \
+        '/src[models]' \
+    # A new volume takes its owner from the folder that it covers.
+    && install --directory --owner=1000 --group=1000 /repository
+
+COPY model_repository /opt/model_repository
+COPY docker/serve.sh /opt/serve.sh
+
+# The base image's own user for this, triton-server.
+USER 1000:1000
+
+# Large engines take minutes to load, and onnxruntime_tensorrt compiles them then.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30m --start-interval=5s \
+    CMD ["curl", "--fail", "--silent", "http://127.0.0.1:8000/v2/health/ready"]
+CMD ["/opt/serve.sh"]
+
+
+FROM triton AS export
+
+# The version that the base image serves with.
+ARG TENSORRT_VERSION=10.7.0
+
+USER 0:0
+RUN --mount=type=bind,target=/src,rw \
+    /opt/maquette/bin/pip install --no-cache-dir --constraint /src/requirements.lock \
+        '/src[export,gateway,tensorrt]' "tensorrt==${TENSORRT_VERSION}" \
+    && install --directory --owner=1000 --group=1000 /var/cache/huggingface
+USER 1000:1000
+
+ENV HF_HOME=/var/cache/huggingface
+HEALTHCHECK NONE
+COPY docker/export.sh /opt/export.sh
+ENTRYPOINT ["/opt/export.sh"]
+CMD ["--help"]

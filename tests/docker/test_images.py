@@ -1,0 +1,220 @@
+"""The Dockerfiles, read and linted: nothing here builds an image."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from gateway.settings import Settings
+from tests.docker.dockerfiles import DOCKERFILES, ROOT, environment, in_context, stage, stages
+
+TRITON, GATEWAY = ROOT / "docker/triton.Dockerfile", ROOT / "docker/gateway.Dockerfile"
+TARGETS = [(TRITON, "triton"), (TRITON, "export"), (GATEWAY, None)]
+PACKAGES = ["export", "gateway", "maquette", "pipeline", "retrieval", "serving"]
+SECRET = re.compile("key|token|secret|password", re.IGNORECASE)
+
+each_file = pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.stem)
+each_target = pytest.mark.parametrize(("dockerfile", "target"), TARGETS)
+
+
+def instructions(dockerfile):
+    return [pair for built in stages(dockerfile) for pair in built.instructions]
+
+
+def sources(package):
+    return [path.relative_to(ROOT).as_posix() for path in (ROOT / package).rglob("*.py")]
+
+
+@each_file
+def test_hadolint_finds_nothing(dockerfile):
+    hadolint = Path(sys.executable).with_name("hadolint")
+    done = subprocess.run([hadolint, dockerfile], check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+@each_file
+def test_every_image_is_named_with_its_version(dockerfile):
+    names = {built.name for built in stages(dockerfile)}
+    for base in {built.base for built in stages(dockerfile)} - names:
+        assert re.search(r":\d+\.\d+", base), base
+
+
+@each_target
+def test_an_image_does_not_run_as_root(dockerfile, target):
+    user = stage(dockerfile, target).last("USER")
+    assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", user or "root")
+
+
+@each_target
+def test_what_an_image_starts_gets_its_signals(dockerfile, target):
+    built = stage(dockerfile, target)
+    started = [built.last("ENTRYPOINT"), built.last("CMD")]
+    assert any(started)
+    assert all(command.startswith("[") for command in started if command)
+
+
+@pytest.mark.parametrize(("dockerfile", "target"), [(TRITON, "triton"), (GATEWAY, None)])
+def test_a_server_says_whether_it_is_healthy(dockerfile, target):
+    assert 'CMD ["' in stage(dockerfile, target).last("HEALTHCHECK")
+
+
+@each_file
+def test_no_secret_is_baked_in(dockerfile):
+    kinds = ("ARG", "ENV")
+    assert not [
+        rest for word, rest in instructions(dockerfile) if word in kinds and SECRET.search(rest)
+    ]
+
+
+@each_file
+def test_pip_keeps_no_cache_and_to_the_lock_file(dockerfile):
+    installs = [rest for word, rest in instructions(dockerfile) if "pip install" in rest]
+    assert installs
+    for command in installs:
+        assert "--no-cache-dir --constraint /src/requirements.lock" in command
+
+
+@each_file
+def test_every_extra_that_is_installed_exists(dockerfile):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = {
+        extra
+        for _, rest in instructions(dockerfile)
+        for extras in re.findall(r"'/src\[(.+?)\]'", rest)
+        for extra in extras.split(",")
+    }
+    assert wanted
+    assert wanted <= set(project["optional-dependencies"])
+
+
+@each_file
+def test_what_is_copied_is_in_the_build_context(dockerfile):
+    copied = [rest.split() for word, rest in instructions(dockerfile) if word == "COPY"]
+    assert copied
+    for source in (words[0] for words in copied if not words[0].startswith("--from")):
+        path = ROOT / source
+        files = [path] if path.is_file() else list(path.rglob("*"))
+        assert any(in_context(file.relative_to(ROOT).as_posix()) for file in files), source
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_context_has_the_whole_package_and_what_it_imports(package):
+    assert sources(package)
+    for source in sources(package):
+        assert in_context(source)
+        for node in ast.walk(ast.parse((ROOT / source).read_text(encoding="utf-8"))):
+            names = [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            for top in {name.split(".")[0] for name in names}:
+                assert top in PACKAGES or not (ROOT / top / "__init__.py").exists(), source
+
+
+def test_the_context_has_what_is_written_by_hand_in_the_model_repository():
+    written = [
+        *ROOT.glob("model_repository/*/config.pbtxt"),
+        *ROOT.glob("model_repository/*/1/*.py"),
+    ]
+    assert written
+    assert all(in_context(path.relative_to(ROOT).as_posix()) for path in written)
+
+
+@pytest.mark.parametrize("name", ["LICENSE", "README.md", "pyproject.toml", "requirements.lock"])
+def test_the_context_has_what_an_installation_reads(name):
+    assert (ROOT / name).is_file()
+    assert in_context(name)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        ".git/config",
+        ".venv/bin/python",
+        "docker/.env",
+        "gateway/__pycache__/rpc.cpython-312.pyc",
+        "maquette/cli/__pycache__/up.cpython-312.pyc",
+        "model_repository/unet/1/engine.json",
+        "model_repository/unet/1/model.onnx",
+        "model_repository/unet/1/model.onnx.data",
+        "model_repository/unet/1/model.plan",
+        "model_repository/unet/configs/onnxruntime_gpu.pbtxt",
+        "out/demo/board.png",
+        "packs/tiny/unet/diffusion_pytorch_model.safetensors",
+        "var/library/pictures/0.png",
+    ],
+)
+def test_the_context_has_nothing_that_was_built_or_is_private(path):
+    assert not in_context(path)
+
+
+def test_the_gateways_image_sets_only_settings_that_there_are():
+    names = {name for name in environment(stage(GATEWAY, None)) if name.startswith("MAQUETTE_")}
+    assert names
+    assert names <= {f"MAQUETTE_{field.upper()}" for field in Settings.model_fields}
+
+
+@pytest.fixture
+def started(tmp_path):
+    """Runs a start script on folders of its own, where each program prints how it was called."""
+    image, repository = tmp_path / "image", tmp_path / "volume"
+    (image / "unet").mkdir(parents=True)
+    (image / "unet/config.pbtxt").write_text("new")
+    (repository / "unet").mkdir(parents=True)
+    (repository / "unet/config.pbtxt").write_text("old")
+    for name in ("tritonserver", "maquette"):
+        program = tmp_path / name
+        program.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+        program.chmod(0o755)
+    variables = {"MAQUETTE_ENGINE": "tensorrt", "HF_HOME": "/cache"}
+
+    def run(name, *arguments):
+        script = (ROOT / "docker" / name).read_text(encoding="utf-8")
+        script = script.replace("/opt/model_repository", str(image))
+        script = script.replace("/repository", str(repository))
+        return subprocess.run(
+            ["sh", "-c", script, name, *arguments],
+            env={"PATH": f"{tmp_path}:{os.environ['PATH']}", **variables},
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+
+    return run, repository
+
+
+def test_triton_starts_with_the_engine_that_was_chosen_and_the_images_own_files(started):
+    run, repository = started
+    (repository / "render/1").mkdir(parents=True)
+    (repository / "render/1/pack.json").write_text("{}")
+    done = run("serve.sh")
+    assert done.returncode == 0
+    assert {"--load-model=*", "--model-config-name=tensorrt"} <= set(done.stdout.splitlines())
+    assert (repository / "unet/config.pbtxt").read_text() == "new"
+
+
+def test_triton_does_not_start_over_an_export_that_did_not_finish(started):
+    run, repository = started
+    done = run("serve.sh")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "Run the export service first" in done.stderr
+    assert (repository / "unet/config.pbtxt").read_text() == "old"
+
+
+def test_the_exporter_writes_beside_the_images_own_files(started):
+    run, repository = started
+    done = run("export.sh", "--pack", "a pack")
+    assert done.stdout.splitlines() == [
+        "export", f"--repository={repository}", "--packs=/cache/packs", "--pack", "a pack",
+    ]  # fmt: skip
+    assert (repository / "unet/config.pbtxt").read_text() == "new"
+
+
+@pytest.mark.parametrize("name", ["serve.sh", "export.sh"])
+def test_a_start_script_can_be_executed(name):
+    assert os.access(ROOT / "docker" / name, os.X_OK)
