@@ -18,7 +18,7 @@ DEV_READY := $(DEV)/.ready
 EXPORTED := model_repository/render/1/pack.json
 
 .DEFAULT_GOAL := help
-.PHONY: help setup pack train eval eval-torch export up up-gpu demo test check format protocol lock clean
+.PHONY: help setup pack train eval eval-torch export up up-gpu demo test test-full check format protocol lock clean
 
 help: ## Show what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +72,9 @@ demo: setup export ## Render a bundled sketch through everything, into out/demo
 
 test: setup export ## Run the tests, those on the live stack included
 	@$(DEV)/bin/python -m pytest
+
+test-full: setup ## Stable Diffusion 1.5's sizes with random weights, in out/full (20 GB of disk, 16 of memory, 15 minutes)
+	@$(DEV)/bin/python -m pytest tests/full --timeout=5400 --capture=no
 
 check: setup ## Lint, format and type checks
 	@$(DEV)/bin/ruff check .

@@ -10,6 +10,7 @@ import typer
 
 from export import command
 from export.asked import Build, Wanted
+from export.checkpoints import catalog
 
 ROOT = Path(__file__).parent.parent
 PART = "From a checkpoint"
@@ -35,8 +36,7 @@ def main(
         str,
         typer.Option(
             help="A pack; or a Stable Diffusion 1.5 checkpoint to make one of: a folder in the "
-            "diffusers layout, a .safetensors file, or a hub id such as "
-            "stable-diffusion-v1-5/stable-diffusion-v1-5."
+            f"diffusers layout, a .safetensors file, or a hub id such as {catalog.BASE}."
         ),
     ],
     repository: Annotated[
@@ -50,37 +50,39 @@ def main(
         ),
     ] = Engine.ONNX,
     precision: Annotated[
-        Precision, typer.Option(help="fp16 is for GPUs; on a CPU it is slower than fp32.")
+        Precision, typer.Option(help="fp16 is for GPUs; a CPU serves fp32.")
     ] = Precision.FP32,
-    force: Annotated[bool, typer.Option(help="Rebuild engines that are up to date.")] = False,
+    force: Annotated[bool, typer.Option(help="Rebuild engines that are up to date, too.")] = False,
     controlnet: Annotated[
         str | None,
         typer.Option(
             rich_help_panel=PART,
-            help="ControlNet Canny, a folder or hub id.  "
-            "[default: lllyasviel/control_v11p_sd15_canny]",
+            show_default=catalog.CONTROLNET,
+            help="ControlNet Canny, a folder or hub id.",
         ),
     ] = None,
     ip_adapter: Annotated[
         str | None,
         typer.Option(
             rich_help_panel=PART,
-            help="IP-Adapter or IP-Adapter Plus, a .safetensors or .bin file.  "
-            "[default: h94/IP-Adapter/models/ip-adapter_sd15.safetensors]",
+            show_default=catalog.IP_ADAPTER,
+            help="IP-Adapter or IP-Adapter Plus, a .safetensors or .bin file.",
         ),
     ] = None,
     image_encoder: Annotated[
         str | None,
         typer.Option(
             rich_help_panel=PART,
-            help="IP-Adapter's vision tower.  [default: h94/IP-Adapter/models/image_encoder]",
+            show_default=catalog.IMAGE_ENCODER,
+            help="IP-Adapter's vision tower.",
         ),
     ] = None,
     clip: Annotated[
         str | None,
         typer.Option(
             rich_help_panel=PART,
-            help="The retrieval pair, of 512 dimensions.  [default: openai/clip-vit-base-patch32]",
+            show_default=catalog.CLIP,
+            help="The retrieval pair, of 512 dimensions.",
         ),
     ] = None,
     lora: Annotated[

@@ -71,7 +71,9 @@ def run(wanted: Wanted, repository: Path, build: Build, *, force: bool) -> int:
 
 
 def _table(title: str, outcomes: list[Outcome]) -> Table:
-    table = Table("network", "MB", "error", "at most", "parity", "fused operators", "", title=title)
+    table = Table("network", "MB", "error", "at most", "parity", title=title)
+    table.add_column("fused operators", no_wrap=True)
+    table.add_column("")
     for outcome in outcomes:
         parity = outcome.parity
         table.add_row(
@@ -80,7 +82,7 @@ def _table(title: str, outcomes: list[Outcome]) -> Table:
             f"{parity.error:.1e}",
             f"{parity.tolerance:.0e}",
             "[green]pass" if parity.passed else "[red]FAIL",
-            ", ".join(f"{count} {name}" for name, count in sorted(outcome.fused.items())),
+            "\n".join(f"{count:3} {name}" for name, count in sorted(outcome.fused.items())),
             "built" if outcome.built else "up to date",
         )
     return table

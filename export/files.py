@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 HEADER_BYTES = 8
@@ -58,12 +59,15 @@ def and_more(count: int) -> str:
     return f" (and {count - 1} more)" if count > 1 else ""
 
 
-def require_ip_adapter(path: Path, text_width: int, layers: int) -> None:
+def require_ip_adapter(
+    path: Path, text_width: int, layers: int, encoder: Mapping[str, int]
+) -> None:
     """Check that `path` is IP-Adapter, plain or Plus, for Stable Diffusion 1.5.
 
     Args:
         text_width: of the UNet's prompts.
         layers: its cross-attention layers.
+        encoder: the config of the pack's image encoder.
 
     Raises:
         PackError: a name is unknown, or a size is not the UNet's.
@@ -93,6 +97,14 @@ def require_ip_adapter(path: Path, text_width: int, layers: int) -> None:
     if width != text_width:
         raise PackError(
             f"{path} is made for prompts of width {width}; this UNet's have {text_width}. {remedy}"
+        )
+    plus = "image_proj.latents" in shapes
+    reads = shapes["image_proj.proj_in.weight" if plus else "image_proj.proj.weight"][1]
+    gives = encoder["hidden_size" if plus else "projection_dim"]
+    if reads != gives:
+        raise PackError(
+            f"{path} reads an image encoder of width {reads}; this pack's has {gives}. "
+            "Take both from the same place, for SD 1.5 h94/IP-Adapter."
         )
 
 

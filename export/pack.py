@@ -137,12 +137,12 @@ class Pack:
             self.ip_adapter_file,
             self.config("unet")["cross_attention_dim"],
             len(contract.CROSS_ATTENTION_LAYERS),
+            self.config("image_encoder"),
         )
         for name in ("text_encoder", "clip", "image_encoder", "controlnet", "vae", "unet"):
             getattr(self, name)
             self.release()
         self.tokenizer_json()
-        self.preprocessor_config()
 
     def _require_topology(self) -> None:
         unet, controlnet = self.config("unet"), self.config("controlnet")
@@ -155,6 +155,12 @@ class Pack:
         ):
             if unet[name] != expected:
                 raise self._unfit("unet", f"{name} is {unet[name]}; expected: {expected}")
+        vae = self.config("vae")
+        if (len(vae["block_out_channels"]), vae["latent_channels"]) != (
+            4,
+            contract.LATENT_CHANNELS,
+        ):
+            raise self._unfit("vae", "it has not 4 levels and 4 latent channels")
         prediction = self.scheduler_config().get("prediction_type", "epsilon")
         if prediction != "epsilon":
             raise self._unfit("scheduler", f"prediction_type is {prediction}; expected: epsilon")
@@ -167,6 +173,14 @@ class Pack:
                 raise self._unfit(folder, f"its prompts have width {found}, the UNet's {width}")
         if controlnet["block_out_channels"] != unet["block_out_channels"]:
             raise self._unfit("controlnet", "its channels are not the UNet's")
+        crop = self.preprocessor_config()["crop_size"]["height"]
+        for folder, config in (
+            ("image_encoder", self.config("image_encoder")),
+            ("clip", self.config("clip")["vision_config"]),
+        ):
+            if config["image_size"] != crop:
+                size = config["image_size"]
+                raise self._unfit(folder, f"its pictures have {size} pixels, not {crop}")
         dim = self.config("clip")["projection_dim"]
         if dim != contract.CLIP_DIM:
             raise self._unfit("clip", f"projection_dim is {dim}; expected: {contract.CLIP_DIM}")

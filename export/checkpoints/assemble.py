@@ -63,9 +63,15 @@ def assemble(
         PackError: a checkpoint is not what it should be, or there is no room.
     """
     files = _files(made_of)
+    there = _read_manifest(folder)
+    if folder.exists() and "sources" not in there:
+        raise PackError(
+            f"{folder} is there already and was not made from checkpoints, so it is not replaced. "
+            "Choose another folder with --packs."
+        )
     report("checksums")
     manifest = _manifest(made_of, files)
-    if _read_manifest(folder).get("sources") == manifest["sources"]:
+    if there.get("sources") == manifest["sources"]:
         return Pack(folder)
     needed = sum(path.stat().st_size for path in files.values())
     require_room(folder, needed, f"the pack {folder.name}", "--packs")
@@ -143,9 +149,12 @@ def _write(
         target.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".bin":
             _unpickle(path, target.with_suffix(".safetensors"))
-        else:
-            _require_whole(path)
+        elif path.suffix == ".safetensors":
+            read_header(path)
             _link_or_copy(path.resolve(), target)
+        else:
+            # Small, and edited by people: an edit must not reach the checkpoint.
+            shutil.copyfile(path, target)
     if made_of.base.path.is_file():
         report(made_of.base.path.name)
         single_file.unpack(made_of.base.path, architecture, folder)
@@ -168,11 +177,6 @@ _PIPELINE = {
     "unet": ["diffusers", "UNet2DConditionModel"],
     "vae": ["diffusers", "AutoencoderKL"],
 }
-
-
-def _require_whole(path: Path) -> None:
-    if path.suffix == ".safetensors":
-        read_header(path)
 
 
 def _link_or_copy(path: Path, target: Path) -> None:
@@ -208,7 +212,7 @@ def _flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, torch.Ten
 
 def _fuse(lora: Path, unet: Path) -> None:
     """Add a LoRA to the UNet's weights for good."""
-    _require_whole(lora)
+    read_header(lora)
     network = load_network(UNet2DConditionModel, unet)
     loader = StableDiffusionLoraLoaderMixin
     try:

@@ -69,10 +69,11 @@ def _option(name: str) -> str:
 
 def pack_folder(wanted: Wanted) -> Path:
     """Where the pack is made: its name tells the base, and what is not as usual."""
-    base = Path(wanted.pack.split("@")[0])
+    path = Path(wanted.pack).expanduser()
+    base = path.resolve() if path.exists() else Path(wanted.pack.split("@", maxsplit=1)[0])
     stem = base.stem if base.suffix == ".safetensors" else base.name
     others = [
-        Path(reference.split("@")[0]).stem
+        Path(reference.split("@", maxsplit=1)[0]).stem
         for name, reference in sorted(wanted.parts.items())
         if reference != DEFAULTS.get(name)
     ]

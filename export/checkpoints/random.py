@@ -67,14 +67,15 @@ def write_checkpoints(
     _write_json(base / "model_index.json", {"_class_name": "StableDiffusionPipeline"})
 
     report(SINGLE_FILE)
-    _write_weights(folder / SINGLE_FILE, ldm.single_file(_state(unet), _state(vae), text))
+    merged = ldm.single_file(_state(unet), _state(vae), text)
+    _write_weights(folder / SINGLE_FILE, merged | _training_leftovers())
 
     report(CONTROLNET)
     _save(_vary(architecture.controlnet(unet)), folder / CONTROLNET)
 
     report(IP_ADAPTER)
     models = folder / IP_ADAPTER
-    _save(_vary(architecture.vision_tower()), models / "image_encoder")
+    _save(_vary(architecture.vision_tower()), models / "image_encoder", _positions("vision_model"))
     for name, projection in (
         ("ip-adapter_sd15", _projection(architecture)),
         ("ip-adapter-plus_sd15", _resampler(architecture)),
@@ -82,7 +83,8 @@ def write_checkpoints(
         _write_ip_adapter(models / name, projection, _keys_and_values(architecture))
 
     report(CLIP)
-    _save(_vary(architecture.clip()), folder / CLIP)
+    both = _positions("text_model") | _positions("vision_model")
+    _save(_vary(architecture.clip()), folder / CLIP, both)
     architecture.feature_extractor().save_pretrained(folder / CLIP)
     _write_tokenizer(folder / CLIP, architecture.vocabulary)
 
@@ -102,9 +104,19 @@ def _state(network: nn.Module) -> dict[str, Tensor]:
 
 
 def _published_text(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """With the prefix and the constant that transformers wrote when it was published."""
-    constant = {"embeddings.position_ids": torch.arange(77)[None]}
-    return {f"text_model.{name}": tensor for name, tensor in (state | constant).items()}
+    """With the prefix that transformers wrote when it was published."""
+    named = {f"text_model.{name}": tensor for name, tensor in state.items()}
+    return named | _positions("text_model")
+
+
+def _training_leftovers() -> dict[str, Tensor]:
+    """What else published single files hold: the schedule, and of the averaged weights."""
+    return {"betas": torch.rand(1000), "model_ema.decay": torch.tensor(0.9999)}
+
+
+def _positions(tower: str) -> dict[str, Tensor]:
+    """A constant that published towers carry and today's have no use for."""
+    return {f"{tower}.embeddings.position_ids": torch.arange(77)[None]}
 
 
 def _published_vae(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -128,11 +140,11 @@ def _half(tensor: Tensor) -> Tensor:
     return (tensor.half() if tensor.is_floating_point() else tensor).contiguous()
 
 
-def _save(network: Any, folder: Path) -> None:
+def _save(network: Any, folder: Path, constants: dict[str, Tensor] | None = None) -> None:
     """A folder as ``save_pretrained`` leaves it, in fp16 and one file."""
     file = "diffusion_pytorch_model" if hasattr(network, "save_config") else "model"
     network.config.save_pretrained(folder) if file == "model" else network.save_config(folder)
-    _write_weights(folder / f"{file}.safetensors", _state(network))
+    _write_weights(folder / f"{file}.safetensors", _state(network) | (constants or {}))
 
 
 def _write_weights(path: Path, state: dict[str, Tensor]) -> None:

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections import namedtuple
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from export.asked import Build, Wanted
 from export.checkpoints import random
 from export.checkpoints.architectures import SMALL
 from export.checkpoints.assemble import assemble
+from export.checkpoints.find import pack_folder
 from export.files import PackError
 from export.pack import Pack
 from tests.conftest import ROOT
@@ -73,6 +75,8 @@ def test_an_sdxl_unet(copied):
         ("unet", {"layers_per_block": 3}, "layers_per_block is 3; expected: 2"),
         ("controlnet", {"cross_attention_dim": 1024}, "prompts have width 1024, the UNet's 64"),
         ("controlnet", {"block_out_channels": [1, 2, 3, 4]}, "channels are not the UNet's"),
+        ("vae", {"latent_channels": 16}, "has not 4 levels and 4 latent channels"),
+        ("image_encoder", {"image_size": 336}, "its pictures have 336 pixels, not 32"),
         ("clip", {"projection_dim": 768}, "projection_dim is 768; expected: 512"),
     ],
 )
@@ -154,6 +158,16 @@ def test_an_ip_adapter_for_another_model(copied):
     assert "made for prompts of width 2048; this UNet's have 64" in adapter(copied, widen)
 
 
+@pytest.mark.parametrize("stem", ["ip-adapter_sd15", "ip-adapter-plus_sd15"])
+def test_an_ip_adapter_for_another_image_encoder(assembled, stem, tmp_path):
+    made = assembled(ip_adapter=f"{random.IP_ADAPTER}/{stem}.safetensors")
+    folder = shutil.copytree(made.folder, tmp_path / "pack", copy_function=shutil.copy)
+    change(folder / "image_encoder" / "config.json", hidden_size=1664, projection_dim=1280)
+    text = reason(folder)
+    assert f"{stem}.safetensors reads an image encoder of width " in text
+    assert "Take both from the same place" in text
+
+
 def test_an_ip_adapter_that_is_none(copied):
     assert "lacks ip_adapter." in adapter(copied, lambda _state: {"image_proj.x": torch.zeros(1)})
     second = Pack(copied).ip_adapter_file.with_name("second.safetensors")
@@ -183,6 +197,35 @@ def test_a_pack_that_fails_its_check_names_where_it_would_have_been(made_of, che
         assemble(made_of(controlnet=other), tmp_path / "packs" / "mine", print, SMALL)
     assert f"{tmp_path / 'packs' / 'mine' / 'controlnet'}: its prompts have" in str(caught.value)
     assert ".partial" not in str(caught.value)
+
+
+def test_a_folder_that_was_not_made_from_checkpoints_is_never_replaced(made_of, tmp_path):
+    """A checkpoint may be called like a pack of the user's own, or like packs/tiny."""
+    own = tmp_path / "packs" / "tiny"
+    own.mkdir(parents=True)
+    (own / "pack.json").write_text('{"name": "tiny"}')
+    with pytest.raises(PackError, match=r"tiny is there already .* --packs"):
+        assemble(made_of(), own, print, SMALL)
+    assert [path.name for path in own.iterdir()] == ["pack.json"]
+
+
+@pytest.mark.parametrize(
+    ("pack", "parts", "name"),
+    [
+        ("owner/name@main", {}, "name"),
+        ("owner/name", {"lora": "lcm"}, "name+lcm"),
+        ("files/model.v1.safetensors", {}, "model.v1"),
+        (".", {}, "here"),
+        ("..", {}, "above"),
+        ("owner/name", {"ip_adapter": "/x/plus.bin", "clip": "openai/clip-vit-base-patch32"},
+         "name+plus"),
+    ],
+)  # fmt: skip
+def test_a_pack_is_named_after_what_it_is_made_of(tmp_path, monkeypatch, pack, parts, name):
+    here = tmp_path / "above" / "here"
+    here.mkdir(parents=True)
+    monkeypatch.chdir(here)
+    assert pack_folder(Wanted(pack, Path("packs"), parts)) == Path("packs") / name
 
 
 def test_an_sdxl_folder(made_of, tmp_path):

@@ -9,9 +9,15 @@ import shutil
 import subprocess
 
 import pytest
+import typer
+from typer.main import get_command
 
+from export.__main__ import main as export
 from tests.conftest import ROOT
 from tests.integration.stack import MAQUETTE, live_stack
+
+exporter = typer.Typer()
+exporter.command()(export)
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -20,10 +26,9 @@ def blocks(language):
     return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
 
 
-COMMANDS = [
-    line.split("  #")[0] for block in blocks("bash") for line in block.splitlines()
-    if line.startswith("maquette ")
-]  # fmt: skip
+LINES = [line.split("  #")[0] for block in blocks("bash") for line in block.splitlines()]
+EXPORTS = [line for line in LINES if line.startswith("maquette export ")]
+COMMANDS = [line for line in LINES if line.startswith("maquette ") and line not in EXPORTS]
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +65,13 @@ def test_command(own, checkout, command):
         assert (checkout / written).stat().st_size > 1000
 
 
+@pytest.mark.parametrize("command", EXPORTS)
+def test_export_is_named_with_options_that_it_has(command):
+    """They would download; here they are parsed as the command line parses them."""
+    options = get_command(exporter).make_context("export", shlex.split(command)[2:]).params
+    assert options["pack"]
+
+
 def test_python(own, checkout):
     (code,) = blocks("python")
     code = code.replace("127.0.0.1:8033", own.address)
@@ -71,7 +83,7 @@ def test_python(own, checkout):
 
 def test_every_make_target_that_is_named_exists():
     targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "docker" / "README.md"]
     text = "\n".join(page.read_text() for page in pages)
     named = set(re.findall(r"(?:^|`)make ([a-z-]+)", text, re.MULTILINE))
     assert named <= set(targets)
@@ -79,6 +91,7 @@ def test_every_make_target_that_is_named_exists():
 
 
 def test_every_file_that_a_page_links_to_exists():
-    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "docker" / "README.md"]
+    for page in pages:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"

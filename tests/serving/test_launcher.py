@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from pipeline import contract
 from pipeline.errors import Unavailable
 from serving import launcher
 
@@ -24,3 +27,20 @@ def test_the_log_tells_the_progress_and_the_reason(tmp_path):
     log.write_text(LOG)
     assert launcher._loaded_models(log) == 2
     assert launcher._reason(log).startswith("model unet: Internal: Bad file (log: ")
+
+
+@pytest.mark.parametrize(
+    ("file", "kind"),
+    [("model.onnx", ("onnx", "fp16")), ("model.plan", ("tensorrt", "fp16"))],
+)
+def test_engines_for_a_gpu_are_not_served_on_a_cpu(tmp_path, file, kind):
+    for model in contract.NETWORKS:
+        (tmp_path / model.name / "1").mkdir(parents=True)
+        (tmp_path / model.name / "1" / file).touch()
+    (tmp_path / "render" / "1").mkdir(parents=True)
+    facts = tmp_path / "render" / "1" / "pack.json"
+    facts.write_text(json.dumps(dict(zip(("engine", "precision"), kind, strict=True))))
+    with pytest.raises(Unavailable, match=rf"for a GPU \({', '.join(kind)}\).*make up-gpu"):
+        launcher.require_engines(tmp_path)
+    facts.write_text(json.dumps({"engine": "onnx", "precision": "fp32"}))
+    launcher.require_engines(tmp_path)

@@ -148,6 +148,19 @@ def test_a_controlnet_with_the_older_name_is_as_good(made_of, checkpoints, tmp_p
     assert_equal({name: t.float() for name, t in weights.items()}, state(pack, "controlnet"))
 
 
+def test_clip_as_it_is_published(made_of, checkpoints, tmp_path):
+    """A pickle, with constants that today's classes have no use for."""
+    folder = tmp_path / "clip"
+    shutil.copytree(checkpoints / random.CLIP, folder)
+    weights = load_file(folder / "model.safetensors")
+    assert "vision_model.embeddings.position_ids" in weights
+    torch.save(weights, folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    pack = assemble(made_of(clip=folder), tmp_path / "pack", lambda _doing: None, SMALL)
+    kept = {name: t.float() for name, t in weights.items() if not name.endswith("position_ids")}
+    assert_equal(kept, state(pack, "clip"))
+
+
 def test_the_safety_checker_comes_along_when_asked(made_of, checkpoints, tmp_path):
     base = shutil.copytree(checkpoints / random.BASE, tmp_path / "base")
     shutil.copytree(checkpoints / random.CLIP, base / "safety_checker")
