@@ -11,11 +11,16 @@ fi
 # The volume outlives the image, so what is written by hand comes from the image each time.
 cp -R /opt/model_repository/. /repository/
 
+# Which of the models' configs goes with these engines, the exporter said.
+config=$(python3 -c '
+import json
+print(json.load(open("/repository/render/1/pack.json"))["model_config"])')
+
 exec tritonserver \
     --model-repository=/repository \
     --model-control-mode=explicit \
     '--load-model=*' \
-    "--model-config-name=$MAQUETTE_ENGINE" \
+    "--model-config-name=$config" \
     --grpc-port=8001 \
     --http-port=8000 \
     --allow-metrics=true \

@@ -6,15 +6,14 @@ ARG TRITON_IMAGE=nvcr.io/nvidia/tritonserver:24.12-py3
 FROM ${TRITON_IMAGE} AS triton
 
 # The Python models find their packages through the python3 that is first on PATH.
-ENV PATH=/opt/maquette/bin:$PATH \
-    MAQUETTE_ENGINE=onnxruntime_gpu
+ENV PATH=/opt/maquette/bin:$PATH
 
 RUN --mount=type=bind,target=/src,rw \
     python3 -m virtualenv /opt/maquette \
     && /opt/maquette/bin/pip install --no-cache-dir --constraint /src/requirements.lock \
         '/src[models]' \
     # A new volume takes its owner from the folder that it covers.
-    && install --directory --owner=1000 --group=1000 /repository
+    && install --directory --owner=1000 --group=1000 /repository /var/cache/tensorrt
 
 COPY model_repository /opt/model_repository
 COPY docker/serve.sh /opt/serve.sh

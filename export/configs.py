@@ -21,21 +21,19 @@ from export.pack import Pack
 from export.shapes import Widths, dims
 from pipeline import contract
 
-CACHE_FOLDER = "/repository/.tensorrt"
-"""In the Triton image, where ONNX Runtime's TensorRT provider keeps what it compiled."""
+CACHE_FOLDER = "/var/cache/tensorrt"
+"""In the Triton image, where ONNX Runtime's TensorRT provider keeps what it compiled. Not in the
+repository, where Triton takes every folder for a model."""
 NOTE = "# Written by the exporter from ../config.pbtxt and the pack's sizes.\n"
 
 
-def write_configs(pack: Pack, repository: Path, build: Build) -> None:
-    """Write ``configs/<kind>.pbtxt`` for every network in `repository` that `build` can serve."""
-    for network in NAMES:
-        folder = repository / network / "configs"
-        folder.mkdir(exist_ok=True)
-        for old in folder.glob("*.pbtxt"):
-            old.unlink()
-        for name in KINDS[build.engine]:
-            text = config_text(name, network, pack, repository)
-            (folder / f"{name}.pbtxt").write_text(text, encoding="utf-8")
+def configs_of(pack: Pack, repository: Path, build: Build) -> dict[str, str]:
+    """The configs that serve engines of `build`, by their place in `repository`."""
+    name = KINDS[build.engine]
+    return {
+        f"{network}/configs/{name}.pbtxt": config_text(name, network, pack, repository)
+        for network in NAMES
+    }
 
 
 def config_text(name: str, network: str, pack: Pack, repository: Path) -> str:
@@ -97,8 +95,8 @@ WRITERS: dict[str, Callable[[ModelConfig, str, Pack], None]] = {
 }
 """By the name that ``--model-config-name`` takes."""
 KINDS = {
-    "onnx": ("onnxruntime_gpu",),
-    "onnx-tensorrt": ("onnxruntime_gpu", "onnxruntime_tensorrt"),
-    "tensorrt": ("tensorrt",),
+    "onnx": "onnxruntime_gpu",
+    "onnx-tensorrt": "onnxruntime_tensorrt",
+    "tensorrt": "tensorrt",
 }
-"""Which of them serve each kind of engine."""
+"""Which of them serves each kind of engine."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -13,13 +13,14 @@ from pathlib import Path
 
 import torch
 
+from export import tensorrt
 from export.asked import Build
 from export.build import ENGINE_FILES, build_network
-from export.configs import write_configs
+from export.configs import KINDS, configs_of
 from export.files import PackError, elements, require_room
 from export.networks import NAMES
 from export.onnx import OPSET, Parity
-from export.pack import Pack
+from export.pack import NETWORK_FOLDERS, Pack
 
 VERSION = "1"
 RECORD_FILE = "engine.json"
@@ -84,9 +85,6 @@ def export_pack(
     report("checking the pack")
     pack.check()
     prepare(repository)
-    needed = elements(pack.folder) * BYTES_OF_A_WEIGHT
-    if not (repository / FINISHED).exists():
-        require_room(repository, needed, f"exporting {pack.folder.name}", "--repository")
     side_files = _side_files(pack, build)
     passed = True
     for network in NAMES:
@@ -96,9 +94,23 @@ def export_pack(
         yield outcome
         pack.release()
     if passed:
-        write_configs(pack, repository, build)
-        for name, text in side_files.items():
-            write_aside(repository / name, text)
+        _write_texts(repository, configs_of(pack, repository, build) | side_files)
+
+
+def _write_texts(repository: Path, texts: Mapping[str, str]) -> None:
+    """Bring small files up to date; the marker, last of them, is away while others change."""
+    paths = {repository / name: text for name, text in texts.items()}
+    known = {path for name in NAMES for path in (repository / name / "configs").glob("*.pbtxt")}
+    if known <= set(paths) and all(
+        path.exists() and path.read_text(encoding="utf-8") == text for path, text in paths.items()
+    ):
+        return
+    (repository / FINISHED).unlink(missing_ok=True)
+    for path in known:
+        path.unlink()
+    for path, text in paths.items():
+        path.parent.mkdir(exist_ok=True)
+        write_aside(path, text)
 
 
 def prepare(repository: Path) -> None:
@@ -111,7 +123,7 @@ def prepare(repository: Path) -> None:
         return
     if STATIC.is_dir():
         engines = shutil.ignore_patterns(
-            "*.onnx", "*.data", "*.plan", "*.json", "__pycache__", ".*"
+            "*.onnx", "*.data", "*.plan", "*.json", "__pycache__", "configs", ".*"
         )
         shutil.copytree(STATIC, repository, dirs_exist_ok=True, ignore=engines)
     missing = [name for name in NAMES if not (repository / name / "config.pbtxt").exists()]
@@ -136,6 +148,10 @@ def _bring_up_to_date(
 
 
 def _build(network: str, pack: Pack, folder: Path, build: Build, fingerprint: str) -> Outcome:
+    # The fp32 file comes first, and fp16's beside it.
+    needed = sum(elements(pack.folder / part) for part in NETWORK_FOLDERS[network])
+    needed *= BYTES_OF_A_WEIGHT if build.precision == "fp32" else 2 * BYTES_OF_A_WEIGHT
+    require_room(folder.parent, needed, f"the engine of {network}", "--repository")
     # A name that Triton does not look at; the folder takes its place when all of it is there.
     aside = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(aside, ignore_errors=True)
@@ -169,7 +185,9 @@ def _fingerprint(network: str, pack: Pack, build: Build) -> str:
     """Changes when the weights, the kind of engine, the exporter or its libraries change."""
     digest = hashlib.sha256(pack.digest(network).encode())
     digest.update(_json(asdict(build)).encode())
-    for package in ("torch", "diffusers", "transformers", "onnxscript"):
+    if build.engine == "tensorrt":
+        digest.update(tensorrt.tied_to().encode())
+    for package in ("torch", "diffusers", "transformers", "onnx", "onnxruntime", "onnxscript"):
         digest.update(f"{package}=={version(package)}\n".encode())
     contract_source = Path(__file__).parent.parent / "pipeline" / "contract.py"
     for source in (*sorted(Path(__file__).parent.glob("*.py")), contract_source):
@@ -193,7 +211,7 @@ def _side_files(pack: Pack, build: Build) -> dict[str, str]:
         f"tokenizer/{VERSION}/tokenizer.json": pack.tokenizer_json(),
         f"image_processor/{VERSION}/preprocessor_config.json": _json(pack.preprocessor_config()),
         f"render/{VERSION}/scheduler_config.json": _json(pack.scheduler_config()),
-        FINISHED: _json({**pack.facts(), **asdict(build)}),
+        FINISHED: _json({**pack.facts(), **asdict(build), "model_config": KINDS[build.engine]}),
     }
 
 

@@ -54,6 +54,8 @@ KERNEL_GATES = (2560, 5120, 10240)
 """And its BiasSplitGelu for the widths of Stable Diffusion's gated layers."""
 SMALL_WEIGHT = 1_000_000
 """Numbers in a tensor that a pattern may ask the value of."""
+HIDDEN = "Fp32"
+"""Before the type of an operator that no pattern is to take."""
 CONTRIB, OURS = "com.microsoft", "maquette"
 MATRIX_OPERATORS = ("Gemm", "MatMul")
 
@@ -111,7 +113,7 @@ def halve(
     Returns:
         How many of each fused operator there are.
     """
-    model = _fused(path, network) if fuse else OnnxModel(onnx.load(path))
+    model = _fused(path, network, large) if fuse else OnnxModel(onnx.load(path))
     model.topological_sort()
     for index, node in enumerate(model.model.graph.node):
         node.name = f"{node.op_type}_{index}"
@@ -131,10 +133,11 @@ def halve(
     return Counter(node.op_type for node in model.model.graph.node if node.domain == CONTRIB)
 
 
-def _fused(path: Path, network: str) -> OnnxModel:
+def _fused(path: Path, network: str, large: Collection[str]) -> OnnxModel:
     """The network with ONNX Runtime's operators for GPUs.
 
     Patterns are looked for without the large weights, of which the optimizer would make copies.
+    Fusing renames what lies between operators, so those that stay in fp32 are hidden meanwhile.
     """
     kind = FUSIONS[network]
     options = FusionOptions(kind)
@@ -142,12 +145,18 @@ def _fused(path: Path, network: str) -> OnnxModel:
     options.enable_attention = False  # the exporter did it, and CLIP's sequences are short
     if kind != "clip" and not _has_kernel_groups(path):
         options.enable_group_norm = options.enable_skip_group_norm = False
-    fused = optimize_by_fusion(_without_large_weights(path), kind, optimization_options=options)
+    model = _without_large_weights(path)
+    for node in model.graph.node:
+        if _touches(node, large):
+            node.op_type = f"{HIDDEN}{node.op_type}"
+    fused = optimize_by_fusion(model, kind, optimization_options=options)
     fuse_gates(fused.model)
     load_external_data_for_model(fused.model, str(path.parent))
     if kind != "clip":
         fused.convert_conv_to_nhwc()
         fused.merge_adjacent_transpose()
+    for node in fused.model.graph.node:
+        node.op_type = node.op_type.removeprefix(HIDDEN)
     return fused
 
 

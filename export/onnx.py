@@ -152,11 +152,12 @@ def check_half(path: Path, trials: Iterable[tuple[Inputs, list[Array]]], provide
         provider: of ONNX Runtime.
 
     Returns:
-        One minus the smallest cosine; infinite where an output is not a number or not finite.
+        One minus the smallest cosine of any row, or a tenth of its largest difference in length;
+        infinite where an output is not a number or not finite.
     """
     session = onnxruntime.InferenceSession(str(path), providers=[provider])
     errors = [
-        1 - _cosine(one, other)
+        _deviation(one, other)
         for inputs, wanted in trials
         for one, other in zip(wanted, _run(session, inputs), strict=True)
     ]
@@ -179,13 +180,16 @@ def _difference(wanted: Array, found: Array) -> float:
     return float(np.abs(wanted - found).max() / max(1.0, np.abs(wanted).max()))
 
 
-def _cosine(wanted: Array, found: Array) -> float:
-    """Of the angle between two outputs as vectors; minus infinity where one is not finite."""
+def _deviation(wanted: Array, found: Array) -> float:
+    """How far rows are turned or stretched; infinite where one is not finite."""
     if wanted.shape != found.shape or not np.isfinite(found).all():
-        return float("-inf")
-    one, other = (array.astype(np.float64).reshape(-1) for array in (wanted, found))
-    lengths = np.linalg.norm(one) * np.linalg.norm(other)
-    return float(one @ other / lengths) if lengths else float(np.array_equal(one, other))
+        return float("inf")
+    one, other = (array.astype(np.float64).reshape(len(array), -1) for array in (wanted, found))
+    lengths = np.linalg.norm(one, axis=1), np.linalg.norm(other, axis=1)
+    product = np.maximum(lengths[0] * lengths[1], np.finfo(np.float64).tiny)
+    turned = 1 - (one * other).sum(axis=1) / product
+    stretched = np.abs(lengths[1] / np.maximum(lengths[0], np.finfo(np.float64).tiny) - 1)
+    return float(max(turned.max(), stretched.max() / 10))
 
 
 @contextlib.contextmanager

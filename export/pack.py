@@ -165,12 +165,15 @@ class Pack:
         if prediction != "epsilon":
             raise self._unfit("scheduler", f"prediction_type is {prediction}; expected: epsilon")
         width = unet["cross_attention_dim"]
-        for folder, found in (
-            ("text_encoder", self.config("text_encoder")["hidden_size"]),
-            ("controlnet", controlnet["cross_attention_dim"]),
-        ):
-            if found != width:
-                raise self._unfit(folder, f"its prompts have width {found}, the UNet's {width}")
+        found = self.config("text_encoder")["hidden_size"]
+        if found != width:
+            raise self._unfit("text_encoder", f"its prompts have width {found}, the UNet's {width}")
+        found = controlnet["cross_attention_dim"]
+        if found != width:
+            raise PackError(
+                f"{self.folder / 'controlnet'}: its prompts have width {found}, the UNet's "
+                f"{width}. They are of different families of Stable Diffusion: take both for 1.5."
+            )
         if controlnet["block_out_channels"] != unet["block_out_channels"]:
             raise self._unfit("controlnet", "its channels are not the UNet's")
         crop = self.preprocessor_config()["crop_size"]["height"]
@@ -243,7 +246,7 @@ class Pack:
         if ours.get_vocab() != clips.get_vocab():
             raise PackError(f"{folders[0]} and {folders[1]} hold different vocabularies")
         backend = ours.backend_tokenizer
-        length = ours.model_max_length
+        length = contract.CONTEXT_LENGTH  # CLIP's own tokenizer does not tell it
         backend.enable_truncation(length)
         backend.enable_padding(length=length, pad_id=ours.pad_token_id, pad_token=ours.pad_token)
         text: str = backend.to_str()

@@ -6,10 +6,9 @@ Tests go up to the calls into TensorRT: profiles, flags, cache and record.
 from __future__ import annotations
 
 import importlib
+import subprocess
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from export.files import PackError
 from export.pack import Pack
@@ -35,7 +34,8 @@ def profile_of(network: str, pack: Pack) -> Profile:
     smallest = SIZE_STEP // factor
     largest = min(int(RANGES[side].high) for side in ("width", "height")) // factor
     usual = int(pack.facts()["native_size"]) // factor
-    points = ((1, smallest), (USUAL_ROWS, usual), (contract.BATCH_LIMIT, largest))
+    most = contract.MODELS[network].max_batch_size
+    points = ((1, smallest), (USUAL_ROWS, usual), (most, largest))
     profile = {}
     for tensor in contract.MODELS[network].inputs:
         low, middle, high = ((rows, *dims(tensor, widths, side, side)) for rows, side in points)
@@ -54,7 +54,7 @@ def build_plan(network: str, pack: Pack, path: Path, precision: str) -> dict[str
     Raises:
         PackError: there is no TensorRT here, or it cannot build the network.
     """
-    trt = _library()
+    trt, gpu = _library(), _gpu()
     logger = trt.Logger(trt.Logger.WARNING)
     builder = trt.Builder(logger)
     typed = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
@@ -73,7 +73,9 @@ def build_plan(network: str, pack: Pack, path: Path, precision: str) -> dict[str
     # Timings are kept for all networks and later builds, which then take minutes less.
     cache_file = path.parents[2] / CACHE_FILE
     known = cache_file.read_bytes() if cache_file.exists() else b""
-    config.set_timing_cache(config.create_timing_cache(known), ignore_mismatch=False)
+    if not config.set_timing_cache(config.create_timing_cache(known), ignore_mismatch=False):
+        # Those of another GPU or another TensorRT are of no use.
+        config.set_timing_cache(config.create_timing_cache(b""), ignore_mismatch=False)
     plan = builder.build_serialized_network(definition, config)
     if plan is None:
         raise PackError(
@@ -81,10 +83,12 @@ def build_plan(network: str, pack: Pack, path: Path, precision: str) -> dict[str
             "Free GPU memory, or export with --engine onnx."
         )
     path.with_name(PLAN_FILE).write_bytes(plan)
-    cache_file.write_bytes(config.get_timing_cache().serialize())
+    timings = config.get_timing_cache()
+    if timings is not None:
+        cache_file.write_bytes(timings.serialize())
     return {
         "tensorrt": trt.__version__,
-        "gpu": _gpu(),
+        "gpu": gpu,
         "precision": precision,
         "profile": "; ".join(
             f"{name} {' '.join('x'.join(map(str, shape)) for shape in points)}"
@@ -103,9 +107,24 @@ def _library() -> Any:
         ) from error
 
 
+def tied_to() -> str:
+    """What an engine that is built here fits: TensorRT's version and the GPU.
+
+    Raises:
+        PackError: one of them is not here.
+    """
+    return f"{_library().__version__} {_gpu()}"
+
+
 def _gpu() -> str:
-    """The GPU's name and compute capability."""
-    if not torch.cuda.is_available():
-        raise PackError("TensorRT needs a GPU, and torch finds none. Check the driver.")
-    major, minor = torch.cuda.get_device_capability()
-    return f"{torch.cuda.get_device_name()} (compute capability {major}.{minor})"
+    """The first GPU's name and compute capability."""
+    query = ["nvidia-smi", "--query-gpu=name,compute_cap", "--format=csv,noheader"]
+    try:
+        told = subprocess.run(query, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise PackError(
+            "TensorRT builds on the GPU that will serve, and nvidia-smi finds none. Check the "
+            "driver, or export with --engine onnx."
+        ) from error
+    name, capability = told.splitlines()[0].rsplit(",", maxsplit=1)
+    return f"{name} (compute capability {capability.strip()})"

@@ -22,6 +22,8 @@ LATENT_CHANNELS = 4
 VAE_SCALE_FACTOR = 8
 BATCH_LIMIT = 16
 """Rows in one execution of a network. A render with guidance sends two rows per image."""
+PICTURE_LIMIT = 4
+"""Rows in one execution of the autoencoder, whose memory grows with the picture."""
 
 CROSS_ATTENTION_LAYERS = (
     *(f"down_blocks.{block}.attentions.{i}" for block in (0, 1, 2) for i in (0, 1)),
@@ -118,8 +120,8 @@ NETWORKS = (
         (NOISE_PRED,),
         BATCH_LIMIT,
     ),
-    Model("vae_encoder", "network", (PIXELS,), (LATENTS,), BATCH_LIMIT),
-    Model("vae_decoder", "network", (LATENTS,), (PIXELS,), BATCH_LIMIT),
+    Model("vae_encoder", "network", (PIXELS,), (LATENTS,), PICTURE_LIMIT),
+    Model("vae_decoder", "network", (LATENTS,), (PIXELS,), PICTURE_LIMIT),
 )
 
 PYTHON_MODELS = (

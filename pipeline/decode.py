@@ -11,9 +11,22 @@ from pipeline.samplers import Array
 
 OVERLAP = 0.25
 """Share of a tile that its neighbour covers too."""
+TILE_STEP = 256
+"""Three quarters of it, the distance of two tiles, are a multiple of a size's step."""
 
 DecodeOne = Callable[[Array], Awaitable[Array]]
 """``latents [rows, 4, h, w]`` to ``pixels [rows, 3, h * 8, w * 8]``."""
+
+
+def require_tile(tile: int) -> int:
+    """`tile`, if pictures can be cut into such tiles.
+
+    Raises:
+        ValueError: it is not 0 or a multiple of 256. Others leave slivers at the edges.
+    """
+    if tile % TILE_STEP:
+        raise ValueError(f"vae_tile is {tile}; allowed: 0, or a multiple of {TILE_STEP}.")
+    return tile
 
 
 async def decode(decode_one: DecodeOne, latents: Array, tile: int) -> Array:
@@ -23,7 +36,7 @@ async def decode(decode_one: DecodeOne, latents: Array, tile: int) -> Array:
     another. Source: ``AutoencoderKL.tiled_decode`` in diffusers.
 
     Args:
-        tile: side of a tile in pixels, a multiple of 64; 0 decodes all at once.
+        tile: side of a tile in pixels, a multiple of 256; 0 decodes all at once.
     """
     side = tile // contract.VAE_SCALE_FACTOR
     height, width = latents.shape[-2:]

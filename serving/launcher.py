@@ -133,7 +133,8 @@ def require_engines(repository: Path) -> None:
     if kind != ("onnx", "fp32"):
         raise Unavailable(
             f"The engines in {repository} are for a GPU ({', '.join(kind)}), and this Triton uses "
-            "the CPU. Serve them with `make up-gpu`, or export them with --precision fp32."
+            "the CPU. Export them again without --engine and --precision; `make up-gpu` exports "
+            "for a GPU, and serves there."
         )
 
 

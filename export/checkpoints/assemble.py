@@ -63,17 +63,14 @@ def assemble(
         PackError: a checkpoint is not what it should be, or there is no room.
     """
     files = _files(made_of)
+    require_replaceable(folder)
     there = _read_manifest(folder)
-    if folder.exists() and "sources" not in there:
-        raise PackError(
-            f"{folder} is there already and was not made from checkpoints, so it is not replaced. "
-            "Choose another folder with --packs."
-        )
     report("checksums")
     manifest = _manifest(made_of, files)
     if there.get("sources") == manifest["sources"]:
         return Pack(folder)
-    needed = sum(path.stat().st_size for path in files.values())
+    # A single file is taken apart, and a LoRA's UNet written anew in fp32.
+    needed = 2 * sum(path.stat().st_size for path in files.values())
     require_room(folder, needed, f"the pack {folder.name}", "--packs")
     aside = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(aside, ignore_errors=True)
@@ -91,6 +88,36 @@ def assemble(
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return Pack(folder)
+
+
+def require_replaceable(folder: Path) -> None:
+    """Check that a pack may be made at `folder`.
+
+    Raises:
+        PackError: something else is there.
+    """
+    if folder.exists() and "sources" not in _read_manifest(folder):
+        raise PackError(
+            f"{folder} is there already and was not made from checkpoints, so it is not replaced. "
+            "Choose another folder with --packs."
+        )
+
+
+def require_base(base: Source, safety_checker: bool) -> None:
+    """Check what can be seen of a base checkpoint, before anything else is fetched.
+
+    Raises:
+        PackError: it is not Stable Diffusion 1.5, or not whole.
+    """
+    if base.path.is_dir():
+        _chosen(base, needs("base", safety_checker))
+    elif base.path.suffix == ".safetensors":
+        single_file.require_sd15(base.path)
+    else:
+        raise PackError(
+            f"{base.path} is no .safetensors file. Take the checkpoint in that format, or a folder "
+            "in the diffusers layout."
+        )
 
 
 def needs(part: str, safety_checker: bool = False) -> tuple[Part, ...]:
@@ -113,9 +140,10 @@ def _files(made_of: Checkpoints) -> dict[str, Path]:
             continue
         mapped = _chosen(source, needs(name, made_of.safety_checker))
         files |= {ours: source.path / theirs for ours, theirs in mapped.items()}
-    if made_of.base.path.is_file():
-        mapped = _chosen(made_of.clip, parts.FROM_CLIP)
-        files |= {ours: made_of.clip.path / theirs for ours, theirs in mapped.items()}
+    for part in parts.FROM_CLIP:
+        if not any(name.startswith(f"{part.folder}/") for name in files):
+            mapped = _chosen(made_of.clip, (part,))
+            files |= {ours: made_of.clip.path / theirs for ours, theirs in mapped.items()}
     return files
 
 
@@ -223,6 +251,10 @@ def _fuse(lora: Path, unet: Path) -> None:
             f"{lora} is no LoRA for this UNet ({str(error).splitlines()[0]}). "
             "Take one for Stable Diffusion 1.5."
         ) from error
+    if not getattr(network, "peft_config", None):
+        raise PackError(
+            f"{lora} has nothing for the UNet of Stable Diffusion 1.5. Take a LoRA that has."
+        )
     network.fuse_lora(safe_fusing=True)
     network.unload_lora()
     # The file may be a link to the user's own checkpoint: never write into it.

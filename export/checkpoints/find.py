@@ -41,6 +41,7 @@ def find(wanted: Wanted) -> Pack | assemble.Checkpoints:
 
 
 def _checkpoints(wanted: Wanted) -> assemble.Checkpoints:
+    assemble.require_replaceable(pack_folder(wanted))
     given = DEFAULTS | dict(wanted.parts)
     found: dict[str, Source] = {}
     for name, reference in {"base": wanted.pack, **given}.items():
@@ -48,6 +49,8 @@ def _checkpoints(wanted: Wanted) -> assemble.Checkpoints:
             found[name] = locate(
                 SHORT.get(reference, reference), _choose(name, wanted.safety_checker)
             )
+            if name == "base":
+                assemble.require_base(found[name], wanted.safety_checker)
         except PackError as error:
             raise PackError(f"{_option(name)}: {error}") from error
     return assemble.Checkpoints(**found, safety_checker=wanted.safety_checker)

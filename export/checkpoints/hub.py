@@ -13,6 +13,7 @@ from huggingface_hub import HfApi, constants, snapshot_download
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
+    HFValidationError,
     LocalEntryNotFoundError,
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
@@ -86,7 +87,12 @@ def locate(reference: str, choose: Choose) -> Source:
     repository, inside = found["repository"], found["inside"]
     known = PUBLISHED.get(repository)
     revision = found["revision"] or (known.revision if known else "main")
-    snapshot, commit = _snapshot(repository, revision, _within(inside, choose))
+    try:
+        snapshot, commit = _snapshot(repository, revision, _within(inside, choose))
+    except HFValidationError as error:
+        raise PackError(
+            f"there is no file or folder {repository} here, and the hub has no such ids."
+        ) from error
     return Source(
         snapshot / inside if inside else snapshot,
         reference.split("@", maxsplit=1)[0],
@@ -115,31 +121,38 @@ def _within(inside: str | None, choose: Choose) -> Choose:
 def _snapshot(repository: str, revision: str, choose: Choose) -> tuple[Path, str]:
     """The folder with the chosen files of `repository`, and its commit."""
     cached = Path(constants.HF_HUB_CACHE, repo_folder_name(repo_id=repository, repo_type="model"))
-    here = cached / "snapshots" / revision
-    # A file appears in a snapshot when all of it is there, so what can be chosen is complete.
-    if COMMIT.fullmatch(revision) and here.is_dir():
-        try:
-            list(choose([path.relative_to(here).as_posix() for path in here.rglob("*")]))
-        except PackError:
-            pass
-        else:
-            return here, revision
+    if COMMIT.fullmatch(revision) and _is_whole(cached / "snapshots" / revision, choose):
+        return cached / "snapshots" / revision, revision
     try:
         return _download(repository, revision, choose)
     except (GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError) as error:
         raise PackError(
-            f"{repository}@{revision} cannot be had from the hub: it does not exist, or asks who "
-            "you are. Check the id; if it is gated, accept its terms and set HF_TOKEN."
+            f"there is no file or folder {repository} here, and {repository}@{revision} cannot be "
+            "had from the hub: it does not exist, or asks who you are. Check the path or the id; "
+            "if it is gated, accept its terms and set HF_TOKEN."
         ) from error
     except (
         HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, httpx2.HTTPError, OSError
     ) as error:  # fmt: skip
+        # A branch that was resolved before is as good as the commit it was then.
+        known = cached / "refs" / revision
+        if known.is_file() and _is_whole(cached / "snapshots" / known.read_text(), choose):
+            return cached / "snapshots" / known.read_text(), known.read_text()
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise PackError(
             f"{repository}@{revision} is not in {constants.HF_HUB_CACHE} and the hub did not give "
             f"it ({reason}). Try again when it can be reached: what has arrived is kept; or give a "
             "folder instead."
         ) from error
+
+
+def _is_whole(snapshot: Path, choose: Choose) -> bool:
+    """Whether the cache has all that is wanted: a file appears there when all of it has come."""
+    try:
+        list(choose([path.relative_to(snapshot).as_posix() for path in snapshot.rglob("*")]))
+    except PackError:
+        return False
+    return snapshot.is_dir()
 
 
 def _download(repository: str, revision: str, choose: Choose) -> tuple[Path, str]:
@@ -149,13 +162,13 @@ def _download(repository: str, revision: str, choose: Choose) -> tuple[Path, str
         wanted = list(choose(list(sizes)))
     except PackError as error:
         raise PackError(f"{repository}@{revision}: {error}") from error
-    commit = str(info.sha)
     files = snapshot_download(
-        repository, revision=commit, allow_patterns=wanted, dry_run=True, tqdm_class=HiddenBar
+        repository, revision=revision, allow_patterns=wanted, dry_run=True, tqdm_class=HiddenBar
     )
     missing = sum(sizes[file.filename] for file in files if file.will_download)
     require_room(Path(constants.HF_HUB_CACHE), missing, repository, "HF_HOME")
+    # By the name that was asked for: so the cache keeps what commit it was.
     folder = snapshot_download(
-        repository, revision=commit, allow_patterns=wanted, tqdm_class=ShownBar
+        repository, revision=revision, allow_patterns=wanted, tqdm_class=ShownBar
     )
-    return Path(folder), commit
+    return Path(folder), Path(folder).name

@@ -12,6 +12,7 @@ Mapped = dict[str, str]
 
 DIFFUSERS = "diffusion_pytorch_model"
 TRANSFORMERS = "model"
+PREPROCESSOR = "preprocessor_config.json"
 TOKENIZER_FILES = (
     "vocab.json",
     "merges.txt",
@@ -31,6 +32,7 @@ class Part:
         inside: folder in the checkpoint; empty for its top.
         files: beside the weights; one that is absent is an error.
         extras: taken when they are there.
+        one_of: groups of the extras, of which one has to be there.
     """
 
     folder: str
@@ -38,6 +40,7 @@ class Part:
     inside: str = ""
     files: tuple[str, ...] = ("config.json",)
     extras: tuple[str, ...] = ()
+    one_of: tuple[tuple[str, ...], ...] = ((),)
 
     def choose(self, names: Iterable[str], prefer_half: bool) -> Mapped:
         """Where each needed file is among `names`.
@@ -55,6 +58,8 @@ class Part:
             if name.startswith(prefix) and "/" not in name.removeprefix(prefix)
         }
         missing = [name for name in self.files if name not in below]
+        if not any(below.issuperset(group) for group in self.one_of):
+            missing += self.one_of[0]
         if missing:
             raise PackError(f"{prefix}{missing[0]} is missing. Copy it from the checkpoint.")
         taken = {name: name for name in (*self.files, *self.extras) if name in below}
@@ -88,27 +93,31 @@ def choose_all(parts: Iterable[Part], names: Iterable[str], prefer_half: bool) -
     return chosen
 
 
-TOKENIZER = Part("tokenizer", inside="tokenizer", files=(), extras=TOKENIZER_FILES)
+TOKENIZER_FORMATS = (("vocab.json", "merges.txt"), ("tokenizer.json",))
+TOKENIZER = Part(
+    "tokenizer", inside="tokenizer", files=(), extras=TOKENIZER_FILES, one_of=TOKENIZER_FORMATS
+)
 BASE = (
     Part("unet", DIFFUSERS, inside="unet"),
     Part("vae", DIFFUSERS, inside="vae"),
     Part("text_encoder", TRANSFORMERS, inside="text_encoder"),
     TOKENIZER,
     Part("scheduler", inside="scheduler", files=("scheduler_config.json",)),
-    Part("feature_extractor", inside="feature_extractor", files=("preprocessor_config.json",)),
+    # Community checkpoints may lack it; CLIP's is the same.
+    Part("feature_extractor", inside="feature_extractor", files=(), extras=(PREPROCESSOR,)),
 )
 SAFETY_CHECKER = Part("safety_checker", TRANSFORMERS, inside="safety_checker")
 CONTROLNET = (Part("controlnet", DIFFUSERS),)
 IMAGE_ENCODER = (Part("image_encoder", TRANSFORMERS),)
 CLIP = (
-    Part("clip", TRANSFORMERS, files=("config.json", "preprocessor_config.json"),
-         extras=TOKENIZER_FILES),
+    Part("clip", TRANSFORMERS, files=("config.json", PREPROCESSOR), extras=TOKENIZER_FILES,
+         one_of=TOKENIZER_FORMATS),
 )  # fmt: skip
 FROM_CLIP = (
-    Part("tokenizer", files=(), extras=TOKENIZER_FILES),
-    Part("feature_extractor", files=("preprocessor_config.json",)),
+    Part("tokenizer", files=(), extras=TOKENIZER_FILES, one_of=TOKENIZER_FORMATS),
+    Part("feature_extractor", files=(PREPROCESSOR,)),
 )
-"""What a single file lacks and CLIP's own repository has: the same vocabulary and preprocessing."""
+"""What a base may lack and CLIP's own repository has: the same vocabulary and preprocessing."""
 
 
 def is_sdxl(names: Iterable[str]) -> bool:

@@ -63,7 +63,7 @@ def write_checkpoints(
     _write_json(base / "text_encoder" / "config.json", _text_config(architecture))
     _write_json(base / "scheduler" / "scheduler_config.json", SCHEDULER)
     architecture.feature_extractor().save_pretrained(base / "feature_extractor")
-    _write_tokenizer(base / "tokenizer", architecture.vocabulary)
+    _write_tokenizer(base / "tokenizer", architecture.vocabulary, model_max_length=77)
     _write_json(base / "model_index.json", {"_class_name": "StableDiffusionPipeline"})
 
     report(SINGLE_FILE)
@@ -162,7 +162,7 @@ def _text_config(architecture: Architecture) -> dict[str, object]:
     return {**config, "architectures": ["CLIPTextModel"]}
 
 
-def _write_tokenizer(folder: Path, vocabulary: int) -> None:
+def _write_tokenizer(folder: Path, vocabulary: int, **settings: object) -> None:
     """``vocab.json`` and ``merges.txt`` of a byte-pair encoding with `vocabulary` tokens."""
     letters = list(bytes_to_unicode().values())
     special = ["<|startoftext|>", "<|endoftext|>"]
@@ -182,12 +182,12 @@ def _write_tokenizer(folder: Path, vocabulary: int) -> None:
         folder / "tokenizer_config.json",
         {
             "tokenizer_class": "CLIPTokenizer",
-            "model_max_length": 77,
             "bos_token": special[0],
             "eos_token": special[1],
             "unk_token": special[1],
             "pad_token": special[1],
             "errors": "replace",
+            **settings,
         },
     )
 

@@ -171,7 +171,7 @@ def started(tmp_path):
         program = tmp_path / name
         program.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
         program.chmod(0o755)
-    variables = {"MAQUETTE_ENGINE": "tensorrt", "HF_HOME": "/cache"}
+    variables = {"HF_HOME": "/cache"}
 
     def run(name, *arguments):
         script = (ROOT / "docker" / name).read_text(encoding="utf-8")
@@ -188,10 +188,10 @@ def started(tmp_path):
     return run, repository
 
 
-def test_triton_starts_with_the_engine_that_was_chosen_and_the_images_own_files(started):
+def test_triton_starts_with_the_configs_of_the_engines_and_the_images_own_files(started):
     run, repository = started
     (repository / "render/1").mkdir(parents=True)
-    (repository / "render/1/pack.json").write_text("{}")
+    (repository / "render/1/pack.json").write_text('{"model_config": "tensorrt"}')
     done = run("serve.sh")
     assert done.returncode == 0
     assert {"--load-model=*", "--model-config-name=tensorrt"} <= set(done.stdout.splitlines())

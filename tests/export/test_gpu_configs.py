@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import onnxruntime
 import pytest
 from google.protobuf import text_format
@@ -85,13 +87,38 @@ def test_the_accelerator_gets_only_settings_it_knows(network, tiny):
     assert [shape.split(":")[0] for shape in shapes] == [entry.name for entry in config.input]
 
 
-def test_an_export_leaves_the_configs_of_its_kind(tiny, tmp_path):
+def test_an_export_leaves_the_configs_of_its_kind_and_names_them(tiny, tmp_path):
     engines.prepare(tmp_path)
-    for engine, names in configs.KINDS.items():
-        configs.write_configs(tiny, tmp_path, Build(engine=engine))
+    for engine, name in configs.KINDS.items():
+        build = Build(engine=engine)
+        texts = configs.configs_of(tiny, tmp_path, build) | engines._side_files(tiny, build)
+        engines._write_texts(tmp_path, texts)
         for network in NAMES:
             found = {path.stem for path in (tmp_path / network / "configs").iterdir()}
-            assert found == set(names)
+            assert found == {name}
+        assert json.loads((tmp_path / engines.FINISHED).read_text())["model_config"] == name
+
+
+def test_while_small_files_change_the_repository_is_unfinished(tiny, tmp_path, monkeypatch):
+    engines.prepare(tmp_path)
+    build = Build()
+    texts = configs.configs_of(tiny, tmp_path, build) | engines._side_files(tiny, build)
+    engines._write_texts(tmp_path, texts)
+    finished = tmp_path / engines.FINISHED
+    before = finished.stat().st_mtime_ns
+    engines._write_texts(tmp_path, texts)
+    assert finished.stat().st_mtime_ns == before, "nothing changed, so nothing is written"
+    seen = []
+    write = engines.write_aside
+    monkeypatch.setattr(
+        engines,
+        "write_aside",
+        lambda path, text: seen.append(finished.exists()) or write(path, text),
+    )
+    tokenizer = "tokenizer/1/tokenizer.json"
+    engines._write_texts(tmp_path, texts | {tokenizer: "{}"})
+    assert not any(seen)
+    assert finished.exists()
 
 
 def test_sizes_of_another_pack(assembled):

@@ -122,6 +122,23 @@ class TestRange:
         _, parity = half_of(hot[1], "vae_decoder", hot[0], small, tmp_path)
         assert parity.passed
 
+    def test_fused_for_a_gpu_it_stays_in_fp32_too(self, hot, small, tmp_path):
+        large = large_tensors(hot[1], list(trial_inputs("vae_decoder", small)))
+        halve(hot[1], tmp_path / "gpu.onnx", "vae_decoder", large, fuse=True)
+        graph = onnx.load(tmp_path / "gpu.onnx").graph
+        kinds = {tensor.name: tensor.data_type for tensor in graph.initializer}
+        before = onnx.load(hot[1]).graph
+        inside = [
+            node for node in before.node if set(node.output) & large and node.op_type == "Conv"
+        ]
+        kept = [node for node in graph.node if node.op_type == "Conv"]
+        assert inside
+        assert len(kept) >= len(inside)
+        weights = {node.input[1].removesuffix("_cast_to_fp32") for node in kept}
+        assert {kinds[name] for name in weights} == {TensorProto.FLOAT}
+        fused = [node for node in graph.node if node.op_type == "NhwcConv"]
+        assert {kinds[node.input[1]] for node in fused} == {TensorProto.FLOAT16}
+
     def test_converted_blindly_it_would_not_be_and_the_check_says_so(self, hot, small, tmp_path):
         trials = list(trial_inputs("vae_decoder", small))
         halve(hot[1], tmp_path / "half.onnx", "vae_decoder", (), fuse=False)

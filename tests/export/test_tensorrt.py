@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 import sys
 from types import SimpleNamespace
 from unittest import mock
@@ -9,7 +11,7 @@ from unittest import mock
 import onnx
 import pytest
 
-from export import build, tensorrt
+from export import build, engines, tensorrt
 from export.asked import Build
 from export.files import PackError
 from export.networks import NAMES
@@ -29,9 +31,16 @@ def test_profiles_cover_what_the_contract_and_the_request_allow(network, tiny):
     profile = tensorrt.profile_of(network, tiny)
     assert list(profile) == [tensor.name for tensor in contract.MODELS[network].inputs]
     for name, (low, middle, high) in profile.items():
-        assert (low[0], middle[0], high[0]) == (1, 2, contract.BATCH_LIMIT), name
+        assert (low[0], middle[0], high[0]) == (1, 2, contract.MODELS[network].max_batch_size), name
         assert all(a <= b <= c for a, b, c in zip(low, middle, high, strict=True))
         assert -1 not in low + middle + high
+        assert math.prod(high) < 2**31
+
+
+def test_the_autoencoders_largest_layers_stay_below_what_tensorrt_can_count(tiny):
+    """Stable Diffusion 1.5's decoder has 256 channels at full size."""
+    rows, _, height, width = tensorrt.profile_of("vae_decoder", tiny)["latents"][2]
+    assert rows * 256 * (8 * height) * (8 * width) < 2**31
 
 
 def test_sizes_are_the_requests(tiny):
@@ -43,17 +52,30 @@ def test_sizes_are_the_requests(tiny):
     assert [shape[1:] for shape in residual] == [(128, 1, 1), (128, 4, 4), (128, 16, 16)]
 
 
-class Library:
-    """Records what is asked of TensorRT; its objects are mocks, its answers as documented."""
+CALLS = {
+    "builder": ("create_network", "create_builder_config", "create_optimization_profile",
+                "build_serialized_network"),
+    "parser": ("parse_from_file", "get_error", "num_errors"),
+    "config": ("set_memory_pool_limit", "add_optimization_profile", "create_timing_cache",
+               "set_timing_cache", "get_timing_cache"),
+    "profile": ("set_shape",),
+}  # fmt: skip
+"""Of TensorRT 10.7's Python API: another name is an error."""
 
-    def __init__(self, *, parses=True, plan=b"engine"):
-        self.config, self.profile = mock.Mock(), mock.Mock()
+
+class Library:
+    """Records what is asked of TensorRT, and answers as it does."""
+
+    def __init__(self, *, parses=True, plan=b"engine", known=True):
+        self.config, self.profile, self.builder, self.parser = (
+            mock.Mock(spec_set=CALLS[name]) for name in ("config", "profile", "builder", "parser")
+        )
+        self.config.set_timing_cache.side_effect = [known, True]
         self.config.get_timing_cache.return_value.serialize.return_value = b"timings"
-        self.builder = mock.Mock()
         self.builder.create_builder_config.return_value = self.config
         self.builder.create_optimization_profile.return_value = self.profile
         self.builder.build_serialized_network.return_value = plan
-        self.parser = mock.Mock(num_errors=1)
+        self.parser.num_errors = 1
         self.parser.parse_from_file.return_value = parses
         self.parser.get_error.return_value = "no such operator"
         self.module = SimpleNamespace(
@@ -67,16 +89,14 @@ class Library:
 
 
 @pytest.fixture
-def library(monkeypatch):
+def library(monkeypatch, tmp_path):
     def install(**answers):
         made = Library(**answers)
         monkeypatch.setitem(sys.modules, "tensorrt", made.module)
-        card = SimpleNamespace(
-            is_available=lambda: True,
-            get_device_name=lambda: "NVIDIA L4",
-            get_device_capability=lambda: (8, 9),
-        )
-        monkeypatch.setattr(tensorrt, "torch", SimpleNamespace(cuda=card))
+        program = tmp_path / "nvidia-smi"
+        program.write_text('#!/bin/sh\necho "NVIDIA L4, 8.9"\n')
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
         return made
 
     return install
@@ -105,7 +125,29 @@ def test_builder_is_told_types_room_profile_and_known_timings(library, tiny, net
     assert (network_folder.parents[1] / tensorrt.CACHE_FILE).read_bytes() == b"timings"
     assert told["tensorrt"] == "10.7.0"
     assert told["gpu"] == "NVIDIA L4 (compute capability 8.9)"
-    assert told["profile"] == "pixels 1x3x64x64 2x3x256x256 16x3x1024x1024"
+    assert told["profile"] == "pixels 1x3x64x64 2x3x256x256 4x3x1024x1024"
+
+
+def test_timings_of_another_gpu_are_left(library, tiny, network_folder):
+    made = library(known=False)
+    tensorrt.build_plan("vae_encoder", tiny, network_folder / "model.onnx", "fp16")
+    assert made.config.create_timing_cache.call_args_list[-1] == mock.call(b"")
+    assert made.config.set_timing_cache.call_count == 2
+
+
+def test_an_engine_of_another_gpu_or_tensorrt_is_not_up_to_date(library, tiny):
+    made = library()
+    first = engines._fingerprint("vae_encoder", tiny, Build("tensorrt", "fp16"))
+    made.module.__version__ = "10.9.0"
+    assert engines._fingerprint("vae_encoder", tiny, Build("tensorrt", "fp16")) != first
+
+
+def test_no_gpu_is_told_before_anything_is_built(library, tiny, network_folder, tmp_path):
+    made = library()
+    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\nexit 9\n")
+    with pytest.raises(PackError, match="nvidia-smi finds none"):
+        tensorrt.build_plan("vae_encoder", tiny, network_folder / "model.onnx", "fp16")
+    made.builder.build_serialized_network.assert_not_called()
 
 
 def test_the_engine_is_made_of_the_checked_half_precision_file(library, tiny, network_folder):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -73,7 +74,7 @@ def test_an_sdxl_unet(copied):
     [
         ("unet", {"in_channels": 9}, "in_channels is 9; expected: 4"),
         ("unet", {"layers_per_block": 3}, "layers_per_block is 3; expected: 2"),
-        ("controlnet", {"cross_attention_dim": 1024}, "prompts have width 1024, the UNet's 64"),
+        ("text_encoder", {"hidden_size": 1024}, "prompts have width 1024, the UNet's 64"),
         ("controlnet", {"block_out_channels": [1, 2, 3, 4]}, "channels are not the UNet's"),
         ("vae", {"latent_channels": 16}, "has not 4 levels and 4 latent channels"),
         ("image_encoder", {"image_size": 336}, "its pictures have 336 pixels, not 32"),
@@ -86,6 +87,13 @@ def test_a_part_of_another_topology(copied, folder, changed, expected):
     assert f"{copied / folder}: " in text
     assert expected in text
     assert "take this part from a checkpoint for SD 1.5" in text
+
+
+def test_a_controlnet_of_another_family(copied):
+    change(copied / "controlnet" / "config.json", cross_attention_dim=1024)
+    text = reason(copied)
+    assert "controlnet: its prompts have width 1024, the UNet's 64" in text
+    assert "different families" in text
 
 
 def test_another_prediction(copied):
@@ -272,3 +280,22 @@ class TestCommand:
         code = self.run(tmp_path, checkpoints / random.BASE, controlnet="/nowhere/canny")
         assert code == 1
         assert "export: --controlnet: /nowhere/canny is neither here" in capsys.readouterr().err
+
+    @pytest.mark.parametrize(
+        ("name", "content", "expected"),
+        [
+            ("old.ckpt", b"PK", "--pack: .*old.ckpt is no .safetensors file"),
+            ("examples/readme.txt", b"", "--pack: .*examples: unet/config.json is missing"),
+            ("xl/text_encoder_2/config.json", b"{}", "--pack: .*xl is an SDXL checkpoint"),
+        ],
+    )
+    def test_a_wrong_base_is_told_before_anything_is_downloaded(
+        self, tmp_path, capsys, monkeypatch, name, content, expected
+    ):
+        monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+        base = tmp_path / Path(name).parts[0]
+        assert self.run(tmp_path, base) == 1
+        assert re.search(expected, capsys.readouterr().err)

@@ -116,7 +116,9 @@ def rendered(repository):
 def test_every_network_agrees_with_torch(repository):
     for network in NAMES:
         record = json.loads((repository / network / "1" / "engine.json").read_text())
-        assert record["error"] <= 1e-3, network
+        assert record["build"] == {"engine": "onnx", "precision": "fp32"}
+        assert record["pack"] == next(PACKS.iterdir()).name
+        assert 0 < record["error"] <= 3e-5, network
 
 
 def test_a_picture_of_512_pixels_in_bounded_memory(rendered):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from diffusers import AutoencoderKL
 
-from pipeline.decode import decode
+from pipeline.decode import decode, require_tile
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +57,21 @@ async def test_what_fits_is_decoded_at_once(vae, tile):
     found = await decode(decoder(vae, sizes), given, tile)
     assert sizes == [(16, 8)]
     np.testing.assert_array_equal(found, await decoder(vae)(given))
+
+
+@pytest.mark.parametrize("tile", [0, 256, 512])
+def test_tiles_that_cut_well(tile):
+    assert require_tile(tile) == tile
+    stride, side = tile * 3 // 4 // 8, tile // 8
+    for pixels in range(128, 1025, 64):
+        edges = [pixels // 8 - left for left in range(0, pixels // 8, stride or 1)]
+        assert min(*edges, side or 8) >= (8 if tile else 1)
+
+
+@pytest.mark.parametrize("tile", [8, 64, 100, 128, 300])
+def test_tiles_that_would_leave_slivers(tile):
+    with pytest.raises(ValueError, match=f"vae_tile is {tile}; allowed: 0, or a multiple of 256"):
+        require_tile(tile)
 
 
 async def test_a_tile_is_not_the_whole(vae):

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from pipeline import triton, wire
+from pipeline.decode import require_tile
 from pipeline.render import Rendered, render
 from pipeline.samplers import NoiseSchedule
 
@@ -24,7 +25,7 @@ class TritonPythonModel:
         """Read the pack's noise schedule and native size."""
         self.schedule = NoiseSchedule.from_config(triton.read_json(args, "scheduler_config.json"))
         self.native_size = int(triton.read_json(args, "pack.json")["native_size"])
-        self.vae_tile = triton.parameter(args, "vae_tile", default=0)
+        self.vae_tile = require_tile(triton.parameter(args, "vae_tile", default=0))
         # Each call to another model holds a thread while it waits; asyncio's default of a few per
         # core would keep renders from stepping together.
         self.threads = ThreadPoolExecutor(MAX_THREADS)

@@ -11,6 +11,7 @@ import torch
 from diffusers import ControlNetModel
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
 
 from export.checkpoints import ldm, random
 from export.checkpoints.architectures import SD15, SMALL
@@ -159,6 +160,44 @@ def test_clip_as_it_is_published(made_of, checkpoints, tmp_path):
     pack = assemble(made_of(clip=folder), tmp_path / "pack", lambda _doing: None, SMALL)
     kept = {name: t.float() for name, t in weights.items() if not name.endswith("position_ids")}
     assert_equal(kept, state(pack, "clip"))
+
+
+def test_a_base_without_a_feature_extractor_gets_clips(made_of, assembled, checkpoints, tmp_path):
+    base = shutil.copytree(checkpoints / random.BASE, tmp_path / "base")
+    shutil.rmtree(base / "feature_extractor")
+    pack = assemble(made_of(base=base), tmp_path / "pack", lambda _doing: None, SMALL)
+    assert pack.preprocessor_config() == assembled().preprocessor_config()
+
+
+def test_a_tokenizer_that_does_not_tell_its_length_is_cut_all_the_same(assembled):
+    """CLIP's own does not, and a single file has no other."""
+    pack = assembled(base=random.SINGLE_FILE)
+    config = json.loads((pack.folder / "tokenizer" / "tokenizer_config.json").read_text())
+    assert "model_max_length" not in config
+    tokenizer = Tokenizer.from_str(pack.tokenizer_json())
+    assert {len(tokenizer.encode(text).ids) for text in ("", "word " * 200)} == {77}
+
+
+def test_a_base_without_a_vocabulary(made_of, checkpoints, tmp_path):
+    base = shutil.copytree(checkpoints / random.BASE, tmp_path / "base")
+    (base / "tokenizer" / "merges.txt").unlink()
+    with pytest.raises(PackError, match=r"tokenizer/vocab.json is missing"):
+        assemble(made_of(base=base), tmp_path / "pack", lambda _doing: None, SMALL)
+
+
+def test_a_lora_for_something_else_is_refused(made_of, tmp_path):
+    file = tmp_path / "text.safetensors"
+    key = "lora_te_text_model_encoder_layers_0_mlp_fc1"
+    save_file(
+        {
+            f"{key}.alpha": torch.tensor(4.0),
+            f"{key}.lora_down.weight": torch.zeros(4, 64),
+            f"{key}.lora_up.weight": torch.zeros(256, 4),
+        },
+        file,
+    )
+    with pytest.raises(PackError, match=r"text.safetensors .*UNet"):
+        assemble(made_of(lora=file), tmp_path / "pack", lambda _doing: None, SMALL)
 
 
 def test_the_safety_checker_comes_along_when_asked(made_of, checkpoints, tmp_path):

@@ -172,6 +172,19 @@ def test_what_is_here_needs_no_hub(hub, tmp_path):
     assert len(hub.requests) == asked
 
 
+def test_a_branch_that_was_resolved_before_needs_no_hub(hub, tmp_path):
+    first = fetch(hub, tmp_path / "cache", CONTROLNET)
+    again = fetch(hub, tmp_path / "cache", CONTROLNET, HF_HUB_OFFLINE="1")
+    assert again.stdout == first.stdout
+    assert COMMIT in again.stdout
+
+
+def test_what_the_hub_would_not_take_for_an_id(hub, tmp_path):
+    done = fetch(hub, tmp_path / "cache", "packs/a--b")
+    assert "there is no file or folder packs/a--b here" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_one_file_of_a_repository(hub, tmp_path):
     done = fetch(hub, tmp_path / "cache", "someone/adapters/models/ip-adapter_sd15.bin")
     assert done.stdout.split()[0].endswith("models/ip-adapter_sd15.bin"), done.stderr
@@ -205,7 +218,7 @@ def test_no_hub_no_cache(hub, tmp_path):
 
 def test_a_repository_that_does_not_exist(hub, tmp_path):
     done = fetch(hub, tmp_path / "cache", "someone/else")
-    assert "someone/else@main cannot be had from the hub" in done.stderr
+    assert "there is no file or folder someone/else here, and someone/else@main" in done.stderr
     assert "HF_TOKEN" in done.stderr
 
 
