@@ -23,6 +23,7 @@ from export.checkpoints.parts import Mapped, Part
 from export.files import PackError, read_header, require_room
 from export.pack import Pack
 from export.weights import load_network
+from pipeline import contract
 
 MANIFEST = "pack.json"
 
@@ -186,6 +187,7 @@ def _write(
     if made_of.base.path.is_file():
         report(made_of.base.path.name)
         single_file.unpack(made_of.base.path, architecture, folder)
+    _tell_context_length(folder / "tokenizer" / "tokenizer_config.json")
     if made_of.lora:
         report("lora")
         _fuse(made_of.lora.path, folder / "unet")
@@ -205,6 +207,13 @@ _PIPELINE = {
     "unet": ["diffusers", "UNet2DConditionModel"],
     "vae": ["diffusers", "AutoencoderKL"],
 }
+
+
+def _tell_context_length(path: Path) -> None:
+    """CLIP's own tokenizer does not tell where it cuts, and diffusers asks it."""
+    config = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    config.setdefault("model_max_length", contract.CONTEXT_LENGTH)
+    path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
 def _link_or_copy(path: Path, target: Path) -> None:

@@ -172,8 +172,13 @@ def test_a_base_without_a_feature_extractor_gets_clips(made_of, assembled, check
 def test_a_tokenizer_that_does_not_tell_its_length_is_cut_all_the_same(assembled):
     """CLIP's own does not, and a single file has no other."""
     pack = assembled(base=random.SINGLE_FILE)
-    config = json.loads((pack.folder / "tokenizer" / "tokenizer_config.json").read_text())
-    assert "model_max_length" not in config
+    lengths = [
+        json.loads((pack.folder / part / "tokenizer_config.json").read_text()).get(
+            "model_max_length"
+        )
+        for part in ("clip", "tokenizer")
+    ]
+    assert lengths == [None, 77]
     tokenizer = Tokenizer.from_str(pack.tokenizer_json())
     assert {len(tokenizer.encode(text).ids) for text in ("", "word " * 200)} == {77}
 
