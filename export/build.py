@@ -9,21 +9,19 @@ from pathlib import Path
 from export import tensorrt
 from export.asked import Build
 from export.attention import fused, plain
-from export.half import halve, large_tensors, rounding
+from export.half import halve
 from export.networks import wrap
 from export.onnx import (
     CPU,
     Array,
     Inputs,
     Parity,
-    available_gpu,
-    check_half,
     check_parity,
     export_network,
     run_torch,
-    trial_inputs,
 )
 from export.pack import Pack
+from export.trials import available_gpu, check_half, large_tensors, rounding, trial_inputs
 
 ONNX_FILE = "model.onnx"
 Trials = list[tuple[Inputs, list[Array]]]

@@ -11,16 +11,12 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import onnx
 import onnx.parser
-import onnxruntime
-from onnx import FunctionProto, ModelProto, NodeProto, TensorProto
+from onnx import ModelProto, NodeProto, TensorProto
 from onnx.external_data_helper import (
     load_external_data_for_model,
     load_external_data_for_tensor,
@@ -30,13 +26,10 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 from onnxruntime.transformers.fusion_options import FusionOptions
 from onnxruntime.transformers.onnx_model import OnnxModel
 from onnxruntime.transformers.optimizer import optimize_by_fusion
-from torch import Tensor
 
 from export.onnx import LARGEST_INSIDE
 from pipeline import contract
 
-LARGEST = 65504.0 / 4
-"""What a tensor may reach in a trial; the rest of fp16's range is for what trials did not meet."""
 FUSIONS = {
     "text_encoder": "clip",
     "clip_text": "clip",
@@ -56,48 +49,8 @@ SMALL_WEIGHT = 1_000_000
 """Numbers in a tensor that a pattern may ask the value of."""
 HIDDEN = "Fp32"
 """Before the type of an operator that no pattern is to take."""
-CONTRIB, OURS = "com.microsoft", "maquette"
+CONTRIB = "com.microsoft"
 MATRIX_OPERATORS = ("Gemm", "MatMul")
-
-
-def large_tensors(path: Path, trials: Iterable[Mapping[str, Tensor]]) -> set[str]:
-    """Names of the tensors in the network at `path` that come near the end of fp16's range."""
-    model = onnx.load(path, load_external_data=False)
-    declared = {output.name for output in model.graph.output}
-    floats = _outputs_of_type(model, TensorProto.FLOAT)
-    watched = [name for name in floats if name not in declared]
-    model.graph.output.extend(
-        onnx.helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in watched
-    )
-    probe = path.with_name(f".{path.name}.probe")
-    probe.write_bytes(model.SerializeToString())
-    try:
-        options = onnxruntime.SessionOptions()
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        session = onnxruntime.InferenceSession(probe, options, providers=["CPUExecutionProvider"])
-        names = [output.name for output in session.get_outputs()]
-        found = set()
-        for trial in trials:
-            feeds = {name: tensor.numpy() for name, tensor in trial.items()}
-            values = session.run(names, feeds)
-            found |= {
-                name for name, value in zip(names, values, strict=True) if _reaches(value, LARGEST)
-            }
-    finally:
-        probe.unlink()
-    return found
-
-
-def _outputs_of_type(model: ModelProto, kind: int) -> list[str]:
-    """What the nodes give out in that type; the file tells it of every tensor."""
-    typed = {
-        info.name for info in model.graph.value_info if info.type.tensor_type.elem_type == kind
-    }
-    return [name for node in model.graph.node for name in node.output if name in typed]
-
-
-def _reaches(value: npt.NDArray[Any], limit: float) -> bool:
-    return bool(value.size) and not bool(np.abs(value).max() < limit)
 
 
 def halve(
@@ -270,52 +223,3 @@ def _drop_repeated(model: ModelProto) -> None:
             seen |= outputs
     del model.graph.node[:]
     model.graph.node.extend(kept)
-
-
-def rounding(path: Path) -> Path:
-    """A copy of the fp16 network at `path` that a CPU rounds as a GPU would; its own file.
-
-    ONNX Runtime computes fp16 on a CPU in fp32 and leaves out the rounding in between, so that
-    nothing overflows. Here each fp16 tensor goes through arithmetic that rounds it, or makes it
-    infinite. Source: the splitting of T. J. Dekker (1971), "A floating-point technique".
-    """
-    model = onnx.load(path, load_external_data=False)
-    halves = set(_outputs_of_type(model, TensorProto.FLOAT16))
-    nodes = []
-    for node in model.graph.node:
-        nodes.append(node)
-        for index, name in enumerate(node.output):
-            if name in halves:
-                wide, exact, rounded = (f"{name}.{part}" for part in ("wide", "exact", "rounded"))
-                node.output[index] = exact
-                nodes += [
-                    onnx.helper.make_node("Cast", [exact], [wide], to=TensorProto.FLOAT),
-                    onnx.helper.make_node("Round16", [wide], [rounded], domain=OURS),
-                    onnx.helper.make_node("Cast", [rounded], [name], to=TensorProto.FLOAT16),
-                ]
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
-    model.functions.append(_round16(model.opset_import[0].version))
-    model.opset_import.append(onnx.helper.make_opsetid(OURS, 1))
-    probe = path.with_name(f".{path.name}.rounding")
-    probe.write_bytes(model.SerializeToString())
-    return probe
-
-
-def _round16(opset: int) -> FunctionProto:
-    """``x`` in fp32 to the nearest number with fp16's 11 bits, infinite beyond its range."""
-    text = f"""
-    <domain: "{OURS}", opset_import: ["" : {opset}]>
-    Round16 (x) => (y) {{
-        factor = Constant <value = float {{{2**13 + 1}.0}}> ()
-        largest = Constant <value = float {{65504.0}}> ()
-        scaled = Mul (x, factor)
-        low = Sub (scaled, x)
-        nearest = Sub (scaled, low)
-        size = Abs (x)
-        fits = LessOrEqual (size, largest)
-        one_or_zero = Cast <to = 1> (fits)
-        y = Div (nearest, one_or_zero)
-    }}
-    """
-    return onnx.parser.parse_function(text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,11 +23,7 @@ from pipeline import contract
 OPSET = 20
 TOLERANCE = 3e-5
 """Largest difference between torch and ONNX Runtime, relative to the largest value (at least 1)."""
-HALF_TOLERANCE = 1e-3
-"""Largest difference from 1 of the cosine between fp16's outputs and fp32's."""
-EXTREMES = ((0.0, 1.0), (999.0, 4.0), (999.25, 1.0))
-"""Timestep, and what latents are multiplied by. Half precision has no 999.25."""
-CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+CPU = "CPUExecutionProvider"
 Array = npt.NDArray[Any]
 Inputs = dict[str, Tensor]
 
@@ -120,20 +116,9 @@ def check_parity(network: str, module: nn.Module, pack: Pack, path: Path) -> Par
     errors = []
     for seed, size in enumerate(CHECKED_SIZES, start=1):
         inputs = example_inputs(network, pack, size, seed)
-        pairs = zip(run_torch(module, inputs), _run(session, inputs), strict=True)
+        pairs = zip(run_torch(module, inputs), run_onnx(session, inputs), strict=True)
         errors += [_difference(*pair) for pair in pairs]
     return Parity(error=max(errors))
-
-
-def trial_inputs(network: str, pack: Pack) -> Iterator[Inputs]:
-    """Inputs at both ends of what a render sends: timesteps, and the spread of latents."""
-    for seed, (timestep, spread) in enumerate(EXTREMES, start=10):
-        inputs = example_inputs(network, pack, Size(batch=2, height=16, width=24), seed)
-        if contract.TIMESTEP.name in inputs:
-            inputs[contract.TIMESTEP.name].fill_(timestep)
-        if contract.LATENTS.name in inputs:
-            inputs[contract.LATENTS.name] *= spread
-        yield inputs
 
 
 def run_torch(module: nn.Module, inputs: Inputs) -> list[Array]:
@@ -144,32 +129,8 @@ def run_torch(module: nn.Module, inputs: Inputs) -> list[Array]:
     return [tensor.numpy() for tensor in tensors]
 
 
-def check_half(path: Path, trials: Iterable[tuple[Inputs, list[Array]]], provider: str) -> Parity:
-    """Hold the fp16 network at `path` against fp32 by the angle between outputs.
-
-    Args:
-        trials: inputs, and torch's outputs for them in fp32.
-        provider: of ONNX Runtime.
-
-    Returns:
-        One minus the smallest cosine of any row, or a tenth of its largest difference in length;
-        infinite where an output is not a number or not finite.
-    """
-    session = onnxruntime.InferenceSession(str(path), providers=[provider])
-    errors = [
-        _deviation(one, other)
-        for inputs, wanted in trials
-        for one, other in zip(wanted, _run(session, inputs), strict=True)
-    ]
-    return Parity(error=max(errors), tolerance=HALF_TOLERANCE)
-
-
-def available_gpu() -> str | None:
-    """ONNX Runtime's name for a GPU that it can use here."""
-    return CUDA if CUDA in onnxruntime.get_available_providers() else None
-
-
-def _run(session: onnxruntime.InferenceSession, inputs: Inputs) -> list[Array]:
+def run_onnx(session: onnxruntime.InferenceSession, inputs: Inputs) -> list[Array]:
+    """The network's outputs for the same inputs."""
     found: list[Array] = session.run(None, {name: t.numpy() for name, t in inputs.items()})
     return found
 
@@ -178,18 +139,6 @@ def _difference(wanted: Array, found: Array) -> float:
     if wanted.shape != found.shape or not np.isfinite(found).all():
         return float("inf")
     return float(np.abs(wanted - found).max() / max(1.0, np.abs(wanted).max()))
-
-
-def _deviation(wanted: Array, found: Array) -> float:
-    """How far rows are turned or stretched; infinite where one is not finite."""
-    if wanted.shape != found.shape or not np.isfinite(found).all():
-        return float("inf")
-    one, other = (array.astype(np.float64).reshape(len(array), -1) for array in (wanted, found))
-    lengths = np.linalg.norm(one, axis=1), np.linalg.norm(other, axis=1)
-    product = np.maximum(lengths[0] * lengths[1], np.finfo(np.float64).tiny)
-    turned = 1 - (one * other).sum(axis=1) / product
-    stretched = np.abs(lengths[1] / np.maximum(lengths[0], np.finfo(np.float64).tiny) - 1)
-    return float(max(turned.max(), stretched.max() / 10))
 
 
 @contextlib.contextmanager

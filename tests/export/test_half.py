@@ -15,20 +15,20 @@ from export import build
 from export.asked import Build
 from export.attention import fused, plain
 from export.build import build_network
-from export.half import CONTRIB, LARGEST, fuse_gates, halve, large_tensors, rounding
+from export.half import CONTRIB, fuse_gates, halve
 from export.networks import wrap
-from export.onnx import (
-    CPU,
-    HALF_TOLERANCE,
-    check_half,
-    example_inputs,
-    export_network,
-    quiet_exporter,
-    run_torch,
-    trial_inputs,
-)
+from export.onnx import CPU, example_inputs, export_network, quiet_exporter, run_torch
 from export.pack import Pack
 from export.shapes import Size
+from export.trials import (
+    HALF_TOLERANCE,
+    LARGEST,
+    _deviation,
+    check_half,
+    large_tensors,
+    rounding,
+    trial_inputs,
+)
 
 
 @pytest.fixture(scope="module")
@@ -276,3 +276,17 @@ class TestBuild:
         monkeypatch.setattr(build, "wrap", too_hot)
         built = build_network("vae_decoder", small, tmp_path, Build(precision="fp16"))
         assert not built.parity.passed
+
+
+class TestDeviation:
+    wanted = np.random.default_rng(0).standard_normal((2, 50)) * [[1000.0], [1.0]]
+
+    def test_the_same_is_none(self):
+        assert _deviation(self.wanted, self.wanted) < 1e-12
+
+    def test_a_row_that_is_turned_counts_beside_a_longer_one(self):
+        found = self.wanted * [[1.0], [-1.0]]
+        assert _deviation(self.wanted, found) == pytest.approx(2)
+
+    def test_an_output_that_is_twice_as_long_is_not_the_same(self):
+        assert _deviation(self.wanted, 2 * self.wanted) > HALF_TOLERANCE
