@@ -281,6 +281,14 @@ class TestCommand:
         assert code == 1
         assert "export: --controlnet: /nowhere/canny is neither here" in capsys.readouterr().err
 
+    def test_a_name_that_is_taken_is_told_before_anything_is_downloaded(
+        self, checkpoints, tmp_path, capsys, monkeypatch
+    ):
+        monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+        (tmp_path / "packs" / random.BASE).mkdir(parents=True)
+        assert self.run(tmp_path, checkpoints / random.BASE) == 1
+        assert "is there already and was not made from checkpoints" in capsys.readouterr().err
+
     @pytest.mark.parametrize(
         ("name", "content", "expected"),
         [

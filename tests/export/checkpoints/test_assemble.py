@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -19,7 +20,8 @@ from export.checkpoints.assemble import assemble
 from export.checkpoints.hub import UNKNOWN_LICENCE, Source
 from export.files import PackError
 from export.networks import wrap
-from export.shapes import Widths
+from export.onnx import example_inputs
+from export.shapes import Size, Widths
 
 PLUS = f"{random.IP_ADAPTER}/ip-adapter-plus_sd15"
 
@@ -59,13 +61,13 @@ def test_a_pickled_ip_adapter_is_the_same_as_safetensors(assembled, stem):
 def test_a_pickle_that_holds_more_than_tensors_is_refused(made_of, checkpoints, tmp_path):
     class Trap:
         def __reduce__(self):
-            return (print, ("this ran",))
+            return (os.mkdir, (str(tmp_path / "it ran"),))
 
     file = tmp_path / "trap.bin"
     torch.save({"image_proj": Trap()}, file)
     with pytest.raises(PackError, match="more than tensors"):
         assemble(made_of(ip_adapter=file), tmp_path / "pack", lambda _doing: None, SMALL)
-    assert not (tmp_path / "pack").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["trap.bin"]
 
 
 @pytest.mark.parametrize(("stem", "tokens"), [("ip-adapter_sd15", 4), ("ip-adapter-plus_sd15", 16)])
@@ -90,6 +92,18 @@ def test_image_tokens_equal_diffusers(assembled, stem, tokens):
     torch.testing.assert_close(found[0], positive)
     torch.testing.assert_close(found[1], negative)
     assert (positive - negative).abs().max() > 0.1
+
+
+def test_the_unet_takes_the_sixteen_tokens_of_plus(assembled):
+    """Its projection has attention too, which is not the UNet's."""
+    pack = assembled(ip_adapter=f"{PLUS}.safetensors")
+    inputs = example_inputs("unet", pack, Size(1, 16, 16), seed=1)
+    assert inputs["image_embeds"].shape[1] == 16
+    module = wrap("unet", pack)
+    with torch.inference_mode():
+        before = module(*inputs.values())
+        inputs["image_embeds"][:, -1] += 1
+        assert (module(*inputs.values()) - before).abs().max() > 1e-5
 
 
 def test_a_fused_lora_changes_weights_as_its_matrices_say(assembled, checkpoints):
