@@ -66,14 +66,16 @@ def run(wanted: Wanted, repository: Path, build: Build, *, force: bool) -> int:
         kept = ", ".join(outcome.network for outcome in outcomes) or "nothing yet"
         print(f"export: interrupted. Kept: {kept}. The same command goes on.", file=sys.stderr)
         return 130
+    for outcome in outcomes:
+        if outcome.fused:
+            counted = ", ".join(f"{n} {name}" for name, n in sorted(outcome.fused.items()))
+            console.print(f"fused in {outcome.network}: {counted}", highlight=False)
     console.print(_table(f"{pack.folder}: {build.engine}, {build.precision}", outcomes))
     return 0 if all(outcome.parity.passed for outcome in outcomes) else 1
 
 
 def _table(title: str, outcomes: list[Outcome]) -> Table:
-    table = Table("network", "MB", "error", "at most", "parity", title=title)
-    table.add_column("fused operators", no_wrap=True)
-    table.add_column("")
+    table = Table("network", "MB", "error", "at most", "parity", "", title=title)
     for outcome in outcomes:
         parity = outcome.parity
         table.add_row(
@@ -82,7 +84,6 @@ def _table(title: str, outcomes: list[Outcome]) -> Table:
             f"{parity.error:.1e}",
             f"{parity.tolerance:.0e}",
             "[green]pass" if parity.passed else "[red]FAIL",
-            "\n".join(f"{count:3} {name}" for name, count in sorted(outcome.fused.items())),
             "built" if outcome.built else "up to date",
         )
     return table
