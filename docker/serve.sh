@@ -16,10 +16,26 @@ config=$(python3 -c '
 import json
 print(json.load(open("/repository/render/1/pack.json"))["model_config"])')
 
+# The safety checker is served where the pack has one, all other models always.
+has_safety_checker() {
+    for engine in /repository/safety_checker/*/model.onnx /repository/safety_checker/*/model.plan; do
+        [ ! -e "$engine" ] || return 0
+    done
+    return 1
+}
+set --
+for folder in /opt/model_repository/*/; do
+    name=$(basename "$folder")
+    case $name in
+        safety_checker | check_image) has_safety_checker || continue ;;
+    esac
+    set -- "$@" "--load-model=$name"
+done
+
 exec tritonserver \
     --model-repository=/repository \
     --model-control-mode=explicit \
-    '--load-model=*' \
+    "$@" \
     "--model-config-name=$config" \
     --grpc-port=8001 \
     --http-port=8000 \

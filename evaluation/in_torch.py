@@ -53,7 +53,7 @@ class TorchPainter:
             **self.settings,
         )
 
-        async def ignore(_step: int) -> None:
+        async def ignore(_step: int, _previews: tuple[bytes, ...]) -> None:
             pass
 
         rendered = asyncio.run(render(self.infer, request, self.schedule, self.native_size, ignore))

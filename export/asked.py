@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+EXACT = ("safety_checker",)
+"""Networks whose answer is on which side of a threshold they are, which fp16 would move."""
+
 
 @dataclass(frozen=True)
 class Build:
@@ -18,6 +21,10 @@ class Build:
 
     engine: Literal["onnx", "onnx-tensorrt", "tensorrt"] = "onnx"
     precision: Literal["fp32", "fp16"] = "fp32"
+
+    def precision_of(self, network: str) -> Literal["fp32", "fp16"]:
+        """What `network` is built in: one whose answer is a comparison stays exact."""
+        return "fp32" if network in EXACT else self.precision
 
 
 @dataclass(frozen=True)

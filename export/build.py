@@ -45,19 +45,20 @@ def build_network(network: str, pack: Pack, folder: Path, build: Build) -> Built
 
     Where it fails its check, what lies in `folder` must not be served.
     """
+    precision = build.precision_of(network)
     module = wrap(network, pack, fused if build.engine == "onnx" else plain)
     path = folder / ONNX_FILE
     export_network(network, module, pack, path)
     gc.collect()  # the exporter leaves cycles, which hold gigabytes at full size
     built = Built(check_parity(network, module, pack, path), hardware={"checked_on": CPU})
-    if built.parity.passed and build.precision == "fp16":
+    if built.parity.passed and precision == "fp16":
         trials = [(inputs, run_torch(module, inputs)) for inputs in trial_inputs(network, pack)]
         # From here on the memory is the file's.
         del module
         pack.release()
         built = _to_half(network, path, trials, fuse=build.engine == "onnx")
     if built.parity.passed and build.engine == "tensorrt":
-        hardware = tensorrt.build_plan(network, pack, path, build.precision)
+        hardware = tensorrt.build_plan(network, pack, path, precision)
         for file in folder.glob(f"{ONNX_FILE}*"):
             file.unlink()
         built = Built(built.parity, built.fused, {**built.hardware, **hardware})

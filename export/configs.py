@@ -14,9 +14,9 @@ from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
 from export import tensorrt
-from export.asked import Build
+from export.asked import EXACT, Build
 from export.build import ONNX_FILE
-from export.networks import NAMES
+from export.networks import names_of
 from export.pack import Pack
 from export.shapes import Widths, dims
 from pipeline import contract
@@ -32,7 +32,7 @@ def configs_of(pack: Pack, repository: Path, build: Build) -> dict[str, str]:
     name = KINDS[build.engine]
     return {
         f"{network}/configs/{name}.pbtxt": config_text(name, network, pack, repository)
-        for network in NAMES
+        for network in names_of(pack)
     }
 
 
@@ -70,7 +70,7 @@ def _onnxruntime_tensorrt(config: ModelConfig, network: str, pack: Pack) -> None
         for index, point in enumerate(("min", "opt", "max"))
     }
     settings = {
-        "precision_mode": "FP16",
+        "precision_mode": "FP32" if network in EXACT else "FP16",
         "max_workspace_size_bytes": str(tensorrt.WORKSPACE),
         "trt_engine_cache_enable": "1",
         "trt_engine_cache_path": CACHE_FOLDER,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -13,19 +14,23 @@ from pathlib import Path
 
 import torch
 
-from export import tensorrt
+from export import latent_rgb, tensorrt
 from export.asked import Build
 from export.build import ENGINE_FILES, build_network
 from export.configs import KINDS, configs_of
 from export.files import PackError, elements, require_room
-from export.networks import NAMES
+from export.networks import NAMES, OPTIONAL, names_of
 from export.onnx import OPSET, Parity
 from export.pack import NETWORK_FOLDERS, Pack
+from pipeline.preview import LatentRgb
 
 VERSION = "1"
 RECORD_FILE = "engine.json"
 FINISHED = f"render/{VERSION}/pack.json"
 """Away while engines are being replaced, so that a half-exported pack is never served."""
+LATENT_RGB = f"render/{VERSION}/latent_rgb.json"
+FINGERPRINT_SHOWN = 16
+"""Digits of a fingerprint that tell one engine from another."""
 BYTES_OF_A_WEIGHT = 4
 STATIC = Path(__file__).parent.parent / "model_repository"
 """The repository that is written by hand; one elsewhere gets a copy of it."""
@@ -85,22 +90,28 @@ def export_pack(
     report("checking the pack")
     pack.check()
     prepare(repository)
-    side_files = _side_files(pack, build)
+    _remove_others(pack, repository)
     passed = True
-    for network in NAMES:
+    for network in names_of(pack):
         report(network)
         outcome = _bring_up_to_date(network, pack, repository, build, force)
         passed &= outcome.parity.passed
         yield outcome
         pack.release()
     if passed:
+        side_files = _side_files(pack, repository, build)
         _write_texts(repository, configs_of(pack, repository, build) | side_files)
+        pack.release()
 
 
 def _write_texts(repository: Path, texts: Mapping[str, str]) -> None:
     """Bring small files up to date; the marker, last of them, is away while others change."""
     paths = {repository / name: text for name, text in texts.items()}
-    known = {path for name in NAMES for path in (repository / name / "configs").glob("*.pbtxt")}
+    known = {
+        path
+        for name in (*NAMES, *OPTIONAL)
+        for path in (repository / name / "configs").glob("*.pbtxt")
+    }
     if known <= set(paths) and all(
         path.exists() and path.read_text(encoding="utf-8") == text for path, text in paths.items()
     ):
@@ -126,12 +137,23 @@ def prepare(repository: Path) -> None:
             "*.onnx", "*.data", "*.plan", "*.json", "__pycache__", "configs", ".*"
         )
         shutil.copytree(STATIC, repository, dirs_exist_ok=True, ignore=engines)
-    missing = [name for name in NAMES if not (repository / name / "config.pbtxt").exists()]
+    missing = [
+        name for name in (*NAMES, *OPTIONAL) if not (repository / name / "config.pbtxt").exists()
+    ]
     if missing:
         raise PackError(
             f"{repository} has no {missing[0]}/config.pbtxt. "
             "Copy maquette's model_repository there."
         )
+
+
+def _remove_others(pack: Pack, repository: Path) -> None:
+    """Take away the engines of another pack for networks that `pack` has not."""
+    for network in set(OPTIONAL) - set(names_of(pack)):
+        folder = repository / network / VERSION
+        if folder.exists():
+            (repository / FINISHED).unlink(missing_ok=True)
+            shutil.rmtree(folder)
 
 
 def _bring_up_to_date(
@@ -150,7 +172,7 @@ def _bring_up_to_date(
 def _build(network: str, pack: Pack, folder: Path, build: Build, fingerprint: str) -> Outcome:
     # The fp32 file comes first, and fp16's beside it.
     needed = sum(elements(pack.folder / part) for part in NETWORK_FOLDERS[network])
-    needed *= BYTES_OF_A_WEIGHT if build.precision == "fp32" else 2 * BYTES_OF_A_WEIGHT
+    needed *= BYTES_OF_A_WEIGHT if build.precision_of(network) == "fp32" else 2 * BYTES_OF_A_WEIGHT
     require_room(folder.parent, needed, f"the engine of {network}", "--repository")
     # A name that Triton does not look at; the folder takes its place when all of it is there.
     aside = folder.with_name(f".{folder.name}.partial")
@@ -205,14 +227,40 @@ def read_record(folder: Path) -> Record | None:
         return None
 
 
-def _side_files(pack: Pack, build: Build) -> dict[str, str]:
+def _side_files(pack: Pack, repository: Path, build: Build) -> dict[str, str]:
     """The small files that Python models read from their version folder; the marker comes last."""
+    engines = _engines_in(repository, names_of(pack))
+    facts = {**pack.facts(), **asdict(build), "model_config": KINDS[build.engine]}
     return {
         f"tokenizer/{VERSION}/tokenizer.json": pack.tokenizer_json(),
         f"image_processor/{VERSION}/preprocessor_config.json": _json(pack.preprocessor_config()),
         f"render/{VERSION}/scheduler_config.json": _json(pack.scheduler_config()),
-        FINISHED: _json({**pack.facts(), **asdict(build), "model_config": KINDS[build.engine]}),
+        LATENT_RGB: _latent_rgb(pack, repository / LATENT_RGB, engines.get("vae_encoder", "")),
+        FINISHED: _json({**facts, "engines": engines}),
     }
+
+
+def _engines_in(repository: Path, networks: Iterable[str]) -> dict[str, str]:
+    """The fingerprint that names each network's engine."""
+    records = {name: read_record(repository / name / VERSION) for name in networks}
+    return {
+        name: record.fingerprint[:FINGERPRINT_SHOWN] for name, record in records.items() if record
+    }
+
+
+def _latent_rgb(pack: Pack, path: Path, engine: str) -> str:
+    """What previews are made with: the file at `path` while it belongs to `engine`, or a new one.
+
+    Args:
+        engine: of the VAE's encoder.
+    """
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        text = path.read_text(encoding="utf-8")
+        found = json.loads(text)
+        LatentRgb.from_config(found)
+        if found["vae_encoder"] == engine:
+            return text
+    return _json({"vae_encoder": engine, "weights": latent_rgb.fit(pack.vae)})
 
 
 def write_aside(path: Path, text: str) -> None:

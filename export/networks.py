@@ -14,6 +14,12 @@ from torch import Tensor, nn
 
 from export.attention import Attend, fused, with_attention, with_scale_input
 from export.pack import Pack
+from pipeline import contract
+
+CARE = 0.01
+"""What the thresholds of a picture that calls for special care are lowered by."""
+ROUNDED_AWAY = 0.0005
+"""diffusers rounds scores to three digits: up to here, one above zero becomes zero."""
 
 
 class TextEncoder(nn.Module):
@@ -161,11 +167,39 @@ class VaeDecoder(nn.Module):
         return pixels
 
 
+class SafetyChecker(nn.Module):
+    """``pixel_values`` to a margin ``[batch, 1]``: above zero, the picture is unsafe.
+
+    A concept's score is its cosine with the picture minus its threshold; the margin is the highest
+    of them. Where one of the special concepts is found, all thresholds are lower.
+    Source: diffusers' ``StableDiffusionSafetyChecker``.
+    """
+
+    def __init__(self, pack: Pack) -> None:
+        super().__init__()
+        self.checker = pack.safety_checker
+
+    def forward(self, pixel_values: Tensor) -> Tensor:
+        checker = self.checker
+        embeds = checker.visual_projection(checker.vision_model(pixel_values).pooler_output)
+        special = _scores(embeds, checker.special_care_embeds, checker.special_care_embeds_weights)
+        concepts = _scores(embeds, checker.concept_embeds, checker.concept_embeds_weights)
+        margin: Tensor = concepts + torch.where(special > 0, CARE, 0.0)
+        return margin
+
+
+def _scores(embeds: Tensor, concepts: Tensor, thresholds: Tensor) -> Tensor:
+    """The highest score of each row ``[batch, 1]``; above zero where diffusers' is, rounded."""
+    cosines = nn.functional.normalize(embeds) @ nn.functional.normalize(concepts).T
+    return (cosines - thresholds).amax(dim=1, keepdim=True) - ROUNDED_AWAY
+
+
 _TRANSFORMERS: dict[str, Callable[[Pack], nn.Module]] = {
     "text_encoder": TextEncoder,
     "clip_text": ClipText,
     "clip_image": ClipImage,
     "image_encoder": ImageEncoder,
+    "safety_checker": SafetyChecker,
 }
 _DIFFUSERS: dict[str, Callable[[Pack, Attend], nn.Module]] = {
     "controlnet": ControlNet,
@@ -173,7 +207,15 @@ _DIFFUSERS: dict[str, Callable[[Pack, Attend], nn.Module]] = {
     "vae_encoder": VaeEncoder,
     "vae_decoder": VaeDecoder,
 }
-NAMES = (*_TRANSFORMERS, *_DIFFUSERS)
+NAMES = tuple(name for name in (*_TRANSFORMERS, *_DIFFUSERS) if not contract.MODELS[name].optional)
+"""The networks of every pack."""
+OPTIONAL = tuple(name for name in _TRANSFORMERS if contract.MODELS[name].optional)
+"""Those that a pack may lack."""
+
+
+def names_of(pack: Pack) -> tuple[str, ...]:
+    """The networks that `pack` has."""
+    return (*NAMES, *(name for name in OPTIONAL if pack.has(name)))
 
 
 def wrap(network: str, pack: Pack, attend: Attend = fused) -> nn.Module:

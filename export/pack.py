@@ -16,6 +16,7 @@ from diffusers import (
     StableDiffusionControlNetPipeline,
     UNet2DConditionModel,
 )
+from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 from safetensors import safe_open
 from torch import Tensor, nn
 from transformers import (
@@ -39,11 +40,19 @@ NETWORK_FOLDERS = {
     "unet": ("unet", "ip_adapter"),
     "vae_encoder": ("vae",),
     "vae_decoder": ("vae",),
+    "safety_checker": ("safety_checker",),
 }
 """The pack folders that each served network is made of."""
 
 REQUIRED = (
-    *sorted({folder for folders in NETWORK_FOLDERS.values() for folder in folders}),
+    *sorted(
+        {
+            folder
+            for network, folders in NETWORK_FOLDERS.items()
+            for folder in folders
+            if not contract.MODELS[network].optional
+        }
+    ),
     "tokenizer",
     "scheduler",
     "feature_extractor",
@@ -109,6 +118,11 @@ class Pack:
         return self._load(AutoencoderKL, "vae")
 
     @cached_property
+    def safety_checker(self) -> StableDiffusionSafetyChecker:
+        """What says which pictures must not be shown; a pack may lack it."""
+        return self._load(StableDiffusionSafetyChecker, "safety_checker")
+
+    @cached_property
     def pipeline(self) -> StableDiffusionControlNetPipeline:
         """diffusers' own pipeline over this pack: the reference that renders are held against."""
         pipeline = StableDiffusionControlNetPipeline.from_pretrained(
@@ -126,6 +140,10 @@ class Pack:
         pipeline.set_progress_bar_config(disable=True)
         return pipeline
 
+    def has(self, network: str) -> bool:
+        """Whether everything that `network` is made of is here."""
+        return all((self.folder / name).is_dir() for name in NETWORK_FOLDERS[network])
+
     def check(self) -> None:
         """Load every network once, and let go of it.
 
@@ -139,7 +157,10 @@ class Pack:
             len(contract.CROSS_ATTENTION_LAYERS),
             self.config("image_encoder"),
         )
-        for name in ("text_encoder", "clip", "image_encoder", "controlnet", "vae", "unet"):
+        networks = ["text_encoder", "clip", "image_encoder", "controlnet", "vae", "unet"]
+        if self.has("safety_checker"):
+            networks.append("safety_checker")
+        for name in networks:
             getattr(self, name)
             self.release()
         self.tokenizer_json()
@@ -177,10 +198,13 @@ class Pack:
         if controlnet["block_out_channels"] != unet["block_out_channels"]:
             raise self._unfit("controlnet", "its channels are not the UNet's")
         crop = self.preprocessor_config()["crop_size"]["height"]
-        for folder, config in (
-            ("image_encoder", self.config("image_encoder")),
-            ("clip", self.config("clip")["vision_config"]),
-        ):
+        towers = {
+            "image_encoder": self.config("image_encoder"),
+            "clip": self.config("clip")["vision_config"],
+        }
+        if self.has("safety_checker"):
+            towers["safety_checker"] = self.config("safety_checker")["vision_config"]
+        for folder, config in towers.items():
             if config["image_size"] != crop:
                 size = config["image_size"]
                 raise self._unfit(folder, f"its pictures have {size} pixels, not {crop}")

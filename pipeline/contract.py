@@ -58,6 +58,8 @@ class Model:
     outputs: tuple[Tensor, ...]
     max_batch_size: int = 0
     decoupled: bool = False
+    optional: bool = False
+    """Served only where the pack has what it is made of."""
 
     def input(self, name: str) -> Tensor:
         """The input called `name`; KeyError if there is none."""
@@ -83,6 +85,8 @@ DROPPED_TOKENS = Tensor("dropped_tokens", "INT32", (1,))
 """Tokens of a text that did not fit into the context."""
 PIXELS = Tensor("pixels", "FP32", (3, -1, -1))
 """RGB in [-1, 1], as diffusers' VAE takes and gives it."""
+UNSAFE = Tensor("unsafe", "FP32", (1,))
+"""Above zero where a picture must not be shown."""
 
 CANNY_INPUTS = (
     Tensor("sketch", "BYTES", (1,)),
@@ -122,6 +126,7 @@ NETWORKS = (
     ),
     Model("vae_encoder", "network", (PIXELS,), (LATENTS,), PICTURE_LIMIT),
     Model("vae_decoder", "network", (LATENTS,), (PIXELS,), PICTURE_LIMIT),
+    Model("safety_checker", "network", (PIXEL_VALUES,), (UNSAFE,), BATCH_LIMIT, optional=True),
 )
 
 PYTHON_MODELS = (
@@ -172,9 +177,11 @@ PYTHON_MODELS = (
             Tensor("width", "INT32", (1,), optional=True),
             Tensor("height", "INT32", (1,), optional=True),
             Tensor("num_images", "INT32", (1,), optional=True),
+            Tensor("preview_interval", "INT32", (1,), optional=True),
         ),
         (
             Tensor("step", "INT32", (1,)),
+            Tensor("preview", "BYTES", (-1,)),
             Tensor("images", "BYTES", (-1,)),
             Tensor("control_image", "BYTES", (1,)),
             Tensor("seeds", "INT64", (-1,)),
@@ -183,6 +190,7 @@ PYTHON_MODELS = (
             Tensor("condition_seconds", "FP32", (1,)),
             Tensor("denoise_seconds", "FP32", (1,)),
             Tensor("decode_seconds", "FP32", (1,)),
+            Tensor("pack", "BYTES", (1,)),
         ),
         decoupled=True,
     ),
@@ -202,6 +210,14 @@ ENSEMBLES = (
         (Tensor("image", "BYTES", (1,)),),
         (IMAGE_EMBEDDING,),
         BATCH_LIMIT,
+    ),
+    Model(
+        "check_image",
+        "ensemble",
+        (Tensor("image", "BYTES", (1,)),),
+        (UNSAFE,),
+        BATCH_LIMIT,
+        optional=True,
     ),
     Model(
         "condition",

@@ -13,7 +13,6 @@ from pipeline import contract
 from pipeline.samplers import Array, Sampling
 
 Tensors = Mapping[str, npt.NDArray[Any]]
-OnStep = Callable[[int], Awaitable[None]]
 FLOAT32_ROUNDING = 1e-6
 
 
@@ -60,6 +59,20 @@ class Guidance:
         return 0.0 if before or after else self.controlnet_conditioning_scale
 
 
+@dataclass(frozen=True)
+class Prediction:
+    """What the network said at one step, guidance applied."""
+
+    sample: Array
+    """``[n, 4, h, w]``, what it was shown."""
+    timestep: float
+    noise_pred: Array
+    """``[n, 4, h, w]``, what it took for noise in it."""
+
+
+OnPrediction = Callable[[int, Prediction], Awaitable[None]]
+
+
 class Noise:
     """Standard normal noise ``[len(seeds), 4, height / 8, width / 8]``, new with each call.
 
@@ -84,7 +97,7 @@ async def denoise(
     steps: int,
     conditioning: Conditioning,
     guidance: Guidance,
-    on_step: OnStep,
+    on_prediction: OnPrediction,
 ) -> Array:
     """Drive `sampling` to its end.
 
@@ -92,7 +105,8 @@ async def denoise(
         denoiser: predicts the noise; called once per step with every row of the render.
         sampling: a sampler from :mod:`pipeline.samplers`, already given its noise.
         steps: how many steps `sampling` will take.
-        on_step: awaited with the number of finished steps; what it raises ends the loop.
+        on_prediction: awaited with the number of finished steps and what was predicted in the last;
+            what it raises ends the loop.
 
     Returns:
         Latents ``[n, 4, h, w]``.
@@ -105,7 +119,7 @@ async def denoise(
         noise_pred = await _predict(denoiser, sample, timestep, scale, fixed)
         if guidance.classifier_free:
             noise_pred = _guide(noise_pred, guidance.guidance_scale)
-        await on_step(step + 1)
+        await on_prediction(step + 1, Prediction(sample, timestep, noise_pred))
         try:
             sample, timestep = sampling.send(noise_pred)
         except StopIteration as finished:

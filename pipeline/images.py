@@ -102,6 +102,19 @@ def encode_png(picture: Picture) -> bytes:
     return buffer.getvalue()
 
 
+def size_of(png: bytes) -> tuple[int, int]:
+    """Width and height of a PNG of ours."""
+    with Image.open(io.BytesIO(png), formats=("PNG",)) as image:
+        return image.size
+
+
+def thumbnail(png: bytes, longest_side: int) -> bytes:
+    """The stored PNG `png` scaled down so that its longer side has `longest_side` pixels."""
+    with Image.open(io.BytesIO(png), formats=("PNG",)) as image:
+        image.thumbnail((longest_side, longest_side), Image.Resampling.LANCZOS)
+        return encode_png(np.asarray(image))
+
+
 def to_pixels(picture: Picture) -> npt.NDArray[np.float32]:
     """A picture ``[height, width, 3]`` as the VAE takes it: ``[3, height, width]`` in [-1, 1].
 

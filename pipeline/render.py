@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -19,15 +19,20 @@ from pipeline.denoise import (
     Denoiser,
     Guidance,
     Noise,
-    OnStep,
+    OnPrediction,
+    Prediction,
     Tensors,
     denoise,
 )
+from pipeline.preview import LatentRgb, previews
 from pipeline.request import RANGES, RenderRequest
 from pipeline.samplers import SAMPLERS, Array, NoiseSchedule
 from pipeline.size import render_size
 
 SEEDS = int(RANGES["seed"].high) + 1
+
+OnStep = Callable[[int, tuple[bytes, ...]], Awaitable[None]]
+"""Takes how many steps are done and a preview of each image, as PNG files; none at most steps."""
 
 
 class Infer(Protocol):
@@ -59,6 +64,7 @@ async def render(
     native_size: int,
     on_step: OnStep,
     vae_tile: int = 0,
+    latent_rgb: LatentRgb | None = None,
 ) -> Rendered:
     """Condition once, denoise ``request.num_inference_steps`` times, decode, score.
 
@@ -67,6 +73,7 @@ async def render(
         native_size: the side in pixels that the pack's networks were trained at.
         on_step: awaited after each step; what it raises (a cancellation) ends the render.
         vae_tile: side in pixels of the tiles that are decoded one by one; 0 decodes all at once.
+        latent_rgb: what previews are made with; without it there are none.
     """
     sketch = await asyncio.to_thread(images.decode, request.sketch, "sketch")
     width, height = render_size(sketch.size, request.width, request.height, native_size)
@@ -84,7 +91,7 @@ async def render(
         steps=request.num_inference_steps,
         conditioning=conditioning,
         guidance=_guidance(request),
-        on_step=on_step,
+        on_prediction=_with_previews(on_step, request, schedule, latent_rgb),
     )
     denoised = time.perf_counter()
     pixels = await decode(_decoder(infer), latents, vae_tile)
@@ -97,11 +104,30 @@ async def render(
         control_image=control_image,
         seeds=tuple(seeds),
         structure_f1=scores,
-        warnings=_warnings(conditioning, dropped_tokens),
+        warnings=_warnings(
+            conditioning,
+            dropped_tokens,
+            no_previews=request.preview_interval > 0 and latent_rgb is None,
+        ),
         condition_seconds=conditioned - started,
         denoise_seconds=denoised - conditioned,
         decode_seconds=time.perf_counter() - denoised,
     )
+
+
+def _with_previews(
+    on_step: OnStep, request: RenderRequest, schedule: NoiseSchedule, latent_rgb: LatentRgb | None
+) -> OnPrediction:
+    interval, last = request.preview_interval, request.num_inference_steps
+
+    async def on_prediction(step: int, prediction: Prediction) -> None:
+        made: tuple[bytes, ...] = ()
+        # The last step brings the picture itself.
+        if latent_rgb and interval and step % interval == 0 and step < last:
+            made = await asyncio.to_thread(previews, latent_rgb, schedule, prediction)
+        await on_step(step, made)
+
+    return on_prediction
 
 
 def _seeds(request: RenderRequest) -> list[int]:
@@ -135,7 +161,9 @@ async def _condition(
     return conditioning, dict(zip(("negative_prompt", "prompt"), dropped, strict=True))
 
 
-def _warnings(conditioning: Conditioning, dropped_tokens: Mapping[str, int]) -> tuple[str, ...]:
+def _warnings(
+    conditioning: Conditioning, dropped_tokens: Mapping[str, int], *, no_previews: bool
+) -> tuple[str, ...]:
     warnings = [
         f"{field} is longer than the model reads: its last {count} tokens were left out. "
         "Say it shorter, with what matters first."
@@ -146,6 +174,11 @@ def _warnings(conditioning: Conditioning, dropped_tokens: Mapping[str, int]) -> 
         warnings.append(
             "sketch has no edges at these thresholds, so nothing holds the geometry. "
             "Draw darker lines, or lower canny_low_threshold and canny_high_threshold."
+        )
+    if no_previews:
+        warnings.append(
+            "preview_interval brings nothing: these engines were exported before there were "
+            "previews. Run `maquette export` again."
         )
     return tuple(warnings)
 

@@ -62,6 +62,7 @@ RANGES = {
     "height": Range(128, 1024, SIZE_STEP),
     "num_images": Range(1, 4),
     "style_weights": Range(0, 1),
+    "preview_interval": Range(0, 150),
 }
 
 
@@ -72,6 +73,7 @@ class RenderRequest:
     ``seed``, ``width`` and ``height`` may be None: then the seed is drawn, and the size follows the
     sketch's aspect ratio at the pack's native pixel count. The style is ``style_images`` if given,
     else the library's ``style``, else whatever the prompt retrieves within ``style_filter``.
+    ``preview_interval`` is how many steps apart previews are; 0 makes none.
 
     Raises:
         InvalidRequest: a field is outside its range; the message names it.
@@ -97,6 +99,7 @@ class RenderRequest:
     width: int | None = None
     height: int | None = None
     num_images: int = 1
+    preview_interval: int = 0
 
     def __post_init__(self) -> None:
         check_prompt(self.prompt)

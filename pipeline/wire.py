@@ -5,6 +5,8 @@ The two share their field names, so the contract drives both directions.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -48,6 +50,21 @@ def from_tensors(tensors: dict[str, npt.NDArray[Any]]) -> RenderRequest:
     if not len(tensors.get("style_images", ())):
         raise InvalidRequest("style_images", (), "at least one encoded image", "Send one.")
     return RenderRequest(**{name: _value(name, array) for name, array in tensors.items()})
+
+
+def pack_identity(facts: Mapping[str, Any]) -> bytes:
+    """What made a picture, as the ``render`` model tells it: JSON.
+
+    Args:
+        facts: the exporter's ``pack.json``; older ones name no engines.
+    """
+    identity = {
+        "name": facts["pack"],
+        "precision": facts.get("precision", "fp32"),
+        "engine": facts.get("engine", "onnx"),
+        "engines": facts.get("engines", {}),
+    }
+    return json.dumps(identity).encode()
 
 
 def _value(name: str, array: npt.NDArray[Any]) -> Any:

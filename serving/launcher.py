@@ -46,6 +46,24 @@ class Triton:
         """``host:port`` of its gRPC service."""
         return f"{HOST}:{self.grpc_port}"
 
+    def ended(self) -> int | None:
+        """Its exit status, negative for a signal; None while it runs."""
+        return self.process.poll()
+
+    def is_ready(self) -> bool:
+        """Whether every model is ready. Triton opens its port when it has loaded them all."""
+        with tritonclient.grpc.InferenceServerClient(
+            self.address, channel_args=list(LOOPBACK)
+        ) as client:
+            try:
+                return bool(client.is_server_ready(client_timeout=1))
+            except InferenceServerException:
+                return False
+
+    def reason(self) -> str:
+        """Why it ended or is not ready, as far as its log tells."""
+        return _reason(self.log)
+
     def stop(self) -> None:
         """End the server and its Python processes, and take back the memory they shared."""
         processes.stop(self.process, EXIT_SECONDS + 5)
@@ -73,6 +91,17 @@ def start(
     Raises:
         Unavailable: something is missing or Triton did not come up; says what, and the log's place.
     """
+    triton = spawn(repository, state, grpc_port=grpc_port, metrics_port=metrics_port)
+    try:
+        _wait_until_ready(triton, len(models_of(repository)), report)
+    except BaseException:
+        triton.stop()
+        raise
+    return triton
+
+
+def spawn(repository: Path, state: Path, *, grpc_port: int = 0, metrics_port: int = 0) -> Triton:
+    """As :func:`start`, without waiting for anything."""
     require_engines(repository)
     installation = find()
     log = state / "triton.log"
@@ -83,7 +112,7 @@ def start(
         f"--model-repository={repository.resolve()}",
         f"--backend-directory={installation.backend_directory(state).resolve()}",
         "--model-control-mode=explicit",
-        "--load-model=*",
+        *(f"--load-model={name}" for name in models_of(repository)),
         "--allow-http=false",
         f"--grpc-address={HOST}",
         f"--grpc-port={triton_grpc}",
@@ -93,13 +122,7 @@ def start(
         *(f"--backend-config={name},shm-region-prefix-name={prefix}" for name in BACKENDS),
     ]
     process = processes.start(command, log, installation.environment())
-    triton = Triton(process, triton_grpc, triton_metrics, log, prefix)
-    try:
-        _wait_until_ready(triton, report)
-    except BaseException:
-        triton.stop()
-        raise
-    return triton
+    return Triton(process, triton_grpc, triton_metrics, log, prefix)
 
 
 def require_engines(repository: Path) -> None:
@@ -111,11 +134,7 @@ def require_engines(repository: Path) -> None:
     missing = [
         model.name
         for model in contract.NETWORKS
-        if not any(
-            path.exists()
-            for name in ENGINE_FILES
-            for path in (repository / model.name).glob(f"*/{name}")
-        )
+        if not model.optional and not _has_engine(repository, model)
     ]
     if missing:
         raise Unavailable(
@@ -138,28 +157,34 @@ def require_engines(repository: Path) -> None:
         )
 
 
-def _wait_until_ready(triton: Triton, report: Callable[[int, int], None] | None) -> None:
+def models_of(repository: Path) -> list[str]:
+    """Names of the models to serve: optional ones only where the engine they need is there."""
+    optional = all(_has_engine(repository, model) for model in contract.NETWORKS if model.optional)
+    return [model.name for model in contract.MODELS.values() if optional or not model.optional]
+
+
+def _has_engine(repository: Path, model: contract.Model) -> bool:
+    return any(
+        path.exists()
+        for name in ENGINE_FILES
+        for path in (repository / model.name).glob(f"*/{name}")
+    )
+
+
+def _wait_until_ready(
+    triton: Triton, models: int, report: Callable[[int, int], None] | None
+) -> None:
     deadline = time.monotonic() + READY_SECONDS
-    with tritonclient.grpc.InferenceServerClient(
-        triton.address, channel_args=list(LOOPBACK)
-    ) as client:
-        while time.monotonic() < deadline:
-            if triton.process.poll() is not None:
-                raise Unavailable(f"Triton ended while starting: {_reason(triton.log)}")
-            # Triton opens its port when every model is loaded; until then its log tells how far.
-            if report:
-                report(_loaded_models(triton.log), len(contract.MODELS))
-            if _is_ready(client):
-                return
-            time.sleep(POLL_SECONDS)
-    raise Unavailable(f"Triton was not ready after {READY_SECONDS:g} s: {_reason(triton.log)}")
-
-
-def _is_ready(client: tritonclient.grpc.InferenceServerClient) -> bool:
-    try:
-        return bool(client.is_server_ready(client_timeout=1))
-    except InferenceServerException:
-        return False
+    while time.monotonic() < deadline:
+        if triton.ended() is not None:
+            raise Unavailable(f"Triton ended while starting: {triton.reason()}")
+        # Until Triton opens its port, its log tells how far it is.
+        if report:
+            report(_loaded_models(triton.log), models)
+        if triton.is_ready():
+            return
+        time.sleep(POLL_SECONDS)
+    raise Unavailable(f"Triton was not ready after {READY_SECONDS:g} s: {triton.reason()}")
 
 
 def _loaded_models(log: Path) -> int:

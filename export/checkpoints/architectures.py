@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
+from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 from transformers import (
     CLIPConfig,
     CLIPImageProcessorPil,
@@ -92,6 +93,7 @@ class Architecture:
     clip_text: Tower
     clip_image: Tower
     image_encoder: Tower
+    safety: Tower
     lora_rank: int
 
     def unet(self) -> UNet2DConditionModel:
@@ -139,6 +141,15 @@ class Architecture:
         """IP-Adapter's image encoder: OpenCLIP's ViT-H/14."""
         return CLIPVisionModelWithProjection(self.image_encoder.vision(self.crop))
 
+    def safety_checker(self) -> StableDiffusionSafetyChecker:
+        """CLIP ViT-L/14's vision tower, and the concepts that pictures are held against."""
+        return StableDiffusionSafetyChecker(
+            CLIPConfig(
+                vision_config=self.safety.vision(self.crop).to_dict(),
+                projection_dim=self.safety.projection,
+            )
+        )
+
     def feature_extractor(self) -> CLIPImageProcessorPil:
         """CLIP's preprocessing."""
         return CLIPImageProcessorPil(
@@ -159,6 +170,7 @@ SD15 = Architecture(
     clip_text=Tower(width=512, layers=12, heads=8),
     clip_image=Tower(width=768, layers=12, heads=12, patch=32),
     image_encoder=Tower(1280, layers=32, heads=16, activation="gelu", patch=14, projection=1024),
+    safety=Tower(width=1024, layers=24, heads=16, patch=14, projection=768),
     lora_rank=64,
 )
 SMALL = Architecture(
@@ -174,5 +186,6 @@ SMALL = Architecture(
     clip_text=Tower(width=64, layers=2, heads=4),
     clip_image=Tower(width=64, layers=2, heads=4, patch=8),
     image_encoder=Tower(64, layers=3, heads=4, activation="gelu", patch=8, projection=96),
+    safety=Tower(width=64, layers=2, heads=4, patch=8, projection=48),
     lora_rank=4,
 )

@@ -113,6 +113,11 @@ def require_base(base: Source, safety_checker: bool) -> None:
     if base.path.is_dir():
         _chosen(base, needs("base", safety_checker))
     elif base.path.suffix == ".safetensors":
+        if safety_checker:
+            raise PackError(
+                f"{base.path} is a single file, which brings no safety checker. Leave "
+                "--safety-checker out, or take a folder in the diffusers layout."
+            )
         single_file.require_sd15(base.path)
     else:
         raise PackError(

@@ -13,6 +13,7 @@ from string import ascii_lowercase
 from typing import Any
 
 import torch
+from diffusers.pipelines.stable_diffusion.safety_checker import cosine_distance
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers.convert_slow_tokenizer import bytes_to_unicode
@@ -25,6 +26,7 @@ SINGLE_FILE = "v1-5-pruned-emaonly.safetensors"
 CONTROLNET = "control_v11p_sd15_canny"
 IP_ADAPTER = "IP-Adapter/models"
 CLIP = "clip-vit-base-patch32"
+SAFETY_CHECKER = f"{BASE}/safety_checker"
 LORA = "lcm-lora-sdv1-5/pytorch_lora_weights.safetensors"
 
 SPREAD = 0.02
@@ -35,6 +37,8 @@ RESAMPLER_LAYERS = 4
 RESAMPLER_HEAD = 64
 RESAMPLER_TOKENS = 16
 PROJECTED_TOKENS = 4
+TRIED_PICTURES = 16
+"""What thresholds of random concepts are set on, so that some pictures are unsafe and some not."""
 
 
 @torch.no_grad()
@@ -88,6 +92,10 @@ def write_checkpoints(
     architecture.feature_extractor().save_pretrained(folder / CLIP)
     _write_tokenizer(folder / CLIP, architecture.vocabulary)
 
+    report(SAFETY_CHECKER)
+    with torch.random.fork_rng(devices=[]):  # what follows stays as it is without one
+        _write_safety_checker(architecture, folder / SAFETY_CHECKER)
+
     report(LORA)
     _write_weights(folder / LORA, _lora(unet, architecture.lora_rank))
 
@@ -134,6 +142,25 @@ def _published_vae(state: dict[str, Tensor]) -> dict[str, Tensor]:
         return name
 
     return {published(name): tensor for name, tensor in state.items()}
+
+
+def _write_safety_checker(architecture: Architecture, folder: Path) -> None:
+    """As it was published, with the tower inside the tower."""
+    checker: Any = architecture.safety_checker()
+    side = architecture.crop
+    pictures = torch.randn(TRIED_PICTURES, 3, side, side)
+    pictures += 2 * torch.randn(TRIED_PICTURES, 3, 1, 1)  # of different colours
+    embeds = checker.visual_projection(checker.vision_model(pictures).pooler_output)
+    for name in ("concept_embeds", "special_care_embeds"):
+        cosines = cosine_distance(embeds, getattr(checker, name).normal_())
+        thresholds = cosines.quantile(1 - 0.5 / cosines.shape[1], dim=0)
+        getattr(checker, f"{name}_weights").copy_(thresholds)
+    checker.config.save_pretrained(folder)
+    named = {
+        f"vision_model.{name}" if name.startswith("vision_model.") else name: tensor
+        for name, tensor in checker.state_dict().items()
+    }
+    _write_weights(folder / "model.safetensors", named | _positions("vision_model.vision_model"))
 
 
 def _half(tensor: Tensor) -> Tensor:

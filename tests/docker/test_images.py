@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from gateway.settings import Settings
+from pipeline import contract
+from serving import launcher
 from tests.docker.dockerfiles import DOCKERFILES, ROOT, environment, in_context, stage, stages
 
 TRITON, GATEWAY = ROOT / "docker/triton.Dockerfile", ROOT / "docker/gateway.Dockerfile"
@@ -194,8 +196,26 @@ def test_triton_starts_with_the_configs_of_the_engines_and_the_images_own_files(
     (repository / "render/1/pack.json").write_text('{"model_config": "tensorrt"}')
     done = run("serve.sh")
     assert done.returncode == 0
-    assert {"--load-model=*", "--model-config-name=tensorrt"} <= set(done.stdout.splitlines())
+    assert {"--load-model=unet", "--model-config-name=tensorrt"} <= set(done.stdout.splitlines())
     assert (repository / "unet/config.pbtxt").read_text() == "new"
+
+
+@pytest.mark.parametrize("engine", [None, "model.onnx", "model.plan"])
+def test_triton_loads_the_safety_checker_where_there_is_one(started, engine):
+    """By the rule of `maquette up`."""
+    run, repository = started
+    for name in contract.MODELS:
+        (repository.parent / "image" / name).mkdir(exist_ok=True)
+    (repository / "render/1").mkdir(parents=True)
+    (repository / "render/1/pack.json").write_text('{"model_config": "onnxruntime_gpu"}')
+    (repository / "safety_checker/1").mkdir(parents=True)
+    if engine:
+        (repository / "safety_checker/1" / engine).touch()
+    arguments = run("serve.sh").stdout.splitlines()
+    loaded = {text.split("=")[1] for text in arguments if text.startswith("--load-model=")}
+    needed = {model.name for model in contract.MODELS.values() if not model.optional}
+    assert loaded == (set(contract.MODELS) if engine else needed)
+    assert loaded == set(launcher.models_of(repository))
 
 
 def test_triton_does_not_start_over_an_export_that_did_not_finish(started):

@@ -87,11 +87,16 @@ def test_the_accelerator_gets_only_settings_it_knows(network, tiny):
     assert [shape.split(":")[0] for shape in shapes] == [entry.name for entry in config.input]
 
 
+def texts_of(pack, repository, build):
+    side_files = engines._side_files(pack, repository, build)
+    return configs.configs_of(pack, repository, build) | side_files
+
+
 def test_an_export_leaves_the_configs_of_its_kind_and_names_them(tiny, tmp_path):
     engines.prepare(tmp_path)
     for engine, name in configs.KINDS.items():
         build = Build(engine=engine)
-        texts = configs.configs_of(tiny, tmp_path, build) | engines._side_files(tiny, build)
+        texts = texts_of(tiny, tmp_path, build)
         engines._write_texts(tmp_path, texts)
         for network in NAMES:
             found = {path.stem for path in (tmp_path / network / "configs").iterdir()}
@@ -102,7 +107,7 @@ def test_an_export_leaves_the_configs_of_its_kind_and_names_them(tiny, tmp_path)
 def test_while_small_files_change_the_repository_is_unfinished(tiny, tmp_path, monkeypatch):
     engines.prepare(tmp_path)
     build = Build()
-    texts = configs.configs_of(tiny, tmp_path, build) | engines._side_files(tiny, build)
+    texts = texts_of(tiny, tmp_path, build)
     engines._write_texts(tmp_path, texts)
     finished = tmp_path / engines.FINISHED
     before = finished.stat().st_mtime_ns

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from export.networks import NAMES, wrap
+from export.networks import NAMES, OPTIONAL, wrap
 from export.onnx import example_inputs
 from export.shapes import Size
 from pipeline import contract
@@ -24,7 +24,8 @@ def run(module, inputs):
 
 
 def test_every_network_of_the_contract_has_a_wrapper():
-    assert set(NAMES) == {model.name for model in contract.NETWORKS}
+    assert {*NAMES, *OPTIONAL} == {model.name for model in contract.NETWORKS}
+    assert set(OPTIONAL) == {model.name for model in contract.NETWORKS if model.optional}
 
 
 def test_unet_and_controlnet_equal_diffusers_row_by_row(pack, wrapped):

@@ -188,6 +188,32 @@ def test_halves_that_want_pictures_differently(copied):
     assert "image_mean differs between" in reason(copied)
 
 
+class TestSafetyChecker:
+    @pytest.fixture
+    def copied(self, assembled, tmp_path):
+        made = assembled(safety_checker=True)
+        return shutil.copytree(made.folder, tmp_path / "pack", copy_function=shutil.copy)
+
+    def test_one_that_fits(self, copied):
+        Pack(copied).check()
+
+    def test_one_that_wants_other_pictures(self, copied):
+        file = copied / "safety_checker" / "config.json"
+        change(file, vision_config={**json.loads(file.read_text())["vision_config"],
+                                    "image_size": 336})  # fmt: skip
+        text = reason(copied)
+        assert f"{copied / 'safety_checker'}: its pictures have 336 pixels, not 32" in text
+
+    def test_one_that_is_something_else(self, copied):
+        shutil.rmtree(copied / "safety_checker")
+        shutil.copytree(copied / "clip", copied / "safety_checker")
+        assert "which config.json" in reason(copied)
+
+    def test_one_without_weights(self, copied):
+        (copied / "safety_checker" / "model.safetensors").unlink()
+        assert "safety_checker must hold one .safetensors file; found: none" in reason(copied)
+
+
 def test_a_checkpoint_that_breaks_leaves_no_pack_behind(made_of, checkpoints, tmp_path):
     broken = shutil.copytree(checkpoints / random.CONTROLNET, tmp_path / "canny")
     file = broken / WEIGHTS
@@ -280,6 +306,16 @@ class TestCommand:
         code = self.run(tmp_path, checkpoints / random.BASE, controlnet="/nowhere/canny")
         assert code == 1
         assert "export: --controlnet: /nowhere/canny is neither here" in capsys.readouterr().err
+
+    def test_a_safety_checker_that_a_single_file_does_not_bring(
+        self, checkpoints, tmp_path, capsys
+    ):
+        wanted = Wanted(
+            str(checkpoints / random.SINGLE_FILE), tmp_path / "packs", safety_checker=True
+        )
+        assert command.run(wanted, tmp_path / "repository", Build(), force=False) == 1
+        told = capsys.readouterr().err
+        assert f"{random.SINGLE_FILE} is a single file, which brings no safety checker" in told
 
     def test_a_name_that_is_taken_is_told_before_anything_is_downloaded(
         self, checkpoints, tmp_path, capsys, monkeypatch

@@ -57,6 +57,14 @@ def test_an_ensembles_steps_name_tensors_that_exist(model):
     assert {tensor.name for tensor in model.outputs} <= known
 
 
+def test_an_ensemble_is_optional_where_a_step_is():
+    """Triton would not start over one whose step it cannot load."""
+    for model in contract.ENSEMBLES:
+        steps = config_of(model.name).ensemble_scheduling.step
+        found = any(contract.MODELS[step.model_name].optional for step in steps)
+        assert model.optional == found, model.name
+
+
 @pytest.mark.parametrize("model", contract.NETWORKS, ids=lambda model: model.name)
 def test_networks_are_batched_across_requests(model):
     config = config_of(model.name)

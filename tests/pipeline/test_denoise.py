@@ -43,14 +43,16 @@ def guidance(**changed):
     return Guidance(**{**plain, **changed})
 
 
-async def run(strength, images=1, steps=4, on_step=None):
-    async def ignore(step):
-        pass
+async def ignore(step, prediction):
+    pass
+
+
+async def run(strength, images=1, steps=4, on_prediction=ignore):
 
     denoiser = RecordingDenoiser()
     noise = Noise(range(images), 64, 64)
     sampling = SAMPLERS["ddim"](NoiseSchedule.from_config(SD15), steps, noise)
-    latents = await denoise(denoiser, sampling, steps, conditioning(), strength, on_step or ignore)
+    latents = await denoise(denoiser, sampling, steps, conditioning(), strength, on_prediction)
     return latents, denoiser.calls
 
 
@@ -123,14 +125,29 @@ async def test_style_strength_is_one_value_or_one_per_layer():
 async def test_steps_are_told_in_order_and_an_exception_ends_the_loop():
     told = []
 
-    async def leave_at_two(step):
+    async def leave_at_two(step, prediction):
         told.append(step)
         if step == 2:
             raise LookupError
 
     with pytest.raises(LookupError):
-        await run(guidance(), steps=8, on_step=leave_at_two)
+        await run(guidance(), steps=8, on_prediction=leave_at_two)
     assert told == [1, 2]
+
+
+async def test_each_step_tells_what_was_shown_and_what_guidance_made_of_the_answer():
+    told = []
+
+    async def keep(step, prediction):
+        told.append(prediction)
+
+    _, calls = await run(guidance(guidance_scale=3.0), on_prediction=keep)
+    assert [prediction.timestep for prediction in told] == [call["timestep"][0] for call in calls]
+    for prediction, call in zip(told, calls, strict=True):
+        np.testing.assert_array_equal(prediction.sample, call["sample"][:1])
+        negative, positive = prediction.sample * 0.1 - 2, prediction.sample * 0.1 + 4
+        guided = negative + 3.0 * (positive - negative)
+        np.testing.assert_allclose(prediction.noise_pred, guided, atol=1e-5)
 
 
 def test_noise_belongs_to_its_seed_alone():

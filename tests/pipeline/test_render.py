@@ -58,7 +58,7 @@ class ClosedFormStack:
         return {"pixels": np.tanh(inputs["latents"][:, :3].repeat(8, axis=2).repeat(8, axis=3))}
 
 
-async def ignore(step):
+async def ignore(step, previews):
     pass
 
 
@@ -129,7 +129,7 @@ async def test_the_callers_size_wins(sketch, style_image):
 async def test_leaving_at_a_step_stops_the_networks(sketch, style_image):
     stack = ClosedFormStack()
 
-    async def leave(step):
+    async def leave(step, previews):
         if step == 2:
             raise LookupError
 

@@ -44,6 +44,8 @@ def test_defaults_are_the_documented_ones():
         ("height", 64),
         ("width", 2048),
         ("num_images", 5),
+        ("preview_interval", -1),
+        ("preview_interval", 151),
         ("scheduler", "magic"),
         ("style_weights", (0.5,)),
         ("style_images", (b"x",) * 9),

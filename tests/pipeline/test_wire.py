@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import fields
 
 import numpy as np
@@ -23,6 +24,7 @@ FULL = RenderRequest(
     width=256,
     height=128,
     num_images=3,
+    preview_interval=5,
 )
 
 
@@ -63,3 +65,17 @@ def test_every_field_but_the_librarys_travels():
 def test_bad_tensors_are_refused_by_name(name, array, words):
     with pytest.raises(InvalidRequest, match=words):
         wire.from_tensors({**wire.to_tensors(FULL), name: array})
+
+
+def test_what_made_a_picture_is_named_by_its_engines():
+    facts = {"pack": "tiny", "native_size": 256, "precision": "fp16", "engine": "tensorrt",
+             "engines": {"unet": "0123456789abcdef"}}  # fmt: skip
+    assert json.loads(wire.pack_identity(facts)) == {
+        "name": "tiny", "precision": "fp16", "engine": "tensorrt",
+        "engines": {"unet": "0123456789abcdef"},
+    }  # fmt: skip
+
+
+def test_an_export_that_named_no_engines_still_has_a_name():
+    identity = json.loads(wire.pack_identity({"pack": "tiny", "native_size": 256}))
+    assert identity == {"name": "tiny", "precision": "fp32", "engine": "onnx", "engines": {}}

@@ -8,6 +8,7 @@ from typing import Any
 
 from pipeline import triton, wire
 from pipeline.decode import require_tile
+from pipeline.preview import LatentRgb
 from pipeline.render import Rendered, render
 from pipeline.samplers import NoiseSchedule
 
@@ -22,9 +23,12 @@ class TritonPythonModel:
     """Triton's interface to ``pipeline.render``. Many renders interleave in one process."""
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Read the pack's noise schedule and native size."""
+        """Read what the exporter told of the pack."""
         self.schedule = NoiseSchedule.from_config(triton.read_json(args, "scheduler_config.json"))
-        self.native_size = int(triton.read_json(args, "pack.json")["native_size"])
+        facts = triton.read_json(args, "pack.json")
+        self.native_size = int(facts["native_size"])
+        self.pack = wire.pack_identity(facts)
+        self.latent_rgb = _latent_rgb(args)
         self.vae_tile = require_tile(triton.parameter(args, "vae_tile", default=0))
         # Each call to another model holds a thread while it waits; asyncio's default of a few per
         # core would keep renders from stepping together.
@@ -39,23 +43,39 @@ class TritonPythonModel:
         """Run one render and stream its steps."""
         sender = request.get_response_sender()
 
-        async def on_step(step: int) -> None:
+        async def on_step(step: int, previews: tuple[bytes, ...]) -> None:
             if request.is_cancelled():
                 raise Cancelled
-            sender.send(triton.response("render", {"step": [step]}))
+            preview = {"preview": previews} if previews else {}
+            sender.send(triton.response("render", {"step": [step], **preview}))
 
         # What ends the stream goes out together with the flag that says so: Triton 24.10 crashes
         # when a flag follows an error on a stream that reports errors as gRPC statuses.
         try:
             wanted = wire.from_tensors(triton.inputs_of(request))
             rendered = await render(
-                triton.infer, wanted, self.schedule, self.native_size, on_step, self.vae_tile
+                triton.infer,
+                wanted,
+                self.schedule,
+                self.native_size,
+                on_step,
+                self.vae_tile,
+                self.latent_rgb,
             )
-            sender.send(triton.response("render", _outputs(rendered)), triton.FINAL)
+            outputs = {**_outputs(rendered), "pack": [self.pack]}
+            sender.send(triton.response("render", outputs), triton.FINAL)
         except Cancelled:
             sender.send(flags=triton.FINAL)
         except Exception as error:
             sender.send(triton.error_response(error), triton.FINAL)
+
+
+def _latent_rgb(args: dict[str, str]) -> LatentRgb | None:
+    """None beside an export of before there were previews."""
+    name = "latent_rgb.json"
+    if not (triton.version_folder(args) / name).exists():
+        return None
+    return LatentRgb.from_config(triton.read_json(args, name))
 
 
 def _outputs(rendered: Rendered) -> dict[str, Any]:

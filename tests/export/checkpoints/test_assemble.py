@@ -219,30 +219,41 @@ def test_a_lora_for_something_else_is_refused(made_of, tmp_path):
         assemble(made_of(lora=file), tmp_path / "pack", lambda _doing: None, SMALL)
 
 
-def test_the_safety_checker_comes_along_when_asked(made_of, checkpoints, tmp_path):
-    base = shutil.copytree(checkpoints / random.BASE, tmp_path / "base")
-    shutil.copytree(checkpoints / random.CLIP, base / "safety_checker")
-    wanted = made_of(base=base, safety_checker=True)
-    pack = assemble(wanted, tmp_path / "pack", lambda _doing: None, SMALL)
-    assert {path.name for path in (pack.folder / "safety_checker").iterdir()} == {
-        "config.json",
-        "model.safetensors",
+def test_the_safety_checker_comes_along_when_asked(assembled, checkpoints):
+    """As it was published, with the tower inside the tower; nothing of it is left out."""
+    folder = assembled(safety_checker=True).folder / "safety_checker"
+    assert {path.name for path in folder.iterdir()} == {"config.json", "model.safetensors"}
+    published = load_file(checkpoints / random.SAFETY_CHECKER / "model.safetensors")
+    kept = {
+        name.replace("vision_model.vision_model.", "vision_model."): tensor.float()
+        for name, tensor in published.items()
+        if not name.endswith("position_ids")
     }
+    assert len(kept) == len(published) - 1
+    assert_equal(kept, state(assembled(safety_checker=True), "safety_checker"))
+    assert not (assembled().folder / "safety_checker").exists()
+
+
+def test_a_base_without_a_safety_checker(made_of, checkpoints, tmp_path):
+    base = shutil.copytree(checkpoints / random.BASE, tmp_path / "base")
+    shutil.rmtree(base / "safety_checker")
+    wanted = made_of(base=base, safety_checker=True)
     with pytest.raises(PackError, match="safety_checker/config.json is missing"):
-        assemble(made_of(safety_checker=True), tmp_path / "other", lambda _doing: None, SMALL)
+        assemble(wanted, tmp_path / "pack", lambda _doing: None, SMALL)
 
 
 class TestRandomCheckpoints:
     def test_full_size_names_and_shapes_are_the_published_ones(self):
         """Counts of the published files; every name was held against them once."""
         with torch.device("meta"):
-            unet, vae = SD15.unet(), SD15.vae()
+            unet, vae, checker = SD15.unet(), SD15.vae(), SD15.safety_checker()
             controlnet = ControlNetModel.from_unet(
                 unet, conditioning_embedding_out_channels=SD15.hint_channels
             )
         assert sum(weight.numel() for weight in unet.parameters()) == 859_520_964
         assert sum(weight.numel() for weight in vae.parameters()) == 83_653_863
         assert sum(weight.numel() for weight in controlnet.parameters()) == 361_279_120
+        assert len(checker.state_dict()) == 396
         merged = ldm.single_file(unet.state_dict(), vae.state_dict(), {})
         assert len(merged) == 686 + 248
         assert merged["model.diffusion_model.input_blocks.0.0.weight"].shape == (320, 4, 3, 3)
