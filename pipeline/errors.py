@@ -33,8 +33,37 @@ class Conflict(MaquetteError):
     """The thing exists already, and differs from what was sent."""
 
 
+class Unauthenticated(MaquetteError):
+    """The caller did not say who they are, or could not prove it."""
+
+
+class Forbidden(MaquetteError):
+    """The caller is known, and may not do this."""
+
+
+class Refused(MaquetteError):
+    """Moderation does not let this prompt or picture through."""
+
+
 class Overloaded(MaquetteError):
-    """The queue is full; the same request may succeed later."""
+    """Too much at once; the same request may succeed later.
+
+    Args:
+        message: the sentence.
+        retry_after: seconds after which it is worth trying again.
+    """
+
+    def __init__(self, message: str, retry_after: float = 5.0) -> None:
+        self.retry_after = retry_after
+        super().__init__(message)
+
+
+class Cancelled(MaquetteError):
+    """Somebody cancelled the render."""
+
+
+class DeadlineExceeded(MaquetteError):
+    """The time that the caller gave is over."""
 
 
 class Unavailable(MaquetteError):

@@ -31,7 +31,8 @@ class Range:
 
     def nearest(self, value: float) -> str:
         """A value near `value` that would pass; NaN is near to none."""
-        if math.isnan(value):
+        # A whole number too large for a float is one all the same.
+        if isinstance(value, float) and math.isnan(value):
             return "a number instead"
         inside = min(max(value, self.low), self.high)
         step = self.multiple_of

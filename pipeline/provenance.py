@@ -1,0 +1,320 @@
+"""What made a picture, kept in the picture itself: PNG chunks beside the pixels.
+
+Three of them: ``maquette``, JSON with everything that a second render needs; an XMP packet that
+tells other software, in IPTC's words, that a generative model made the picture; and ``Software``.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+import struct
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from pipeline.errors import InvalidRequest
+from pipeline.images import decode, encode_png
+from pipeline.request import RenderRequest
+
+KEYWORD = b"maquette"
+SOFTWARE = "maquette"
+DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+"""Media that a generative model created, in IPTC's vocabulary. Its other candidate,
+``compositeWithTrainedAlgorithmicMedia``, is for existing media that a model edited; a render starts
+from noise, and the sketch only guides it."""
+
+MAX_SKETCH = 2**20
+"""Bytes of a sketch that still goes into the picture."""
+MAX_PICTURE = 64 * 2**20
+
+PARAMETERS: Mapping[str, type] = {
+    "prompt": str,
+    "negative_prompt": str,
+    "seed": int,
+    "num_inference_steps": int,
+    "guidance_scale": float,
+    "controlnet_conditioning_scale": float,
+    "control_guidance_start": float,
+    "control_guidance_end": float,
+    "ip_adapter_scale": tuple,
+    "canny_low_threshold": int,
+    "canny_high_threshold": int,
+    "scheduler": str,
+    "width": int,
+    "height": int,
+}
+"""The request's fields that decide the pixels, beside its pictures; tuples are of floats."""
+
+_NOT_OURS = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
+"""What reading JSON of another form raises."""
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_HEADER_END = len(_SIGNATURE) + 25
+"""Where the first chunk, IHDR, ends: 13 bytes of data, and 12 around them."""
+
+
+@dataclass(frozen=True)
+class StyleImage:
+    """A reference picture."""
+
+    sha256: str
+    """Of its bytes, in hexadecimal; for a style of the library, the style's."""
+    weight: float
+    """Among the others; they need not sum to 1."""
+
+
+@dataclass(frozen=True)
+class Pack:
+    """The networks that painted."""
+
+    name: str
+    precision: str
+    engine: str
+    engines: Mapping[str, str]
+    """The fingerprint of each network's engine."""
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What made one picture.
+
+    Its JSON says ``softwareAgent`` (name and version), ``digitalSourceType`` and ``parameters`` as
+    C2PA's action assertions do, and the models' versions under ``pack``, so that a signer can take
+    them over as they are.
+    """
+
+    parameters: Mapping[str, Any]
+    """By the names in ``PARAMETERS``; seed and size are the actual ones."""
+    style: str | None
+    """The library's id; None when the caller sent reference pictures."""
+    style_images: tuple[StyleImage, ...]
+    sketch_sha256: str
+    """Of the bytes as they were sent."""
+    sketch: bytes | None
+    """A PNG that decodes to the same pixels as what was sent; None when it was not embedded."""
+    pack: Pack
+    version: str
+    """Of maquette."""
+
+
+def describe(
+    request: RenderRequest,
+    *,
+    seed: int,
+    size: tuple[int, int],
+    style: str | None,
+    pack: Mapping[str, Any],
+    version: str,
+    embed_sketch: bool,
+) -> Provenance:
+    """What made the picture of `seed`. That of others in its batch differs in the seed alone.
+
+    Args:
+        request: with the style's stored picture in ``style_images`` when it is the library's.
+        size: of the picture, ``(width, height)`` in pixels.
+        style: the library's id; None for pictures of the caller's own.
+        pack: as the ``render`` model tells it (``pipeline.wire.pack_identity``).
+        version: of maquette.
+        embed_sketch: put the sketch in, if it takes no more than ``MAX_SKETCH`` bytes as PNG.
+    """
+    actual = {"seed": seed, "width": size[0], "height": size[1]}
+    weights = request.style_weights or (1.0,) * len(request.style_images)
+    references = zip(request.style_images, weights, strict=True)
+    return Provenance(
+        parameters={
+            name: _plain(actual.get(name, getattr(request, name)), kind)
+            for name, kind in PARAMETERS.items()
+        },
+        style=style or None,
+        style_images=tuple(
+            StyleImage(_sha256(image), _short(share)) for image, share in references
+        ),
+        sketch_sha256=_sha256(request.sketch),
+        sketch=_small_enough(request.sketch) if embed_sketch else None,
+        pack=Pack(pack["name"], pack["precision"], pack["engine"], dict(pack["engines"])),
+        version=version,
+    )
+
+
+def with_seed(provenance: Provenance, seed: int) -> Provenance:
+    """What made the picture of `seed` in the same batch."""
+    return replace(provenance, parameters={**provenance.parameters, "seed": seed})
+
+
+def stamp(png: bytes, provenance: Provenance) -> bytes:
+    """`png` with its provenance in it; its pixels stay as they are encoded.
+
+    The same arguments make the same bytes: no time and no id of a render is written.
+
+    Raises:
+        ValueError: `png` is not a PNG file.
+    """
+    if not png.startswith(_SIGNATURE) or png[12:16] != b"IHDR":
+        raise ValueError("only a PNG file can be stamped")
+    creator = f"{SOFTWARE} {provenance.version}"
+    chunks = (
+        _international(KEYWORD, _to_json(provenance)),
+        _international(b"XML:com.adobe.xmp", _xmp(creator)),
+        _chunk(b"tEXt", b"Software\0" + creator.encode("latin-1", "replace")),
+    )
+    return png[:_HEADER_END] + b"".join(chunks) + png[_HEADER_END:]
+
+
+def read(png: bytes) -> Provenance | None:
+    """What made the picture `png`; None when it does not say, as one of another program.
+
+    Raises:
+        InvalidRequest: the file or what it says is damaged, or far larger than any render.
+    """
+    if len(png) > MAX_PICTURE:
+        raise InvalidRequest("picture", png, f"at most {MAX_PICTURE:,} bytes", "Send a render.")
+    if not png.startswith(_SIGNATURE):
+        return None
+    for kind, data in _chunks(png):
+        if kind == b"iTXt" and data.startswith(KEYWORD + b"\0"):
+            return _from_json(data[len(KEYWORD) + 1 :])
+    return None
+
+
+def _plain(value: Any, kind: type) -> Any:
+    if kind is tuple:
+        return tuple(_short(number) for number in value)
+    return _short(value) if kind is float else value
+
+
+def _short(number: float) -> float:
+    """The shortest decimal that means `number` in the 32 bits that the models read.
+
+    So 0.8 is 0.8, though gRPC carries it as 0.800000011920929 and JSON does not.
+    """
+    return float(str(np.float32(number)))
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _small_enough(sketch: bytes) -> bytes | None:
+    png = encode_png(np.asarray(decode(sketch, "sketch")))
+    return png if len(png) <= MAX_SKETCH else None
+
+
+def _to_json(provenance: Provenance) -> str:
+    sketch = provenance.sketch
+    document = {
+        "softwareAgent": {"name": SOFTWARE, "version": provenance.version},
+        "digitalSourceType": DIGITAL_SOURCE_TYPE,
+        "parameters": provenance.parameters,
+        "style": provenance.style,
+        "style_images": [vars(image) for image in provenance.style_images],
+        "sketch": {
+            "sha256": provenance.sketch_sha256,
+            "png": base64.b64encode(sketch).decode() if sketch else None,
+        },
+        "pack": vars(provenance.pack),
+    }
+    return json.dumps(document, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+def _xmp(creator: str) -> str:
+    return (
+        '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/">'
+        '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        '<rdf:Description rdf:about=""'
+        ' xmlns:xmp="http://ns.adobe.com/xap/1.0/"'
+        ' xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"'
+        f' xmp:CreatorTool="{html.escape(creator)}"'
+        f' Iptc4xmpExt:DigitalSourceType="{DIGITAL_SOURCE_TYPE}"/>'
+        "</rdf:RDF></x:xmpmeta>"
+        '<?xpacket end="r"?>'
+    )
+
+
+def _international(keyword: bytes, text: str) -> bytes:
+    # Neither compressed nor translated: the one long thing in it, the sketch, is compressed itself.
+    return _chunk(b"iTXt", keyword + b"\0\0\0\0\0" + text.encode())
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def _chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Kind and data of each chunk, from the first to ``IEND``.
+
+    Raises:
+        InvalidRequest: one is cut short, or its checksum is wrong.
+    """
+    at, kind = len(_SIGNATURE), b""
+    while kind != b"IEND":
+        length, kind = struct.unpack(">I4s", png[at : at + 8].ljust(8, b"\0"))
+        end = at + 12 + length
+        checksum = struct.pack(">I", zlib.crc32(png[at + 4 : end - 4]))
+        if end > len(png) or png[end - 4 : end] != checksum:
+            raise _damaged(png, "it is cut short or was changed")
+        yield kind, png[at + 8 : end - 4]
+        at = end
+
+
+def _from_json(content: bytes) -> Provenance:
+    """Read what :func:`_to_json` wrote, from its chunk after the keyword."""
+    try:
+        if content[:4] != b"\0\0\0\0":
+            raise ValueError("the text is compressed")
+        return _provenance(json.loads(content[4:]))
+    except _NOT_OURS as error:
+        raise _damaged(content, "what it says of itself is not what maquette writes") from error
+
+
+def _provenance(found: Mapping[str, Any]) -> Provenance:
+    sketch, pack = found["sketch"], found["pack"]
+    png, style = sketch["png"], found["style"]
+    references = _typed(found["style_images"], list)
+    if not references:
+        raise ValueError("every render has a reference")
+    return Provenance(
+        parameters={
+            name: _typed(found["parameters"][name], kind) for name, kind in PARAMETERS.items()
+        },
+        style=None if style is None else _typed(style, str),
+        style_images=tuple(
+            StyleImage(_typed(image["sha256"], str), _typed(image["weight"], float))
+            for image in references
+        ),
+        sketch_sha256=_typed(sketch["sha256"], str),
+        sketch=None if png is None else base64.b64decode(_typed(png, str), validate=True),
+        pack=Pack(
+            name=_typed(pack["name"], str),
+            precision=_typed(pack["precision"], str),
+            engine=_typed(pack["engine"], str),
+            engines={name: _typed(engine, str) for name, engine in pack["engines"].items()},
+        ),
+        version=_typed(found["softwareAgent"]["version"], str),
+    )
+
+
+def _typed(value: Any, kind: type) -> Any:
+    if kind is tuple:
+        return _numbers(_typed(value, list))
+    if kind is float:
+        return _numbers([value])[0]
+    if type(value) is not kind:
+        raise ValueError(f"{value!r:.60} is not {kind.__name__}")
+    return value
+
+
+def _numbers(values: Sequence[Any]) -> tuple[float, ...]:
+    if not values or not all(type(value) in (int, float) for value in values):
+        raise ValueError("not numbers")
+    return tuple(float(value) for value in values)
+
+
+def _damaged(found: bytes, how: str) -> InvalidRequest:
+    remedy = f"The picture is damaged: {how}. Take the file that the render brought."
+    return InvalidRequest("picture", found, "a picture as maquette wrote it", remedy)

@@ -1,0 +1,240 @@
+"""What made a picture, through the bytes of a PNG file."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import struct
+import zlib
+from contextlib import suppress
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline import provenance
+from pipeline.errors import InvalidRequest
+from pipeline.images import decode, encode_png
+from pipeline.provenance import MAX_SKETCH, PARAMETERS, StyleImage, describe, read, stamp, with_seed
+from pipeline.request import RenderRequest
+from tests.pictures import encoded
+
+PACK = {"name": "tiny", "precision": "fp32", "engine": "onnx", "engines": {"unet": "0123abcd"}}
+DIGITAL_SOURCE = b"http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+
+
+def described(request, **changed):
+    known = {"seed": 5, "size": (256, 192), "style": "cyberpunk", "pack": PACK,
+             "version": "1.2.3", "embed_sketch": True}  # fmt: skip
+    return describe(request, **{**known, **changed})
+
+
+@pytest.fixture
+def request_(sketch, style_image):
+    return RenderRequest(sketch, 'a "house" – 家 <b>', style_images=(style_image,))
+
+
+@pytest.fixture
+def picture():
+    drawn = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)
+    return encode_png(drawn)
+
+
+def test_what_is_stamped_is_read_again(request_, picture):
+    written = described(request_)
+    assert read(stamp(picture, written)) == written
+
+
+def test_it_says_what_was_asked_and_what_was_made(request_, sketch, style_image):
+    asked = replace(request_, guidance_scale=3, style_weights=(0.5,), control_guidance_end=0.75)
+    made = described(asked, seed=9, size=(320, 256))
+    assert made.parameters == {
+        "prompt": asked.prompt, "negative_prompt": "", "seed": 9, "num_inference_steps": 20,
+        "guidance_scale": 3.0, "controlnet_conditioning_scale": 1.5,
+        "control_guidance_start": 0.0, "control_guidance_end": 0.75, "ip_adapter_scale": (0.8,),
+        "canny_low_threshold": 50, "canny_high_threshold": 150, "scheduler": "dpmpp_2m",
+        "width": 320, "height": 256,
+    }  # fmt: skip
+    assert made.style_images == (StyleImage(hashlib.sha256(style_image).hexdigest(), 0.5),)
+    assert made.sketch_sha256 == hashlib.sha256(sketch).hexdigest()
+    assert (made.style, made.version, made.pack.engines["unet"]) == (
+        "cyberpunk", "1.2.3", "0123abcd",
+    )  # fmt: skip
+
+
+def test_no_field_that_decides_the_pixels_is_forgotten():
+    elsewhere = {"sketch", "style", "style_images", "style_weights"}
+    without_effect = {"style_filter", "num_images", "preview_interval"}
+    assert {field.name for field in fields(RenderRequest)} == {
+        *PARAMETERS, *elsewhere, *without_effect,
+    }  # fmt: skip
+
+
+def test_the_pixels_stay_as_they_are_encoded(request_, picture):
+    stamped = stamp(picture, described(request_))
+    assert stamped.startswith(picture[:33])
+    assert stamped.endswith(picture[33:])
+    assert decode(stamped, "x").tobytes() == decode(picture, "x").tobytes()
+
+
+def test_other_software_reads_it(request_, picture):
+    stamped = stamp(picture, described(request_))
+    with Image.open(io.BytesIO(stamped)) as image:
+        image.load()
+        assert image.info["Software"] == "maquette 1.2.3"
+        assert DIGITAL_SOURCE in image.info["xmp"]
+        assert b'xmp:CreatorTool="maquette 1.2.3"' in image.info["xmp"]
+        document = json.loads(image.info["maquette"])
+    assert document["softwareAgent"] == {"name": "maquette", "version": "1.2.3"}
+    assert document["digitalSourceType"].encode() == DIGITAL_SOURCE
+    assert document["pack"] == PACK
+    assert document["parameters"]["prompt"] == request_.prompt
+
+
+def test_equal_renders_are_equal_bytes_whatever_door_they_came_through(request_, picture):
+    # gRPC carries floats in 32 bits, JSON in 64.
+    by_grpc = replace(request_, ip_adapter_scale=(float(np.float32(0.8)),))
+    engines = [("vae_decoder", "b"), ("unet", "a")]
+    packs = [{**PACK, "engines": dict(order)} for order in (engines, engines[::-1])]
+    one, other = described(by_grpc, pack=packs[0]), described(request_, pack=packs[1])
+    assert stamp(picture, one) == stamp(picture, other)
+
+
+def test_batch_mates_differ_in_the_seed(request_):
+    first = described(request_, seed=1)
+    assert with_seed(first, 2) == described(request_, seed=2)
+
+
+def sketches():
+    """Kinds of files whose decoding does more than reading pixels."""
+    drawn = Image.effect_noise((70, 40), 80)
+    translucent = drawn.convert("RGBA")
+    translucent.putalpha(Image.linear_gradient("L").resize(drawn.size))
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    deep = Image.fromarray(np.asarray(drawn).astype(np.uint16) * 257)
+    return {
+        "grey": encoded(drawn),
+        "black and white": encoded(drawn.convert("1")),
+        "palette": encoded(drawn.convert("RGB").quantize(7)),
+        "transparent": encoded(translucent),
+        "16 bits": encoded(deep),
+        "turned": encoded(drawn.convert("RGB"), "JPEG", exif=turned),
+        "webp": encoded(translucent, "WEBP"),
+    }
+
+
+@pytest.mark.parametrize("kind", sketches())
+def test_the_embedded_sketch_has_the_pixels_of_what_was_sent(kind):
+    sent = sketches()[kind]
+    embedded = described(RenderRequest(sent, "a house")).sketch
+    assert embedded.startswith(b"\x89PNG")
+    before, after = decode(sent, "sketch"), decode(embedded, "sketch")
+    assert after.size == before.size
+    assert after.tobytes() == before.tobytes()
+
+
+def test_a_sketch_is_left_out_when_asked_or_too_large(request_, picture):
+    noise = np.random.default_rng(0).integers(0, 256, (600, 600, 3), dtype=np.uint8)
+    large = encode_png(noise)
+    assert len(large) > MAX_SKETCH
+    for made in (
+        described(request_, embed_sketch=False),
+        described(replace(request_, sketch=large)),
+    ):
+        assert made.sketch is None
+        assert read(stamp(picture, made)) == made
+
+
+def test_a_stamped_picture_can_be_a_sketch_or_a_style(request_, picture):
+    stamped = stamp(picture, described(request_))
+    again = described(replace(request_, sketch=stamped, style_images=(stamped,)))
+    assert decode(again.sketch, "x").tobytes() == decode(picture, "x").tobytes()
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_a_picture_of_another_program_says_nothing(kind):
+    assert read(encoded(Image.new("RGB", (20, 20)), kind)) is None
+    assert read(b"") is None
+
+
+def test_every_changed_byte_is_noticed_or_without_meaning(request_, picture):
+    """No damage makes read fail in another way, or brings back something else."""
+    written = described(request_, embed_sketch=False)
+    stamped = stamp(picture, written)
+    for at in range(len(stamped)):
+        changed = stamped[:at] + bytes([stamped[at] ^ 0x41]) + stamped[at + 1 :]
+        with suppress(InvalidRequest):
+            assert read(changed) in (written, None)
+
+
+def test_every_cut_is_noticed(request_, picture):
+    stamped = stamp(picture, described(request_, embed_sketch=False))
+    # After the chunk of ours nothing more is needed of the file.
+    end = stamped.index(b"XML:com.adobe.xmp") - 8
+    for cut in range(8, end, 7):
+        with pytest.raises(InvalidRequest, match="cut short"):
+            read(stamped[:cut])
+
+
+def saying(text: str | bytes, flags: bytes = b"\0\0\0\0") -> bytes:
+    """A PNG with `text` as what it says of itself, checksums and all."""
+    content = b"maquette\0" + flags + (text.encode() if isinstance(text, str) else text)
+    length = struct.pack(">I", len(content))
+    chunk = length + b"iTXt" + content + struct.pack(">I", zlib.crc32(b"iTXt" + content))
+    png = encode_png(np.zeros((16, 16, 3), np.uint8))
+    return png[:33] + chunk + png[33:]
+
+
+def test_json_of_other_types_is_damage(request_, picture):
+    stamped = stamp(picture, described(request_))
+    with Image.open(io.BytesIO(stamped)) as image:
+        good = json.loads(image.info["maquette"])
+    assert read(saying(json.dumps(good))) == described(request_)
+
+    def places(node, path=()):
+        if path:
+            yield path
+        for key, value in node.items() if isinstance(node, dict) else ():
+            yield from places(value, (*path, key))
+
+    harmless = {("softwareAgent", "name"), ("digitalSourceType",)}
+    for path in set(places(good)) - harmless:
+        for wrong in (True, [], [True], 10**400):
+            changed = json.loads(json.dumps(good))
+            place = changed
+            for key in path[:-1]:
+                place = place[key]
+            place[path[-1]] = wrong
+            if wrong == 10**400 and PARAMETERS.get(path[-1]) is int:
+                continue  # a whole number, which the service will refuse
+            with pytest.raises(InvalidRequest, match="not what maquette writes"):
+                read(saying(json.dumps(changed)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "null", "[]", "7", '"x"', b"\xff\xfe\xff", "[" * 100_000, '{"sketch": {}}'],
+)
+def test_what_is_no_provenance_is_damage(text):
+    with pytest.raises(InvalidRequest, match="not what maquette writes"):
+        read(saying(text))
+
+
+def test_compressed_text_is_not_unpacked():
+    with pytest.raises(InvalidRequest):
+        read(saying(zlib.compress(b"0" * 10**6), flags=b"\1\0\0\0"))
+
+
+def test_a_file_beyond_all_renders_is_not_searched(monkeypatch, request_, picture):
+    stamped = stamp(picture, described(request_))
+    monkeypatch.setattr(provenance, "MAX_PICTURE", len(stamped) - 1)
+    with pytest.raises(InvalidRequest, match="at most"):
+        read(stamped)
+
+
+def test_only_a_png_is_stamped(request_):
+    with pytest.raises(ValueError, match="only a PNG"):
+        stamp(encoded(Image.new("RGB", (20, 20)), "JPEG"), described(request_))
