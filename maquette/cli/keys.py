@@ -1,0 +1,108 @@
+"""``maquette keys``: who may call the gateway."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from gateway.protection.caller import Scope
+from gateway.protection.keys import Key, KeyStore
+from maquette.cli.common import console, errors, fail
+from pipeline.errors import MaquetteError
+
+app = typer.Typer(help="Make, list and revoke API keys.", no_args_is_help=True)
+
+UNITS = {"h": "hours", "d": "days", "w": "weeks"}
+DEFAULT_FILE = Path("var/keys.json")
+
+File = Annotated[
+    Path, typer.Option(envvar="MAQUETTE_KEYS", help="The file of keys that the gateway reads.")
+]
+Limit = Annotated[int | None, typer.Option(min=1, help="Other than the gateway's setting.")]
+
+
+def _lifetime(text: str) -> timedelta:
+    found = re.fullmatch(r"([1-9]\d{0,4})([hdw])", text)
+    if not found:
+        raise typer.BadParameter(f"{text} must be a number of hours, days or weeks: 12h, 30d, 8w.")
+    return timedelta(**{UNITS[found[2]]: int(found[1])})
+
+
+@app.command()
+def create(
+    name: Annotated[str, typer.Argument(help="Who will use it; shown in the list.")],
+    scope: Annotated[
+        list[Scope] | None,
+        typer.Option(help="What it opens: render unless said otherwise; repeatable."),
+    ] = None,
+    expires: Annotated[
+        timedelta | None,
+        typer.Option(parser=_lifetime, metavar="TIME", help="After 12h, 30d or 8w, say."),
+    ] = None,
+    calls_per_minute: Limit = None,
+    renders_per_minute: Limit = None,
+    renders_at_once: Limit = None,
+    renders_per_day: Limit = None,
+    file: File = DEFAULT_FILE,
+) -> None:
+    """Make a key and show it, this once; the gateway takes it at once, without a restart.
+
+    The key alone goes to standard output: KEY=$(maquette keys create NAME).
+    """
+    asked = {
+        "calls_per_minute": calls_per_minute,
+        "renders_per_minute": renders_per_minute,
+        "renders_at_once": renders_at_once,
+        "renders_per_day": renders_per_day,
+    }
+    limits = {limit: value for limit, value in asked.items() if value is not None}
+    try:
+        key, secret = KeyStore(file).create(name, scope or [Scope.RENDER], expires, limits)
+    except MaquetteError as error:
+        raise fail(error) from error
+    typer.echo(secret)
+    said = f"key {key.id} for {key.name}: {_scopes(key)}; expires {_expiry(key)}"
+    errors.print(f"{said}. It is not shown again.", markup=False, highlight=False)
+
+
+@app.command("list")
+def list_keys(file: File = DEFAULT_FILE) -> None:
+    """List the keys, without what would let anybody in."""
+    table = Table("id", "name", "scopes", "created", "expires", "limits of its own")
+    try:
+        for key in KeyStore(file).all():
+            limits = "\n".join(f"{limit} {value:,}" for limit, value in key.limits.items())
+            created = f"{key.created:%Y-%m-%d}"
+            table.add_row(key.id, escape(key.name), _scopes(key), created, _expiry(key), limits)
+    except MaquetteError as error:
+        raise fail(error) from error
+    console.print(table)
+
+
+@app.command()
+def revoke(
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="As `maquette keys list` shows it.")],
+    file: File = DEFAULT_FILE,
+) -> None:
+    """Remove a key; the gateway refuses it from the next call on."""
+    try:
+        key = KeyStore(file).revoke(key_id)
+    except MaquetteError as error:
+        raise fail(error) from error
+    console.print(f"key {key.id} for {key.name} is revoked", markup=False, highlight=False)
+
+
+def _scopes(key: Key) -> str:
+    return ", ".join(sorted(key.scopes))
+
+
+def _expiry(key: Key) -> str:
+    if key.expires is None:
+        return "never"
+    return f"{key.expires:%Y-%m-%d %H:%M} UTC" + (" (over)" if key.has_expired else "")
