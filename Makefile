@@ -18,7 +18,7 @@ DEV_READY := $(DEV)/.ready
 EXPORTED := model_repository/render/1/pack.json
 
 .DEFAULT_GOAL := help
-.PHONY: help setup pack train eval eval-torch export up up-gpu demo test test-full check format protocol lock clean
+.PHONY: help setup pack train eval eval-torch export up up-gpu demo test test-full check format reference protocol lock clean
 
 help: ## Show what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -84,6 +84,10 @@ check: setup ## Lint, format and type checks
 format: setup ## Format the code and mend what the linter can
 	@$(DEV)/bin/ruff check --fix --quiet . || true
 	@$(DEV)/bin/ruff format .
+
+reference: protocol ## Write the pages that are made from the code
+	@$(DEV)/bin/python -m tools.protocol_reference
+	@$(DEV)/bin/python -m tools.settings_reference
 
 protocol: setup ## Generate the Python side of maquette.v1
 	@$(DEV)/bin/python -m grpc_tools.protoc --proto_path=. --python_out=. --pyi_out=. \

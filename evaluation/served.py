@@ -10,7 +10,6 @@ from tritonclient.grpc import InferenceServerClient, InferInput
 
 from evaluation.cases import Ask
 from maquette.client import Client
-from maquette.v1 import maquette_pb2 as pb
 from pipeline import contract, images
 from pipeline.images import Picture
 from training.bundled import style_pictures
@@ -34,16 +33,15 @@ class ServedPainter:
         self.library = np.concatenate([self._embed_picture(picture) for picture in bundled])
 
     def paint(self, ask: Ask) -> bytes:
-        request = pb.RenderRequest(
-            sketch=ask.sketch,
-            prompt=ask.prompt,
+        result = self.gateway.render(
+            ask.sketch,
+            ask.prompt,
             style_images=[ask.style_image],
             seed=ask.seed,
             controlnet_conditioning_scale=ask.controlnet_conditioning_scale,
-            ip_adapter_scale=[ask.ip_adapter_scale],
+            ip_adapter_scale=ask.ip_adapter_scale,
         )
-        *_, last = self.gateway.render(request)
-        return last.result.images[0].png
+        return result.images[0].png
 
     def through_vae(self, picture: Picture) -> Picture:
         latents = self._infer("vae_encoder", "pixels", images.to_pixels(picture)[None], "latents")
@@ -51,8 +49,8 @@ class ServedPainter:
         return images.from_pixels(pixels[0])
 
     def styles_for_text(self, phrase: str) -> list[str]:
-        asked = pb.SearchStylesRequest(prompt=phrase, limit=len(STYLES))
-        return [found.style.name for found in self.gateway.search(asked)]
+        found = self.gateway.search(phrase, limit=len(STYLES))
+        return [scored.style.name for scored in found]
 
     def styles_for_picture(self, picture: bytes) -> list[str]:
         scores = self.library @ self._embed_picture(picture)[0]

@@ -6,21 +6,28 @@ import asyncio
 import logging
 import signal
 import sys
+from contextlib import AsyncExitStack
 
-import grpc
 from grpc_health.v1 import health_pb2
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 
-from gateway.admission import Admission
-from gateway.inference import connect
-from gateway.rpc import make_server, report_health
-from gateway.service import Service
+from gateway.observability import logs, tracing
+from gateway.openinference.rest import router
+from gateway.openinference.servicer import OpenInferenceServicer
+from gateway.openinference.virtual_model import VirtualModel
+from gateway.rpc.maquette import MaquetteServicer
+from gateway.rpc.server import listen, make_server, report_health
 from gateway.settings import Settings
-from pipeline.errors import MaquetteError, Unavailable
-from retrieval.library import open_library
+from gateway.version import VERSION
+from gateway.web.app import make_app
+from gateway.web.desk import admitted
+from gateway.web.server import serving
+from gateway.wiring import assembled
+from pipeline.errors import MaquetteError
 
-OTHER_CALLS = 64
-"""Calls beside renders (styles, health) that may be in progress."""
+LAST_WORDS_SECONDS = 5
+"""For answers that are on their way when every render has ended."""
 
 log = logging.getLogger("maquette.gateway")
 
@@ -31,54 +38,59 @@ async def serve(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopping.set)
-    key = settings.qdrant_api_key.get_secret_value() if settings.qdrant_api_key else None
-    async with (
-        connect(settings.triton, settings.stall_seconds) as inference,
-        open_library(settings.library, settings.qdrant_url, key) as library,
-    ):
-        admission = Admission(settings.max_running, settings.max_waiting)
-        max_calls = settings.max_running + settings.max_waiting + OTHER_CALLS
-        server, reported = make_server(Service(inference, library, admission), max_calls)
-        _listen(server, settings)
+    async with assembled(settings) as parts, AsyncExitStack() as doors:
+
+        async def is_ready() -> bool:
+            return not stopping.is_set() and await parts.inference.is_ready()
+
+        model = VirtualModel(parts.renders, is_ready, VERSION)
+        server, reported = make_server(
+            MaquetteServicer(parts.service, parts.renders, parts.information, parts.desk),
+            OpenInferenceServicer(model, parts.desk),
+            settings.max_calls,
+        )
+        listen(server, f"{settings.host}:{settings.port}", settings.tls)
         await reported.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
         await server.start()
-        watching = asyncio.create_task(report_health(reported, inference))
-        log.info("listening on %s:%d", settings.host, settings.port)
+        if settings.http_port:
+            app = make_app(parts, settings, is_ready, router(model, admitted))
+            await doors.enter_async_context(serving(app, settings, LAST_WORDS_SECONDS))
+        watching = asyncio.create_task(report_health(reported, is_ready))
+        log.info("gRPC on %s:%d, HTTP on port %d", settings.host, settings.port, settings.http_port)
         await stopping.wait()
         log.info("stopping; running renders have %g s", settings.grace_seconds)
         await reported.enter_graceful_shutdown()
-        await server.stop(settings.grace_seconds)
+        await parts.renders.close(settings.grace_seconds)
+        await server.stop(LAST_WORDS_SECONDS)
         watching.cancel()
-
-
-def _listen(server: grpc.aio.Server, settings: Settings) -> None:
-    address = f"{settings.host}:{settings.port}"
-    try:
-        server.add_insecure_port(address)
-    except RuntimeError as error:
-        raise Unavailable(
-            f"Port {settings.port} on {settings.host} is taken. "
-            "Stop what listens there, or set MAQUETTE_PORT."
-        ) from error
 
 
 def _in_words(error: ValidationError) -> str:
     wrong = error.errors()[0]
+    if not wrong["loc"]:
+        return f"The settings do not fit together: {wrong['msg']}."
     variable = f"MAQUETTE_{str(wrong['loc'][0]).upper()}"
     return f"{variable} is {wrong['input']!r}: {wrong['msg']}. Set it right, or unset it."
 
 
 def main() -> int:
     """Run the gateway; 1 when it could not start, with the reason on standard error."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
-        asyncio.run(serve(Settings()))
+        settings = Settings()
+        logs.configure(settings.log_format)
+        tracing.configure(settings.otlp_endpoint, VERSION)
+        asyncio.run(serve(settings))
     except MaquetteError as error:
         print(error, file=sys.stderr)
         return 1
     except ValidationError as error:
         print(_in_words(error), file=sys.stderr)
         return 1
+    except SettingsError as error:
+        print(f'A setting cannot be read: {error}. Lists are JSON: ["a"].', file=sys.stderr)
+        return 1
+    finally:
+        tracing.shutdown()
     return 0
 
 

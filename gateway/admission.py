@@ -16,7 +16,10 @@ class Admission:
     def __init__(self, max_running: int, max_waiting: int) -> None:
         self._free = asyncio.Semaphore(max_running)
         self._max_waiting = max_waiting
-        self._waiting = 0
+        self.waiting = 0
+        """How many wait now."""
+        self.running = 0
+        """How many run now."""
 
     def require_room(self) -> None:
         """Refuse early, before work is put into a request that cannot even wait.
@@ -24,9 +27,9 @@ class Admission:
         Raises:
             Overloaded: as many wait already as may.
         """
-        if self._free.locked() and self._waiting >= self._max_waiting:
+        if self._free.locked() and self.waiting >= self._max_waiting:
             raise Overloaded(
-                f"{self._waiting} renders are waiting already; allowed: {self._max_waiting}. "
+                f"{self.waiting} renders are waiting already; allowed: {self._max_waiting}. "
                 "Try again in a few seconds."
             )
 
@@ -39,12 +42,14 @@ class Admission:
         """
         self.require_room()
         started = time.perf_counter()
-        self._waiting += 1
+        self.waiting += 1
         try:
             await self._free.acquire()
         finally:
-            self._waiting -= 1
+            self.waiting -= 1
+        self.running += 1
         try:
             yield time.perf_counter() - started
         finally:
+            self.running -= 1
             self._free.release()

@@ -1,58 +1,69 @@
-"""The one table from maquette's errors to gRPC status codes."""
+"""The one table from maquette's errors to gRPC status codes and HTTP ones."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any, TypeAlias
+from dataclasses import dataclass
+from http import HTTPStatus
 
 import grpc
 
 from gateway.inference import CallerError
 from pipeline.errors import (
+    Cancelled,
     Conflict,
+    DeadlineExceeded,
+    Forbidden,
     InvalidRequest,
     MaquetteError,
     NotFound,
     Overloaded,
+    Refused,
     StageFailed,
+    Unauthenticated,
     Unavailable,
 )
 
-GRPC_CODES: dict[type[MaquetteError], grpc.StatusCode] = {
-    InvalidRequest: grpc.StatusCode.INVALID_ARGUMENT,
-    CallerError: grpc.StatusCode.INVALID_ARGUMENT,
-    NotFound: grpc.StatusCode.NOT_FOUND,
-    Conflict: grpc.StatusCode.ALREADY_EXISTS,
-    Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    Unavailable: grpc.StatusCode.UNAVAILABLE,
-    StageFailed: grpc.StatusCode.INTERNAL,
+
+@dataclass(frozen=True)
+class Code:
+    """How one kind of error is told in each protocol."""
+
+    grpc: grpc.StatusCode
+    http: HTTPStatus
+
+
+CODES: dict[type[MaquetteError], Code] = {
+    InvalidRequest: Code(grpc.StatusCode.INVALID_ARGUMENT, HTTPStatus.BAD_REQUEST),
+    CallerError: Code(grpc.StatusCode.INVALID_ARGUMENT, HTTPStatus.BAD_REQUEST),
+    Unauthenticated: Code(grpc.StatusCode.UNAUTHENTICATED, HTTPStatus.UNAUTHORIZED),
+    Forbidden: Code(grpc.StatusCode.PERMISSION_DENIED, HTTPStatus.FORBIDDEN),
+    Refused: Code(grpc.StatusCode.FAILED_PRECONDITION, HTTPStatus.UNPROCESSABLE_ENTITY),
+    NotFound: Code(grpc.StatusCode.NOT_FOUND, HTTPStatus.NOT_FOUND),
+    Conflict: Code(grpc.StatusCode.ALREADY_EXISTS, HTTPStatus.CONFLICT),
+    Overloaded: Code(grpc.StatusCode.RESOURCE_EXHAUSTED, HTTPStatus.TOO_MANY_REQUESTS),
+    Cancelled: Code(grpc.StatusCode.CANCELLED, HTTPStatus.CONFLICT),
+    DeadlineExceeded: Code(grpc.StatusCode.DEADLINE_EXCEEDED, HTTPStatus.GATEWAY_TIMEOUT),
+    Unavailable: Code(grpc.StatusCode.UNAVAILABLE, HTTPStatus.SERVICE_UNAVAILABLE),
+    StageFailed: Code(grpc.StatusCode.INTERNAL, HTTPStatus.INTERNAL_SERVER_ERROR),
 }
-
-MAX_DETAILS = 2000
-"""gRPC sends a status in its header, and fails otherwise when that grows too large."""
 UNEXPECTED = "maquette failed in a way it does not know; the gateway's log has the details."
-
-log = logging.getLogger("maquette.gateway")
-
-Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+RETRY_SECONDS = 2.0
+"""What a caller is told to wait when a part is down."""
 
 
-def _code_of(error: MaquetteError) -> grpc.StatusCode:
-    known = (GRPC_CODES[kind] for kind in type(error).__mro__ if kind in GRPC_CODES)
-    return next(known, grpc.StatusCode.INTERNAL)
+def code_of(error: Exception) -> Code:
+    """The codes of `error`; those of ``StageFailed`` for what is not ours."""
+    known = (CODES[kind] for kind in type(error).__mro__ if kind in CODES)
+    return next(known, CODES[StageFailed])
 
 
-@asynccontextmanager
-async def as_status(context: Context) -> AsyncIterator[None]:
-    """End the call with the right status when the block raises; no traceback leaves the gateway."""
-    try:
-        yield
-    except MaquetteError as error:
-        await context.abort(_code_of(error), str(error)[:MAX_DETAILS])
-    except grpc.aio.AbortError:
-        raise
-    except Exception:
-        log.exception("unexpected failure")
-        await context.abort(grpc.StatusCode.INTERNAL, UNEXPECTED)
+def told(error: Exception) -> str:
+    """What the caller is told of `error`: nothing of the inside when it is not ours."""
+    return str(error) if isinstance(error, MaquetteError) else UNEXPECTED
+
+
+def retry_after(error: Exception) -> float | None:
+    """Seconds after which the same request may succeed; None when it will not by itself."""
+    if isinstance(error, Overloaded):
+        return error.retry_after
+    return RETRY_SECONDS if isinstance(error, Unavailable) else None

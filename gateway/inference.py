@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
+import re
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -15,6 +19,8 @@ from tritonclient.grpc import InferInput
 from tritonclient.grpc import aio as triton
 from tritonclient.utils import InferenceServerException
 
+from gateway.probe import watch
+from gateway.repair import AWAY, Repair
 from pipeline import contract, wire
 from pipeline.errors import MaquetteError, StageFailed, Unavailable
 from pipeline.request import RenderRequest
@@ -22,13 +28,27 @@ from pipeline.request import RenderRequest
 Arrays = Mapping[str, npt.NDArray[Any]]
 Vector = npt.NDArray[np.float32]
 
-REPORT_STATUS = {"triton_grpc_error": "true"}
-"""Makes Triton end a stream with a gRPC status instead of hiding the error in a message."""
+# Triton can end a stream with a gRPC status (`triton_grpc_error`), but 24.10 crashes now and then
+# when it does so to several at once. So an error comes as a message, and its words tell its kind.
+CALLERS_MISTAKE = re.compile(r"\w+ is .*; allowed: ", re.DOTALL)
+"""How ``pipeline.errors.InvalidRequest`` reads."""
 
+AWAY_STATUSES = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "NOT_FOUND")
 READY_SECONDS = 1.0
-# Triton stands beside the gateway, so no proxy of the environment's has a part in it.
+SAFETY_CHECKER = "safety_checker"
+SILENT_SECONDS = 1.0
+"""Without a step of any render: then it is time to see whether ``render`` lives."""
+PULSE_SECONDS = 2.0
+_IMPOSSIBLE = {
+    "num_inference_steps": np.zeros(1, np.int32),
+    **{name: np.array([b""], object) for name in ("sketch", "prompt", "style_images")},
+}
+"""What ``render`` refuses without any work."""
+# Triton stands beside the gateway, so no proxy of the environment's has a part in it, and it is
+# back at once when it was started again.
 CHANNEL = [
     ("grpc.enable_http_proxy", 0),
+    ("grpc.max_reconnect_backoff_ms", 500),
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
 ]
@@ -40,6 +60,27 @@ class CallerError(MaquetteError):
     """A served model found the caller's input wrong; its message names the field."""
 
 
+class ModelDied(Unavailable):
+    """The process of a served model has died; it is being mended.
+
+    Args:
+        model: its name, for :meth:`gateway.repair.Repair.mend`.
+    """
+
+    def __init__(self, model: str) -> None:
+        self.model = model
+        super().__init__(f"The process of the model {model} died. It is being started again.")
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """A model that Triton knows."""
+
+    name: str
+    version: str
+    ready: bool
+
+
 class Inference:
     """The served models that the gateway calls by name.
 
@@ -48,15 +89,63 @@ class Inference:
     """
 
     def __init__(self, client: triton.InferenceServerClient, stall_seconds: float) -> None:
+        self.repair = Repair(client)
+        self.pack: Mapping[str, Any] = {}
+        """The identity of the pack, as the last render told it."""
         self._client = client
         self._stall_seconds = stall_seconds
+        self._heard = time.monotonic()
+        """When ``render`` last gave a sign of life."""
+        self._listening: set[asyncio.Timeout] = set()
+
+    @property
+    def quiet_seconds(self) -> float:
+        """How long no render has been in progress."""
+        return 0.0 if self._listening else time.monotonic() - self._heard
 
     async def is_ready(self) -> bool:
-        """Whether Triton answers and every model is loaded."""
+        """Whether Triton answers, every model is loaded, and none is known to be dead."""
         try:
-            return bool(await self._client.is_server_ready(client_timeout=READY_SECONDS))
+            ready = await self._client.is_server_ready(client_timeout=READY_SECONDS)
         except InferenceServerException:
             return False
+        return bool(ready) and self.repair.healthy
+
+    async def served(self) -> tuple[str, tuple[ServedModel, ...]]:
+        """Triton's version, and its models by name.
+
+        Raises:
+            Unavailable: Triton does not answer.
+        """
+        try:
+            server = await self._client.get_server_metadata(client_timeout=READY_SECONDS)
+            index = await self._client.get_model_repository_index(client_timeout=READY_SECONDS)
+        except InferenceServerException as error:
+            raise Unavailable("Triton does not answer at the moment.") from error
+        models = sorted(index.models, key=lambda model: model.name)
+        known = [
+            ServedModel(model.name, model.version, model.state == "READY")
+            for model in models
+            if model.state
+        ]
+        return server.version, tuple(known)
+
+    async def has_safety_checker(self) -> bool:
+        """Whether finished pictures are looked at before they are shown."""
+        try:
+            return bool(await self._client.is_model_ready("check_image"))
+        except InferenceServerException:
+            return False
+
+    async def check_image(self, png: bytes) -> float | None:
+        """How far a finished picture is beyond what may be shown: above 0, it is unsafe.
+
+        None when the pack that painted it has no safety checker.
+        """
+        if SAFETY_CHECKER not in self.pack.get("engines", {}):
+            return None
+        outputs = await self._infer("check_image", {"image": np.array([[png]], object)})
+        return float(outputs["unsafe"][0, 0])
 
     async def embed_text(self, prompt: str) -> Vector:
         """The retrieval vector ``[512]`` of a sentence."""
@@ -72,37 +161,106 @@ class Inference:
         """The outputs of the ``render`` model: ``step`` each time, the pictures last.
 
         Closing the iterator cancels the render at its next step.
+
+        Raises:
+            ModelDied: a process behind it died; nothing is lost when it is called again.
         """
+        async with aclosing(self._stream("render", wire.to_tensors(request))) as outputs:
+            async for output in outputs:
+                if "pack" in output:
+                    self.pack = json.loads(output["pack"][0])
+                yield output
 
-        async def requests() -> AsyncIterator[dict[str, Any]]:
-            yield {"model_name": "render", "inputs": _inputs("render", wire.to_tensors(request))}
+    async def feel_pulse(self) -> None:
+        """See whether ``render`` lives, when renders are in progress and nothing was heard lately.
 
-        stream = self._client.stream_infer(requests(), headers=REPORT_STATUS)
+        Triton does not end the streams of a decoupled model whose process has died. A request that
+        the model is bound to refuse tells at once.
+        """
+        if not self._listening or time.monotonic() - self._heard < SILENT_SECONDS:
+            return
+        stream = self._client.stream_infer(_requests("render", _IMPOSSIBLE))
+        since = time.monotonic()
+        with suppress(InferenceServerException, grpc.RpcError, StopAsyncIteration, TimeoutError):
+            try:
+                async with asyncio.timeout(PULSE_SECONDS):
+                    _, error = await anext(stream)
+            finally:
+                stream.cancel()
+            self._heard = time.monotonic()
+            self._blame(str(error), since)
+
+    async def _stream(self, model: str, arrays: Arrays) -> AsyncGenerator[Arrays]:
+        stream = self._client.stream_infer(_requests(model, arrays))
+        since = time.monotonic()
         try:
             while True:
-                async with asyncio.timeout(self._stall_seconds):
-                    result, error = await anext(stream)
+                result, error = await self._next(stream)
                 if error is not None:
                     raise error
+                since = self._heard = time.monotonic()
                 if result.get_response().outputs:
-                    yield _outputs("render", result)
+                    yield _outputs(model, result)
         except StopAsyncIteration:
             return
         except TimeoutError as error:
-            raise Unavailable(_not_served("render")) from error
+            died = self.repair.missed(since)
+            raise ModelDied(died) if died else Unavailable(_not_served(model)) from error
         except (InferenceServerException, grpc.RpcError) as error:
-            raise _translated("render", error) from error
+            raise self._translated(model, error, since) from error
         finally:
             stream.cancel()
 
+    async def _next(self, stream: Any) -> Any:
+        async with asyncio.timeout(self._stall_seconds) as patience:
+            self._listening.add(patience)
+            try:
+                return await anext(stream)
+            finally:
+                self._listening.discard(patience)
+
     async def _infer(self, model: str, arrays: Arrays) -> Arrays:
+        try:
+            return await self._infer_once(model, arrays)
+        except ModelDied as error:
+            await self.repair.mend(error.model)
+            return await self._infer_once(model, arrays)
+
+    async def _infer_once(self, model: str, arrays: Arrays) -> Arrays:
+        since = time.monotonic()
         try:
             result = await self._client.infer(
                 model, _inputs(model, arrays), client_timeout=self._stall_seconds
             )
         except InferenceServerException as error:
-            raise _translated(model, error) from error
+            raise self._translated(model, error, since) from error
         return _outputs(model, result)
+
+    def _translated(self, model: str, error: Exception, since: float) -> MaquetteError:
+        """Triton's error as one of ours; `since` is when the call last got anywhere."""
+        status, message = _status(error)
+        if "INVALID_ARGUMENT" in status or CALLERS_MISTAKE.search(message):
+            return CallerError(message)
+        died = self._blame(message, since)
+        if died:
+            return ModelDied(died)
+        if any(word in status for word in AWAY_STATUSES) or AWAY.search(message):
+            return Unavailable(_not_served(model))
+        log.error("%s failed: %s %s", model, status, message)
+        return StageFailed(f"The model {model} failed; the server's log has the details.")
+
+    def _blame(self, message: str, since: float) -> str | None:
+        died = self.repair.blame(message, since)
+        if self.repair.is_dead("render"):
+            # Its renders will hear nothing any more, so their patience ends here.
+            for patience in self._listening:
+                if not patience.expired():
+                    patience.reschedule(asyncio.get_running_loop().time())
+        return died
+
+
+async def _requests(model: str, arrays: Arrays) -> AsyncIterator[dict[str, Any]]:
+    yield {"model_name": model, "inputs": _inputs(model, arrays)}
 
 
 def _inputs(model: str, arrays: Arrays) -> list[InferInput]:
@@ -120,17 +278,6 @@ def _outputs(model: str, result: Any) -> Arrays:
     return {name: array for name, array in found.items() if array is not None}
 
 
-def _translated(model: str, error: Exception) -> MaquetteError:
-    """Triton's error as one of ours."""
-    status, message = _status(error)
-    if "INVALID_ARGUMENT" in status:
-        return CallerError(message)
-    if any(word in status for word in ("UNAVAILABLE", "DEADLINE_EXCEEDED", "NOT_FOUND")):
-        return Unavailable(_not_served(model))
-    log.error("%s failed: %s %s", model, status, message)
-    return StageFailed(f"The model {model} failed; the server's log has the details.")
-
-
 def _not_served(model: str) -> str:
     return f"Triton does not serve {model} at the moment. Try again shortly."
 
@@ -144,10 +291,21 @@ def _status(error: Exception) -> tuple[str, str]:
 
 
 @asynccontextmanager
-async def connect(address: str, stall_seconds: float) -> AsyncIterator[Inference]:
-    """A connection to Triton's gRPC service at `address`, closed at the end of the block."""
+async def connect(
+    address: str, stall_seconds: float, probe_seconds: float = 10.0
+) -> AsyncIterator[Inference]:
+    """A connection to Triton's gRPC service at `address`, closed at the end of the block.
+
+    Args:
+        stall_seconds: how long Triton may be silent before a call is given up.
+        probe_seconds: how often idle models are tried out; 0 never does.
+    """
     client = triton.InferenceServerClient(address, channel_args=CHANNEL)
+    inference = Inference(client, stall_seconds)
+    watching = asyncio.create_task(watch(inference, probe_seconds))
     try:
-        yield Inference(client, stall_seconds)
+        yield inference
     finally:
+        watching.cancel()
+        inference.repair.close()
         await client.close()

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway import service
+from gateway import errors, service
+from gateway.information import Facts
+from gateway.protection.caller import Caller
+from gateway.renders import Render, State
 from maquette.v1 import maquette_pb2 as pb
 from pipeline.request import RenderRequest
 from retrieval.styles import ScoredStyle, Style
+
+ABOUT_THE_CALL = ("id", "keep_running")
+"""Fields that say how to render, not what."""
 
 
 def render_request(message: pb.RenderRequest) -> RenderRequest:
@@ -21,6 +27,7 @@ def render_request(message: pb.RenderRequest) -> RenderRequest:
     sent: dict[str, Any] = {
         field.name: tuple(value) if field.is_repeated else value
         for field, value in message.ListFields()
+        if field.name not in ABOUT_THE_CALL
     }
     return RenderRequest(**{"sketch": b"", "prompt": "", **sent})
 
@@ -42,23 +49,68 @@ def scored_style(found: ScoredStyle) -> pb.ScoredStyle:
     return pb.ScoredStyle(style=style(found.style), score=found.score)
 
 
-def event(happened: service.Event) -> pb.RenderStreamResponse:
-    """An event of a render as its message."""
+def event(identity: str, happened: service.Event) -> pb.RenderStreamResponse:
+    """An event of the render `identity` as its message."""
     match happened:
         case service.Chosen():
-            chosen = pb.ScoredStyle(style=style(happened.style), score=happened.score)
-            return pb.RenderStreamResponse(style=chosen)
+            return pb.RenderStreamResponse(style=_chosen(happened))
         case service.Stepped():
-            progress = pb.Progress(step=happened.step, steps=happened.steps)
-            return pb.RenderStreamResponse(progress=progress)
+            return pb.RenderStreamResponse(progress=_progress(happened))
         case service.Finished():
-            return pb.RenderStreamResponse(result=finished(happened))
+            return pb.RenderStreamResponse(result=finished(identity, happened))
 
 
-def finished(done: service.Finished) -> pb.RenderResponse:
-    """A finished render as its message."""
+def render(found: Render) -> pb.GetRenderResponse:
+    """A render, wherever it is, as its message."""
+    message = pb.GetRenderResponse(
+        id=found.id,
+        state=state(found.state),
+        progress=_progress(found.progress) if found.progress else None,
+        style=_chosen(found.chosen) if found.chosen else None,
+        result=finished(found.id, found.result) if found.result else None,
+    )
+    message.create_time.FromDatetime(found.created)
+    if found.error:
+        message.error_code = errors.code_of(found.error).grpc.name
+        message.error_message = errors.told(found.error)
+    return message
+
+
+def state(found: State) -> pb.RenderState:
+    """A state as its enum value."""
+    value: pb.RenderState = getattr(pb, f"RENDER_STATE_{found.name}")
+    return value
+
+
+def info(facts: Facts, caller: Caller) -> pb.ServerInfoResponse:
+    """What serves, as its message."""
+    return pb.ServerInfoResponse(
+        version=facts.version,
+        triton_version=facts.triton_version,
+        models=[
+            pb.ServedModel(name=model.name, version=model.version, ready=model.ready)
+            for model in facts.models
+        ],
+        pack=facts.pack,
+        pack_revision=facts.pack_revision,
+        schedulers=facts.schedulers,
+        scopes=sorted(caller.scopes),
+    )
+
+
+def _chosen(found: service.Chosen) -> pb.ScoredStyle:
+    return pb.ScoredStyle(style=style(found.style), score=found.score)
+
+
+def _progress(step: service.Stepped) -> pb.Progress:
+    return pb.Progress(step=step.step, steps=step.steps, previews=step.previews)
+
+
+def finished(identity: str, done: service.Finished) -> pb.RenderResponse:
+    """The finished render `identity` as its message."""
     chosen = done.chosen
     return pb.RenderResponse(
+        id=identity,
         images=[
             pb.RenderedImage(png=image.png, seed=image.seed, structure_f1=image.structure_f1)
             for image in done.pictures

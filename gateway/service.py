@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import secrets
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 from gateway.admission import Admission
-from gateway.inference import Arrays, Inference
-from pipeline import images
+from gateway.inference import Arrays, Inference, ModelDied
+from gateway.protection.moderation import Moderation
+from gateway.version import VERSION
+from pipeline import images, provenance
 from pipeline.errors import NotFound, StageFailed
+from pipeline.render import SEEDS
 from pipeline.request import RenderRequest
 from retrieval.library import StyleLibrary
 from retrieval.styles import ScoredStyle, Style
@@ -28,10 +33,12 @@ class Chosen:
 
 @dataclass(frozen=True)
 class Stepped:
-    """A step is done."""
+    """A step is done; step 0 when the render has left the queue."""
 
     step: int
     steps: int
+    previews: tuple[bytes, ...] = ()
+    """One small PNG per picture; none at most steps."""
 
 
 @dataclass(frozen=True)
@@ -84,34 +91,129 @@ class _Styled:
 class Service:
     """Renders and the style library, over Triton and Qdrant."""
 
-    def __init__(self, inference: Inference, library: StyleLibrary, admission: Admission) -> None:
+    def __init__(
+        self,
+        inference: Inference,
+        library: StyleLibrary,
+        admission: Admission,
+        moderation: Moderation,
+        *,
+        embed_sketch: bool = True,
+    ) -> None:
         self.inference = inference
         self.library = library
         self._admission = admission
+        self._moderation = moderation
+        self._embed_sketch = embed_sketch
 
-    async def render(self, request: RenderRequest) -> AsyncGenerator[Event]:
-        """Render, telling each event as it happens; ``Finished`` is the last.
+    async def check(self, request: RenderRequest) -> None:
+        """Find out what is wrong with `request` before it waits.
 
-        Closing the iterator cancels the render.
+        Raises:
+            Overloaded: as many wait already as may.
+            InvalidRequest: a picture is not acceptable.
+            Refused: moderation does not let it through.
         """
-        started = time.perf_counter()
         self._admission.require_room()
         await asyncio.to_thread(_check_images, request)
-        finished = None
+        await self._moderation.check_request(request)
+
+    async def render(self, request: RenderRequest) -> AsyncGenerator[Event]:
+        """Render a request that was checked, telling each event; ``Finished`` is the last.
+
+        When a served model dies, the render starts once more from its first step. Closing the
+        iterator cancels the render.
+        """
+        started = time.perf_counter()
+        # Drawn here and not in the model, so that a render that starts again is the same one.
+        seed = secrets.randbelow(SEEDS) if request.seed is None else request.seed
+        request = replace(request, seed=seed)
+        if request.preview_interval and await self.inference.has_safety_checker():
+            # It sees the finished picture only, and previews would be past it.
+            request = replace(request, preview_interval=0)
+        output = None
         async with self._admission.slot() as queued:
+            yield Stepped(0, request.num_inference_steps)
             styled = await self._with_style(request)
             if styled.chosen:
                 yield styled.chosen
-            async with aclosing(self.inference.render(styled.request)) as outputs:
+            async with aclosing(self._painted(styled.request)) as outputs:
                 async for output in outputs:
                     if "step" in output:
-                        yield Stepped(int(output["step"][0]), request.num_inference_steps)
-                    else:
-                        finished = _finished(styled, output, queued, started)
-        # Told outside, so that a client that is slow to read holds no place.
-        if finished is None:
+                        yield _stepped(output, request)
+        # From here on a client that is slow to read holds no place.
+        if output is None or "images" not in output:
             raise StageFailed("render ended without a picture")
-        yield finished
+        await self._moderation.check_pictures(list(output["images"]))
+        yield await asyncio.to_thread(self._finished, styled, output, queued, started)
+
+    async def _painted(self, request: RenderRequest) -> AsyncGenerator[Arrays]:
+        for last_try in (False, True):
+            try:
+                async with aclosing(self.inference.render(request)) as outputs:
+                    async for output in outputs:
+                        yield output
+                return
+            except ModelDied as error:
+                if last_try:
+                    raise
+                await self.inference.repair.mend(error.model)
+
+    async def add_style(
+        self, image: bytes, name: str, tags: Sequence[str], *, replace: bool = False
+    ) -> tuple[Style, bool]:
+        """Add a picture to the library; see :meth:`retrieval.library.StyleLibrary.add`.
+
+        Raises:
+            Refused: moderation does not let it through.
+        """
+        await asyncio.to_thread(images.decode, image, "image")
+        await self._moderation.check_pictures([image], "style")
+        embed = self.inference.embed_image
+        return await self.library.add(image, name, tags, embed, replace=replace)
+
+    async def picture(self, style: Style, longest_side: int | None = None) -> bytes:
+        """The PNG of `style`, scaled down to `longest_side` pixels when that is given."""
+        png = await self.library.picture(style)
+        if longest_side is None or longest_side >= max(style.width, style.height):
+            return png
+        return await asyncio.to_thread(images.thumbnail, png, longest_side)
+
+    def _finished(self, styled: _Styled, output: Arrays, queued: float, started: float) -> Finished:
+        return Finished(
+            pictures=self._pictures(styled, output),
+            chosen=styled.chosen,
+            control_image=output["control_image"][0],
+            style_image=styled.request.style_images[0],
+            warnings=tuple(warning.decode() for warning in output["warnings"]),
+            timings=Timings(
+                queue=queued,
+                embed=styled.embed_seconds,
+                search=styled.search_seconds,
+                condition=float(output["condition_seconds"][0]),
+                denoise=float(output["denoise_seconds"][0]),
+                decode=float(output["decode_seconds"][0]),
+                total=time.perf_counter() - started,
+            ),
+        )
+
+    def _pictures(self, styled: _Styled, output: Arrays) -> tuple[Picture, ...]:
+        seeds = output["seeds"].tolist()
+        made_by = provenance.describe(
+            styled.request,
+            seed=seeds[0],
+            size=images.size_of(output["images"][0]),
+            style=styled.chosen.style.id if styled.chosen else None,
+            pack=json.loads(output["pack"][0]),
+            version=VERSION,
+            embed_sketch=self._embed_sketch,
+        )
+        return tuple(
+            Picture(provenance.stamp(png, provenance.with_seed(made_by, seed)), seed, score)
+            for png, seed, score in zip(
+                output["images"], seeds, output["structure_f1"].tolist(), strict=True
+            )
+        )
 
     async def search(
         self, prompt: str, tags: tuple[str, ...], limit: int
@@ -157,21 +259,6 @@ def _nothing_found(request: RenderRequest) -> str:
     return "The style library is empty. Add pictures with `maquette styles add FOLDER`."
 
 
-def _finished(styled: _Styled, output: Arrays, queued: float, started: float) -> Finished:
-    pictures = zip(output["images"], output["seeds"], output["structure_f1"], strict=True)
-    return Finished(
-        pictures=tuple(Picture(png, int(seed), float(score)) for png, seed, score in pictures),
-        chosen=styled.chosen,
-        control_image=output["control_image"][0],
-        style_image=styled.request.style_images[0],
-        warnings=tuple(warning.decode() for warning in output["warnings"]),
-        timings=Timings(
-            queue=queued,
-            embed=styled.embed_seconds,
-            search=styled.search_seconds,
-            condition=float(output["condition_seconds"][0]),
-            denoise=float(output["denoise_seconds"][0]),
-            decode=float(output["decode_seconds"][0]),
-            total=time.perf_counter() - started,
-        ),
-    )
+def _stepped(output: Arrays, request: RenderRequest) -> Stepped:
+    previews = tuple(output.get("preview", ()))
+    return Stepped(int(output["step"][0]), request.num_inference_steps, previews)

@@ -3,9 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal, Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+OTHER_CALLS = 64
+"""Calls beside renders (styles, health) that may be in progress."""
+LOOPBACK = ("127.0.0.1", "::1", "[::1]", "localhost")
+
+GROUPS = {
+    "host": "Where it listens, and what it stands on",
+    "max_running": "How much at once, and for how long",
+    "auth": "Who may call",
+    "calls_per_minute": "How much of it, for each caller who has a key or token",
+    "denied_words": "What may be rendered, and what is written down",
+    "log_format": "How it tells what it does",
+}
+"""Headings for readers, by the first field of each group."""
 
 
 class Settings(BaseSettings):
@@ -15,11 +30,73 @@ class Settings(BaseSettings):
 
     host: str = Field(default="127.0.0.1", description="Address the gateway listens on.")
     port: int = Field(default=8033, ge=1, le=65535, description="Its gRPC port.")
+    http_port: int = Field(default=8034, ge=0, le=65535, description="Its HTTP port; 0: no HTTP.")
+    tls_certificate: Path | None = Field(default=None, description="PEM file: serve TLS with it.")
+    tls_key: Path | None = Field(default=None, description="PEM file of its private key.")
     triton: str = Field(default="127.0.0.1:8001", description="Triton's gRPC address.")
+    triton_metrics: str = Field(default="", description="Triton's metrics, as host:port.")
     library: Path = Field(default=Path("var/library"), description="Folder of the style library.")
     qdrant_url: str | None = Field(default=None, description="A Qdrant server, if not embedded.")
     qdrant_api_key: SecretStr | None = Field(default=None, description="Its API key.")
+
     max_running: int = Field(default=8, ge=1, description="Renders in flight; more wait.")
     max_waiting: int = Field(default=32, ge=0, description="More than these are refused.")
+    keep_seconds: float = Field(default=900, ge=0, description="How long a result can be fetched.")
+    keep_megabytes: int = Field(default=256, ge=0, description="For results that are kept.")
     stall_seconds: float = Field(default=600, gt=0, description="Silence of Triton to put up with.")
-    grace_seconds: float = Field(default=10, ge=0, description="For renders to end at shutdown.")
+    probe_seconds: float = Field(default=10, ge=0, description="Between trials of idle models.")
+    grace_seconds: float = Field(default=60, ge=0, description="For renders to end at shutdown.")
+
+    auth: Literal["off", "required"] | None = Field(
+        default=None, description="Off on loopback and required elsewhere, unless set."
+    )
+    keys: Path = Field(default=Path("var/keys.json"), description="File of the API keys' hashes.")
+    jwt_secret: SecretStr | None = Field(default=None, description="Of tokens signed with HS256.")
+    jwt_public_key: Path | None = Field(default=None, description="PEM file, for RS256 and others.")
+    jwt_issuer: str | None = Field(default=None, description="The iss that tokens must have.")
+    jwt_audience: str | None = Field(default=None, description="The aud that tokens must have.")
+    cors_origins: list[str] = Field(default=[], description="Origins of pages that may call.")
+
+    calls_per_minute: int = Field(default=600, ge=1, description="Of any kind.")
+    renders_per_minute: int = Field(default=10, ge=1, description="Renders begun.")
+    renders_at_once: int = Field(default=4, ge=1, description="Waiting or running.")
+    renders_per_day: int = Field(default=1000, ge=1, description="Renders begun.")
+    redis_url: SecretStr | None = Field(default=None, description="Share the counts through it.")
+
+    denied_words: Path | None = Field(default=None, description="File of words, one on a line.")
+    denied_hashes: Path | None = Field(default=None, description="File of sha256, one on a line.")
+    moderators: list[str] = Field(default=[], description="Hooks, as package.module:factory.")
+    moderation_seconds: float = Field(default=5, gt=0, description="A hook's time to decide.")
+    audit: Path | None = Field(default=None, description="File of the audit log; none: no log.")
+    audit_prompts: bool = Field(default=False, description="Write prompts, not their hashes.")
+    embed_sketch: bool = Field(default=True, description="Into the picture, for maquette recall.")
+
+    log_format: Literal["text", "json"] = Field(default="text", description="Of the log.")
+    otlp_endpoint: str | None = Field(default=None, description="Where traces go, over gRPC.")
+
+    @property
+    def auth_required(self) -> bool:
+        """Whether callers must say who they are."""
+        return self.auth == "required" if self.auth else self.host not in LOOPBACK
+
+    @property
+    def tls(self) -> tuple[Path, Path] | None:
+        """PEM files of the certificate and its key."""
+        if self.tls_certificate and self.tls_key:
+            return self.tls_certificate, self.tls_key
+        return None
+
+    @property
+    def max_calls(self) -> int:
+        """In progress at each door, of any kind."""
+        return self.max_running + self.max_waiting + OTHER_CALLS
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("a TLS certificate and its key come together")
+        if self.jwt_secret and self.jwt_public_key:
+            raise ValueError("tokens have either a secret or a public key")
+        if self.http_port == self.port:
+            raise ValueError("gRPC and HTTP need a port each")
+        return self

@@ -10,6 +10,8 @@ import typer
 from export.__main__ import main as export
 from maquette.cli.demo import demo
 from maquette.cli.doctor import doctor
+from maquette.cli.keys import app as keys
+from maquette.cli.recall import recall
 from maquette.cli.render import render
 from maquette.cli.styles import app as styles
 from maquette.cli.up import up
@@ -39,7 +41,9 @@ def common(
 
 app.command()(up)
 app.command()(render)
+app.command()(recall)
 app.add_typer(styles, name="styles")
+app.add_typer(keys, name="keys")
 app.command("export")(export)
 app.command()(demo)
 app.command()(doctor)

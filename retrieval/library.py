@@ -133,6 +133,23 @@ class StyleLibrary:
             )
         return style
 
+    async def remove(self, identity: str) -> Style:
+        """Take the style of the id or name `identity` out, and return what it was.
+
+        Its picture goes too, unless another style has the same one.
+
+        Raises:
+            NotFound: there is none; the message proposes the nearest ids.
+        """
+        async with self._writing:
+            style = await self.get(identity)
+            selector = models.PointIdsList(points=[point_id(style.id)])
+            await _answered(self._client.delete(COLLECTION, selector, wait=True))
+            same = [other async for other in self._all() if other.sha256 == style.sha256]
+            if not same:
+                await asyncio.to_thread(self._pictures.remove, style.sha256)
+        return style
+
     async def page(self, size: int, start: str | None = None) -> Page:
         """Up to `size` styles from the id `start` on, in the order of their ids."""
         styles = sorted([style async for style in self._all()], key=lambda style: style.id)

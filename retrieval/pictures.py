@@ -43,5 +43,9 @@ class Pictures:
                 "Add the style again with `maquette styles add --replace`."
             ) from error
 
+    def remove(self, name: str) -> None:
+        """Take the PNG called `name` away, if it is there."""
+        self._path(name).unlink(missing_ok=True)
+
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}.png"

@@ -16,9 +16,8 @@ from maquette.cli.common import console, fail
 from maquette.cli.render import board_of, facts, follow
 from maquette.cli.styles import add_all, find_pictures
 from maquette.cli.up import ends_on_signal, started
-from maquette.client import CallFailed, connect
+from maquette.client import CallFailed, Result, connect
 from maquette.paths import EXAMPLE_SKETCH, EXAMPLE_STYLES, MODEL_REPOSITORY
-from maquette.v1 import maquette_pb2 as pb
 from pipeline.errors import MaquetteError
 from serving.stack import Options, Stack
 
@@ -72,15 +71,14 @@ def demo(
         console.print(f"wrote {out / file}", highlight=False)
 
 
-def _render(serving: Stack, sketch: bytes, prompt: str) -> tuple[pb.RenderResponse, float]:
+def _render(serving: Stack, sketch: bytes, prompt: str) -> tuple[Result, float]:
     with connect(serving.address) as client:
         started_at = time.perf_counter()
         _, failures = add_all(client, list(find_pictures([EXAMPLE_STYLES])))
         if failures:
             raise CallFailed(f"bundled style {failures[0][0].name}: {failures[0][1]}")
         styles_seconds = time.perf_counter() - started_at
-        request = pb.RenderRequest(sketch=sketch, prompt=prompt, seed=SEED)
-        return follow(client.render(request)), styles_seconds
+        return follow(client.stream(sketch, prompt, seed=SEED)), styles_seconds
 
 
 def _triton_facts(address: str) -> tuple[str, int]:

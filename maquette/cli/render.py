@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich import progress as bars
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from maquette.board import Panel, make_board
-from maquette.cli.common import DEFAULT_SERVER, Server, console, errors, fail
-from maquette.client import CallFailed, connect
-from maquette.v1 import maquette_pb2 as pb
+from maquette.cli.common import (
+    DEFAULT_SERVER,
+    ApiKey,
+    Ca,
+    Server,
+    connected,
+    console,
+    errors,
+    fail,
+    in_options,
+)
+from maquette.cli.files import check_output, read, write_aside
+from maquette.client import CallFailed, Event, Progress, Result, StyleChosen, Timings
 from pipeline.images import decode
 from pipeline.request import DEFAULTS, RANGES
 from pipeline.samplers import SAMPLERS
@@ -64,6 +74,14 @@ def render(
         float | None,
         typer.Option(help=_help("controlnet_conditioning_scale", "Hold of the sketch.")),
     ] = None,
+    control_start: Annotated[
+        float | None,
+        typer.Option(help=_help("control_guidance_start", "Share of the steps before it holds.")),
+    ] = None,
+    control_end: Annotated[
+        float | None,
+        typer.Option(help=_help("control_guidance_end", "Share of the steps that it holds for.")),
+    ] = None,
     style_scale: Annotated[
         float | None,
         typer.Option(help=_help("ip_adapter_scale", "Strength of the style.", "0.8")),
@@ -84,8 +102,13 @@ def render(
     height: Annotated[
         int | None, typer.Option(help=_help("height", "Pixels.", "follows the sketch"))
     ] = None,
+    preview: Annotated[
+        Path | None, typer.Option(help="Small picture to write anew at each step.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the facts as JSON.")] = False,
     server: Server = DEFAULT_SERVER,
+    api_key: ApiKey = None,
+    ca: Ca = None,
 ) -> None:
     """Turn a sketch and a sentence into a render.
 
@@ -95,38 +118,38 @@ def render(
     Example: maquette render house.png "futuristic neon city at night" -o night.png
     """
     try:
-        _check_files(sketch, out, board)
-        request = pb.RenderRequest(
-            sketch=_read(sketch),
-            prompt=prompt,
-            negative_prompt=negative,
-            style=style,
-            style_filter=tag or [],
-            style_images=[_read(path) for path in style_image or []],
-            style_weights=style_weight or [],
-            ip_adapter_scale=[] if style_scale is None else [style_scale],
-            scheduler=scheduler,
-        )
-        _set_numbers(
-            request,
-            {
-                "seed": seed,
-                "num_inference_steps": steps,
-                "guidance_scale": guidance,
-                "controlnet_conditioning_scale": control,
-                "canny_low_threshold": canny[0] if canny else None,
-                "canny_high_threshold": canny[1] if canny else None,
-                "num_images": count,
-                "width": width,
-                "height": height,
-            },
-        )
-        with connect(server) as client:
-            result = follow(client.render(request))
-        files = _write_all(out, result)
+        _check_files(sketch, {"--out": out, "--board": board, "--preview": preview})
+        drawing = read(sketch)
+        own = [read(path) for path in style_image or []]
+        with connected(server, api_key, ca) as client:
+            events = client.stream(
+                drawing,
+                prompt,
+                negative_prompt=negative,
+                style=style,
+                style_filter=tag,
+                style_images=own,
+                style_weights=style_weight,
+                seed=seed,
+                num_inference_steps=steps,
+                guidance_scale=guidance,
+                controlnet_conditioning_scale=control,
+                control_guidance_start=control_start,
+                control_guidance_end=control_end,
+                ip_adapter_scale=style_scale,
+                canny_low_threshold=canny[0] if canny else None,
+                canny_high_threshold=canny[1] if canny else None,
+                scheduler=scheduler,
+                num_images=count,
+                width=width,
+                height=height,
+                preview_interval=1 if preview else None,
+            )
+            result = follow(events, preview)
+        files = result.save(out)
         if board:
-            _write_board(board, request.sketch, result)
-    except (CallFailed, ValueError, OSError) as error:
+            _write_board(board, drawing, result)
+    except (ValueError, OSError) as error:
         raise fail(error) from error
     if as_json:
         images = [
@@ -138,69 +161,55 @@ def render(
         _print(result, [*files, board] if board else files)
 
 
-def _check_files(sketch: Path, out: Path, board: Path | None) -> None:
+def _check_files(sketch: Path, outputs: Mapping[str, Path | None]) -> None:
     """Before the render, so that none is made that cannot be kept."""
-    for option, file in (("--out", out), ("--board", board)):
+    taken: dict[Path, str] = {}
+    for option, file in outputs.items():
         if file is None:
             continue
-        if file.suffix.lower() != ".png":
-            raise ValueError(f"{option} is {file}; allowed: a name ending in .png.")
-        if file.is_dir():
-            raise ValueError(f"{option} is {file}, which is a folder. Name a file in it.")
+        check_output(option, file)
         if file.resolve() == sketch.resolve():
             raise ValueError(f"{option} is {file}, the sketch itself. Choose another name.")
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ValueError(f"{option} is {file}; its folder cannot be made: {error}.") from error
-        if not os.access(file if file.exists() else file.parent, os.W_OK):
-            raise ValueError(f"{option} is {file}, which may not be written. Choose another place.")
-    if board and board.resolve() == out.resolve():
-        raise ValueError(f"--board is {board}, and so is --out. Choose another name for one.")
+        other = taken.setdefault(file.resolve(), option)
+        if other != option:
+            raise ValueError(f"{option} is {file}, and so is {other}. Choose another name for one.")
 
 
-def _set_numbers(request: pb.RenderRequest, numbers: Mapping[str, float | None]) -> None:
-    for field, value in numbers.items():
-        if value is None:
-            continue
-        try:
-            setattr(request, field, value)
-        except ValueError as error:
-            raise ValueError(f"{field} is {value}; allowed: {RANGES[field]}.") from error
+def follow(events: Iterable[Event], preview: Path | None = None) -> Result:
+    """Show a render's steps as a progress bar and return its result.
 
-
-def follow(events: Iterable[pb.RenderStreamResponse]) -> pb.RenderResponse:
-    """Show a render's steps as a progress bar and return its result."""
+    Args:
+        preview: written anew with each preview of the first picture.
+    """
     columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
+        bars.TextColumn("{task.description}"),
+        bars.BarColumn(),
+        bars.MofNCompleteColumn(),
+        bars.TimeElapsedColumn(),
     )
-    with Progress(*columns, console=errors, transient=True) as progress:
+    with bars.Progress(*columns, console=errors, transient=True) as progress:
         task = progress.add_task("finding a style", total=None)
         for event in events:
-            match event.WhichOneof("event"):
-                case "style":
-                    progress.update(
-                        task, description=f"painting in {escape(event.style.style.name)}"
-                    )
-                case "progress":
-                    steps = event.progress
-                    progress.update(task, completed=steps.step, total=steps.steps)
-                case "result":
-                    return event.result
+            match event:
+                case StyleChosen():
+                    progress.update(task, description=f"painting in {escape(event.style.name)}")
+                case Progress():
+                    progress.update(task, completed=event.step, total=event.steps)
+                    if preview and event.previews:
+                        write_aside(preview, event.previews[0])
+                case Result():
+                    return event
     raise CallFailed("The gateway ended the render without a picture. Try again.")
 
 
-def facts(result: pb.RenderResponse) -> dict[str, object]:
+def facts(result: Result) -> dict[str, object]:
     """What a script wants to know of a render."""
     image, seconds = result.images[0], result.timings
-    stages = [field.name for field in pb.Timings.DESCRIPTOR.fields]
+    stages = [field.name for field in fields(Timings)]
     width, height = decode(image.png, "render").size
     return {
-        "style": result.style.id or None,
-        "style_score": round(result.style_score, 4) if result.HasField("style_score") else None,
+        "style": result.style.id if result.style else None,
+        "style_score": None if result.style_score is None else round(result.style_score, 4),
         "seed": image.seed,
         "structure_f1": round(image.structure_f1, 4),
         "width": width,
@@ -212,26 +221,26 @@ def facts(result: pb.RenderResponse) -> dict[str, object]:
     }
 
 
-def board_of(sketch: bytes, result: pb.RenderResponse) -> list[Panel]:
+def board_of(sketch: bytes, result: Result) -> list[Panel]:
     """The panels that tell how a render came about."""
     image = result.images[0]
     return [
         Panel(sketch, "sketch"),
         Panel(result.control_image, "edges (Canny)"),
-        Panel(result.style_image, f"style: {result.style.id or 'your own'}"),
+        Panel(result.style_image, f"style: {result.style.id if result.style else 'your own'}"),
         Panel(image.png, f"render: structure {image.structure_f1:.2f}"),
     ]
 
 
-def _write_board(path: Path, sketch: bytes, result: pb.RenderResponse) -> None:
+def _write_board(path: Path, sketch: bytes, result: Result) -> None:
     make_board(board_of(sketch, result)).save(path)
 
 
-def _print(result: pb.RenderResponse, files: Sequence[Path]) -> None:
+def _print(result: Result, files: Sequence[Path]) -> None:
     image, seconds = result.images[0], result.timings
-    score = f", similarity {result.style_score:.3f}" if result.HasField("style_score") else ""
+    score = "" if result.style_score is None else f", similarity {result.style_score:.3f}"
     rows = {
-        "style": f"{result.style.id or 'your own pictures'}{score}",
+        "style": f"{result.style.id if result.style else 'your own pictures'}{score}",
         "structure": f"{image.structure_f1:.2f} of 1 (edges of the sketch kept)",
         "seed": str(image.seed),
         "time": (
@@ -244,22 +253,6 @@ def _print(result: pb.RenderResponse, files: Sequence[Path]) -> None:
         "wrote": ", ".join(map(str, files)),
     }
     for warning in result.warnings:
-        errors.print(f"note: {warning}", style="yellow", markup=False, highlight=False)
+        errors.print(f"note: {in_options(warning)}", style="yellow", markup=False, highlight=False)
     for name, value in rows.items():
         console.print(f"[bold]{name:<10}[/bold]", escape(value), highlight=False)
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise fail(f"{path} cannot be read: {error.strerror}") from error
-
-
-def _write_all(out: Path, result: pb.RenderResponse) -> list[Path]:
-    """Write the first picture to `out` and the others beside it, as house-2.png and so on."""
-    more = (out.with_stem(f"{out.stem}-{number}") for number in range(2, len(result.images) + 1))
-    files = [out, *more]
-    for file, image in zip(files, result.images, strict=True):
-        file.write_bytes(image.png)
-    return files

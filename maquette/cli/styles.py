@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,11 +13,20 @@ from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
-from maquette.cli.common import DEFAULT_SERVER, Server, console, errors, fail
-from maquette.client import CallFailed, Client, connect
-from maquette.v1 import maquette_pb2 as pb
+from maquette.cli.common import (
+    DEFAULT_SERVER,
+    ApiKey,
+    Ca,
+    Server,
+    connected,
+    console,
+    errors,
+    fail,
+)
+from maquette.cli.files import check_output
+from maquette.client import CallFailed, Client
 
-app = typer.Typer(help="Add to, list and search the style library.", no_args_is_help=True)
+app = typer.Typer(help="Look into the style library, and change it.", no_args_is_help=True)
 
 SUFFIXES = {
     ".png", ".jpg", ".jpeg", ".webp",
@@ -44,6 +53,8 @@ def add(
     tag: Annotated[list[str] | None, typer.Option(help="A tag for all; repeatable.")] = None,
     replace: Annotated[bool, typer.Option(help="Replace styles of the same name.")] = False,
     server: Server = DEFAULT_SERVER,
+    api_key: ApiKey = None,
+    ca: Ca = None,
 ) -> None:
     """Add pictures to the library; they can be retrieved at once, without a restart.
 
@@ -58,11 +69,8 @@ def add(
         raise fail(f"--name is for one picture, and there are {len(entries)}.")
     if name:
         entries = [Entry(entries[0].path, name, entries[0].tags)]
-    try:
-        with connect(server) as client:
-            added, failures = add_all(client, entries, replace=replace)
-    except CallFailed as error:
-        raise fail(error) from error
+    with connected(server, api_key, ca) as client:
+        added, failures = add_all(client, entries, replace=replace)
     same = len(entries) - added - len(failures)
     console.print(f"{added} added or replaced, {same} there already")
     for path, reason in failures:
@@ -73,16 +81,13 @@ def add(
 
 
 @app.command("list")
-def list_styles(server: Server = DEFAULT_SERVER) -> None:
+def list_styles(server: Server = DEFAULT_SERVER, api_key: ApiKey = None, ca: Ca = None) -> None:
     """List the library."""
     table = Table("id", "name", "tags", "pixels")
-    try:
-        with connect(server) as client:
-            for style in client.styles():
-                pixels = f"{style.width} x {style.height}"
-                table.add_row(style.id, escape(style.name), escape(", ".join(style.tags)), pixels)
-    except CallFailed as error:
-        raise fail(error) from error
+    with connected(server, api_key, ca) as client:
+        for style in client.styles():
+            pixels = f"{style.width} x {style.height}"
+            table.add_row(style.id, escape(style.name), escape(", ".join(style.tags)), pixels)
     console.print(table)
 
 
@@ -92,19 +97,54 @@ def search(
     tag: Annotated[list[str] | None, typer.Option(help="Only with this tag; repeatable.")] = None,
     limit: Annotated[int, typer.Option(help="How many.")] = 5,
     server: Server = DEFAULT_SERVER,
+    api_key: ApiKey = None,
+    ca: Ca = None,
 ) -> None:
     """Show the styles nearest to a sentence."""
     table = Table("similarity", "id", "name", "tags")
-    request = pb.SearchStylesRequest(prompt=prompt, style_filter=tag or [], limit=limit)
-    try:
-        with connect(server) as client:
-            for found in client.search(request):
-                style = found.style
-                tags = escape(", ".join(style.tags))
-                table.add_row(f"{found.score:.3f}", style.id, escape(style.name), tags)
-    except CallFailed as error:
-        raise fail(error) from error
+    with connected(server, api_key, ca) as client:
+        for found in client.search(prompt, style_filter=tag or (), limit=limit):
+            style = found.style
+            tags = escape(", ".join(style.tags))
+            table.add_row(f"{found.score:.3f}", style.id, escape(style.name), tags)
     console.print(table)
+
+
+@app.command()
+def show(
+    style: Annotated[str, typer.Argument(help="Its id.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Write its picture, a PNG.")
+    ] = None,
+    server: Server = DEFAULT_SERVER,
+    api_key: ApiKey = None,
+    ca: Ca = None,
+) -> None:
+    """Show what is known of a style; write its picture."""
+    try:
+        with connected(server, api_key, ca) as client:
+            found, png = client.get_style(style)
+        if out:
+            check_output("--out", out)
+            out.write_bytes(png)
+    except (OSError, ValueError) as error:
+        raise fail(error) from error
+    facts = asdict(found) | {"tags": ", ".join(found.tags)} | ({"wrote": out} if out else {})
+    for name, value in facts.items():
+        console.print(f"[bold]{name:<8}[/bold]", escape(str(value)), highlight=False)
+
+
+@app.command()
+def remove(
+    styles: Annotated[list[str], typer.Argument(help="Ids.")],
+    server: Server = DEFAULT_SERVER,
+    api_key: ApiKey = None,
+    ca: Ca = None,
+) -> None:
+    """Take styles out of the library, in order, until one is not there."""
+    with connected(server, api_key, ca) as client:
+        for style in styles:
+            console.print(f"removed {client.remove_style(style).id}", highlight=False)
 
 
 def find_pictures(paths: Sequence[Path], tags: tuple[str, ...] = ()) -> Iterator[Entry]:
@@ -130,10 +170,8 @@ def add_all(
     added, failures = 0, []
     for entry in track(entries, "adding styles", console=errors, transient=True):
         try:
-            request = pb.AddStyleRequest(
-                image=entry.path.read_bytes(), name=entry.name, tags=entry.tags, replace=replace
-            )
-            added += client.add_style(request).added
+            _, changed = client.add_style(entry.path, entry.name, tags=entry.tags, replace=replace)
+            added += changed
         except (CallFailed, OSError, ValueError) as error:
             failures.append((entry.path, str(error)))
     return added, failures

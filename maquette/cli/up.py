@@ -29,6 +29,9 @@ def up(
     port: Annotated[
         int, typer.Option(help="The gateway's gRPC port; 0 takes a free one.", min=0, max=65535)
     ] = 8033,
+    http_port: Annotated[
+        int, typer.Option(help="The gateway's HTTP port; 0 takes a free one.", min=0, max=65535)
+    ] = 8034,
     triton_port: Annotated[
         int, typer.Option(help="Triton's own gRPC port; 0 takes a free one.", min=0, max=65535)
     ] = 0,
@@ -42,15 +45,19 @@ def up(
 ) -> None:
     """Start Triton and the gateway, and serve until Ctrl-C.
 
-    Triton listens to this machine only; the gateway is the door. Logs and the style library are in
-    the state folder.
+    Whichever of the two ends before that is started again. Triton listens to this machine only; the
+    gateway is the door. Logs and the style library are in the state folder.
     """
-    options = Options(repository, state, host, port, triton_port)
+    options = Options(repository, state, host, port, http_port, triton_port)
     try:
         with ends_on_signal(), started(options) as serving:
             if bundled_styles:
                 fill_empty_library(serving.address)
-            console.print(f"[bold]maquette is up[/bold] at {serving.address}", highlight=False)
+            console.print(
+                f"[bold]maquette is up[/bold] at {serving.address} (gRPC) and "
+                f"{serving.http_address} (HTTP)",
+                highlight=False,
+            )
             console.print(
                 f'  maquette render SKETCH "PROMPT" --server {serving.address}', highlight=False
             )
@@ -112,6 +119,4 @@ def fill_empty_library(address: str) -> None:
 def _watch(serving: Stack) -> None:
     while True:
         time.sleep(WATCH_SECONDS)
-        ended = serving.dead()
-        if ended:
-            raise fail(ended)
+        serving.watch(lambda sentence: console.print(sentence, highlight=False))

@@ -22,43 +22,70 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1amaquette/v1/maquette.proto\x12\x0bmaquette.v1\"\xf3\x05\n\rRenderRequest\x12\x0e\n\x06sketch\x18\x01 \x01(\x0c\x12\x0e\n\x06prompt\x18\x02 \x01(\t\x12\x17\n\x0fnegative_prompt\x18\x03 \x01(\t\x12\r\n\x05style\x18\x04 \x01(\t\x12\x14\n\x0cstyle_filter\x18\x05 \x03(\t\x12\x14\n\x0cstyle_images\x18\x06 \x03(\x0c\x12\x15\n\rstyle_weights\x18\x07 \x03(\x02\x12\x11\n\x04seed\x18\x08 \x01(\rH\x00\x88\x01\x01\x12 \n\x13num_inference_steps\x18\t \x01(\x05H\x01\x88\x01\x01\x12\x1b\n\x0eguidance_scale\x18\n \x01(\x02H\x02\x88\x01\x01\x12*\n\x1d\x63ontrolnet_conditioning_scale\x18\x0b \x01(\x02H\x03\x88\x01\x01\x12#\n\x16\x63ontrol_guidance_start\x18\x0c \x01(\x02H\x04\x88\x01\x01\x12!\n\x14\x63ontrol_guidance_end\x18\r \x01(\x02H\x05\x88\x01\x01\x12\x18\n\x10ip_adapter_scale\x18\x0e \x03(\x02\x12 \n\x13\x63\x61nny_low_threshold\x18\x0f \x01(\x05H\x06\x88\x01\x01\x12!\n\x14\x63\x61nny_high_threshold\x18\x10 \x01(\x05H\x07\x88\x01\x01\x12\x11\n\tscheduler\x18\x11 \x01(\t\x12\x12\n\x05width\x18\x12 \x01(\x05H\x08\x88\x01\x01\x12\x13\n\x06height\x18\x13 \x01(\x05H\t\x88\x01\x01\x12\x17\n\nnum_images\x18\x14 \x01(\x05H\n\x88\x01\x01\x42\x07\n\x05_seedB\x16\n\x14_num_inference_stepsB\x11\n\x0f_guidance_scaleB \n\x1e_controlnet_conditioning_scaleB\x19\n\x17_control_guidance_startB\x17\n\x15_control_guidance_endB\x16\n\x14_canny_low_thresholdB\x17\n\x15_canny_high_thresholdB\x08\n\x06_widthB\t\n\x07_heightB\r\n\x0b_num_images\"^\n\x05Style\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04tags\x18\x03 \x03(\t\x12\x0e\n\x06sha256\x18\x04 \x01(\t\x12\r\n\x05width\x18\x05 \x01(\x05\x12\x0e\n\x06height\x18\x06 \x01(\x05\"N\n\x0bScoredStyle\x12!\n\x05style\x18\x01 \x01(\x0b\x32\x12.maquette.v1.Style\x12\x12\n\x05score\x18\x02 \x01(\x02H\x00\x88\x01\x01\x42\x08\n\x06_score\"@\n\rRenderedImage\x12\x0b\n\x03png\x18\x01 \x01(\x0c\x12\x0c\n\x04seed\x18\x02 \x01(\r\x12\x14\n\x0cstructure_f1\x18\x03 \x01(\x02\"\xb2\x01\n\x07Timings\x12\x15\n\rqueue_seconds\x18\x01 \x01(\x02\x12\x15\n\rembed_seconds\x18\x02 \x01(\x02\x12\x16\n\x0esearch_seconds\x18\x03 \x01(\x02\x12\x19\n\x11\x63ondition_seconds\x18\x04 \x01(\x02\x12\x17\n\x0f\x64\x65noise_seconds\x18\x05 \x01(\x02\x12\x16\n\x0e\x64\x65\x63ode_seconds\x18\x06 \x01(\x02\x12\x15\n\rtotal_seconds\x18\x07 \x01(\x02\"\xee\x01\n\x0eRenderResponse\x12*\n\x06images\x18\x01 \x03(\x0b\x32\x1a.maquette.v1.RenderedImage\x12!\n\x05style\x18\x02 \x01(\x0b\x32\x12.maquette.v1.Style\x12\x18\n\x0bstyle_score\x18\x03 \x01(\x02H\x00\x88\x01\x01\x12\x15\n\rcontrol_image\x18\x04 \x01(\x0c\x12\x13\n\x0bstyle_image\x18\x05 \x01(\x0c\x12%\n\x07timings\x18\x06 \x01(\x0b\x32\x14.maquette.v1.Timings\x12\x10\n\x08warnings\x18\x07 \x03(\tB\x0e\n\x0c_style_score\"\xa4\x01\n\x14RenderStreamResponse\x12)\n\x05style\x18\x01 \x01(\x0b\x32\x18.maquette.v1.ScoredStyleH\x00\x12)\n\x08progress\x18\x02 \x01(\x0b\x32\x15.maquette.v1.ProgressH\x00\x12-\n\x06result\x18\x03 \x01(\x0b\x32\x1b.maquette.v1.RenderResponseH\x00\x42\x07\n\x05\x65vent\"\'\n\x08Progress\x12\x0c\n\x04step\x18\x01 \x01(\x05\x12\r\n\x05steps\x18\x02 \x01(\x05\"M\n\x0f\x41\x64\x64StyleRequest\x12\r\n\x05image\x18\x01 \x01(\x0c\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04tags\x18\x03 \x03(\t\x12\x0f\n\x07replace\x18\x04 \x01(\x08\"D\n\x10\x41\x64\x64StyleResponse\x12!\n\x05style\x18\x01 \x01(\x0b\x32\x12.maquette.v1.Style\x12\r\n\x05\x61\x64\x64\x65\x64\x18\x02 \x01(\x08\":\n\x11ListStylesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"Q\n\x12ListStylesResponse\x12\"\n\x06styles\x18\x01 \x03(\x0b\x32\x12.maquette.v1.Style\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"J\n\x13SearchStylesRequest\x12\x0e\n\x06prompt\x18\x01 \x01(\t\x12\x14\n\x0cstyle_filter\x18\x02 \x03(\t\x12\r\n\x05limit\x18\x03 \x01(\x05\"@\n\x14SearchStylesResponse\x12(\n\x06styles\x18\x01 \x03(\x0b\x32\x18.maquette.v1.ScoredStyle2\x92\x03\n\x0fMaquetteService\x12\x41\n\x06Render\x12\x1a.maquette.v1.RenderRequest\x1a\x1b.maquette.v1.RenderResponse\x12O\n\x0cRenderStream\x12\x1a.maquette.v1.RenderRequest\x1a!.maquette.v1.RenderStreamResponse0\x01\x12G\n\x08\x41\x64\x64Style\x12\x1c.maquette.v1.AddStyleRequest\x1a\x1d.maquette.v1.AddStyleResponse\x12M\n\nListStyles\x12\x1e.maquette.v1.ListStylesRequest\x1a\x1f.maquette.v1.ListStylesResponse\x12S\n\x0cSearchStyles\x12 .maquette.v1.SearchStylesRequest\x1a!.maquette.v1.SearchStylesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1amaquette/v1/maquette.proto\x12\x0bmaquette.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc9\x06\n\rRenderRequest\x12\x0e\n\x06sketch\x18\x01 \x01(\x0c\x12\x0e\n\x06prompt\x18\x02 \x01(\t\x12\x17\n\x0fnegative_prompt\x18\x03 \x01(\t\x12\r\n\x05style\x18\x04 \x01(\t\x12\x14\n\x0cstyle_filter\x18\x05 \x03(\t\x12\x14\n\x0cstyle_images\x18\x06 \x03(\x0c\x12\x15\n\rstyle_weights\x18\x07 \x03(\x02\x12\x11\n\x04seed\x18\x08 \x01(\rH\x00\x88\x01\x01\x12 \n\x13num_inference_steps\x18\t \x01(\x05H\x01\x88\x01\x01\x12\x1b\n\x0eguidance_scale\x18\n \x01(\x02H\x02\x88\x01\x01\x12*\n\x1d\x63ontrolnet_conditioning_scale\x18\x0b \x01(\x02H\x03\x88\x01\x01\x12#\n\x16\x63ontrol_guidance_start\x18\x0c \x01(\x02H\x04\x88\x01\x01\x12!\n\x14\x63ontrol_guidance_end\x18\r \x01(\x02H\x05\x88\x01\x01\x12\x18\n\x10ip_adapter_scale\x18\x0e \x03(\x02\x12 \n\x13\x63\x61nny_low_threshold\x18\x0f \x01(\x05H\x06\x88\x01\x01\x12!\n\x14\x63\x61nny_high_threshold\x18\x10 \x01(\x05H\x07\x88\x01\x01\x12\x11\n\tscheduler\x18\x11 \x01(\t\x12\x12\n\x05width\x18\x12 \x01(\x05H\x08\x88\x01\x01\x12\x13\n\x06height\x18\x13 \x01(\x05H\t\x88\x01\x01\x12\x17\n\nnum_images\x18\x14 \x01(\x05H\n\x88\x01\x01\x12\x1d\n\x10preview_interval\x18\x15 \x01(\x05H\x0b\x88\x01\x01\x12\n\n\x02id\x18\x16 \x01(\t\x12\x14\n\x0ckeep_running\x18\x17 \x01(\x08\x42\x07\n\x05_seedB\x16\n\x14_num_inference_stepsB\x11\n\x0f_guidance_scaleB \n\x1e_controlnet_conditioning_scaleB\x19\n\x17_control_guidance_startB\x17\n\x15_control_guidance_endB\x16\n\x14_canny_low_thresholdB\x17\n\x15_canny_high_thresholdB\x08\n\x06_widthB\t\n\x07_heightB\r\n\x0b_num_imagesB\x13\n\x11_preview_interval\"^\n\x05Style\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04tags\x18\x03 \x03(\t\x12\x0e\n\x06sha256\x18\x04 \x01(\t\x12\r\n\x05width\x18\x05 \x01(\x05\x12\x0e\n\x06height\x18\x06 \x01(\x05\"N\n\x0bScoredStyle\x12!\n\x05style\x18\x01 \x01(\x0b\x32\x12.maquette.v1.Style\x12\x12\n\x05score\x18\x02 \x01(\x02H\x00\x88\x01\x01\x42\x08\n\x06_score\"@\n\rRenderedImage\x12\x0b\n\x03png\x18\x01 \x01(\x0c\x12\x0c\n\x04seed\x18\x02 \x01(\r\x12\x14\n\x0cstructure_f1\x18\x03 \x01(\x02\"\xb2\x01\n\x07Timings\x12\x15\n\rqueue_seconds\x18\x01 \x01(\x02\x12\x15\n\rembed_seconds\x18\x02 \x01(\x02\x12\x16\n\x0esearch_seconds\x18\x03 \x01(\x02\x12\x19\n\x11\x63ondition_seconds\x18\x04 \x01(\x02\x12\x17\n\x0f\x64\x65noise_seconds\x18\x05 \x01(\x02\x12\x16\n\x0e\x64\x65\x63ode_seconds\x18\x06 \x01(\x02\x12\x15\n\rtotal_seconds\x18\x07 \x01(\x02\"\xfa\x01\n\x0eRenderResponse\x12*\n\x06images\x18\x01 \x03(\x0b\x32\x1a.maquette.v1.RenderedImage\x12!\n\x05style\x18\x02 \x01(\x0b\x32\x12.maquette.v1.Style\x12\x18\n\x0bstyle_score\x18\x03 \x01(\x02H\x00\x88\x01\x01\x12\x15\n\rcontrol_image\x18\x04 \x01(\x0c\x12\x13\n\x0bstyle_image\x18\x05 \x01(\x0c\x12%\n\x07timings\x18\x06 \x01(\x0b\x32\x14.maquette.v1.Timings\x12\x10\n\x08warnings\x18\x07 \x03(\t\x12\n\n\x02id\x18\x08 \x01(\tB\x0e\n\x0c_style_score\"\xcf\x01\n\x14RenderStreamResponse\x12)\n\x05style\x18\x01 \x01(\x0b\x32\x18.maquette.v1.ScoredStyleH\x00\x12)\n\x08progress\x18\x02 \x01(\x0b\x32\x15.maquette.v1.ProgressH\x00\x12-\n\x06result\x18\x03 \x01(\x0b\x32\x1b.maquette.v1.RenderResponseH\x00\x12)\n\x08\x61\x63\x63\x65pted\x18\x04 \x01(\x0b\x32\x15.maquette.v1.AcceptedH\x00\x42\x07\n\x05\x65vent\"\x16\n\x08\x41\x63\x63\x65pted\x12\n\n\x02id\x18\x01 \x01(\t\"9\n\x08Progress\x12\x0c\n\x04step\x18\x01 \x01(\x05\x12\r\n\x05steps\x18\x02 \x01(\x05\x12\x10\n\x08previews\x18\x03 \x03(\x0c\"\x1e\n\x10GetRenderRequest\x12\n\n\x02id\x18\x01 \x01(\t\"\xa3\x02\n\x11GetRenderResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12\'\n\x05state\x18\x02 \x01(\x0e\x32\x18.maquette.v1.RenderState\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x08progress\x18\x04 \x01(\x0b\x32\x15.maquette.v1.Progress\x12\'\n\x05style\x18\x05 \x01(\x0b\x32\x18.maquette.v1.ScoredStyle\x12+\n\x06result\x18\x06 \x01(\x0b\x32\x1b.maquette.v1.RenderResponse\x12\x12\n\nerror_code\x18\x07 \x01(\t\x12\x15\n\rerror_message\x18\x08 \x01(\t\"!\n\x13\x43\x61ncelRenderRequest\x12\n\n\x02id\x18\x01 \x01(\t\"?\n\x14\x43\x61ncelRenderResponse\x12\'\n\x05state\x18\x01 \x01(\x0e\x32\x18.maquette.v1.RenderState\"\x13\n\x11ServerInfoRequest\";\n\x0bServedModel\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\r\n\x05ready\x18\x03 \x01(\x08\"\xb0\x01\n\x12ServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x16\n\x0etriton_version\x18\x02 \x01(\t\x12(\n\x06models\x18\x03 \x03(\x0b\x32\x18.maquette.v1.ServedModel\x12\x0c\n\x04pack\x18\x04 \x01(\t\x12\x15\n\rpack_revision\x18\x05 \x01(\t\x12\x12\n\nschedulers\x18\x06 \x03(\t\x12\x0e\n\x06scopes\x18\x07 \x03(\t\"M\n\x0f\x41\x64\x64StyleRequest\x12\r\n\x05image\x18\x01 \x01(\x0c\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04tags\x18\x03 \x03(\t\x12\x0f\n\x07replace\x18\x04 \x01(\x08\"D\n\x10\x41\x64\x64StyleResponse\x12!\n\x05style\x18\x01 \x01(\x0b\x32\x12.maquette.v1.Style\x12\r\n\x05\x61\x64\x64\x65\x64\x18\x02 \x01(\x08\"C\n\x0fGetStyleRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x16\n\tthumbnail\x18\x02 \x01(\x05H\x00\x88\x01\x01\x42\x0c\n\n_thumbnail\"D\n\x10GetStyleResponse\x12!\n\x05style\x18\x01 \x01(\x0b\x32\x12.maquette.v1.Style\x12\r\n\x05image\x18\x02 \x01(\x0c\" \n\x12RemoveStyleRequest\x12\n\n\x02id\x18\x01 \x01(\t\"8\n\x13RemoveStyleResponse\x12!\n\x05style\x18\x01 \x01(\x0b\x32\x12.maquette.v1.Style\":\n\x11ListStylesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"Q\n\x12ListStylesResponse\x12\"\n\x06styles\x18\x01 \x03(\x0b\x32\x12.maquette.v1.Style\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"J\n\x13SearchStylesRequest\x12\x0e\n\x06prompt\x18\x01 \x01(\t\x12\x14\n\x0cstyle_filter\x18\x02 \x03(\t\x12\r\n\x05limit\x18\x03 \x01(\x05\"@\n\x14SearchStylesResponse\x12(\n\x06styles\x18\x01 \x03(\x0b\x32\x18.maquette.v1.ScoredStyle*\xaf\x01\n\x0bRenderState\x12\x1c\n\x18RENDER_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13RENDER_STATE_QUEUED\x10\x01\x12\x18\n\x14RENDER_STATE_RUNNING\x10\x02\x12\x1a\n\x16RENDER_STATE_SUCCEEDED\x10\x03\x12\x17\n\x13RENDER_STATE_FAILED\x10\x04\x12\x1a\n\x16RENDER_STATE_CANCELLED\x10\x05\x32\x9d\x06\n\x0fMaquetteService\x12\x41\n\x06Render\x12\x1a.maquette.v1.RenderRequest\x1a\x1b.maquette.v1.RenderResponse\x12O\n\x0cRenderStream\x12\x1a.maquette.v1.RenderRequest\x1a!.maquette.v1.RenderStreamResponse0\x01\x12J\n\tGetRender\x12\x1d.maquette.v1.GetRenderRequest\x1a\x1e.maquette.v1.GetRenderResponse\x12S\n\x0c\x43\x61ncelRender\x12 .maquette.v1.CancelRenderRequest\x1a!.maquette.v1.CancelRenderResponse\x12M\n\nServerInfo\x12\x1e.maquette.v1.ServerInfoRequest\x1a\x1f.maquette.v1.ServerInfoResponse\x12G\n\x08\x41\x64\x64Style\x12\x1c.maquette.v1.AddStyleRequest\x1a\x1d.maquette.v1.AddStyleResponse\x12G\n\x08GetStyle\x12\x1c.maquette.v1.GetStyleRequest\x1a\x1d.maquette.v1.GetStyleResponse\x12P\n\x0bRemoveStyle\x12\x1f.maquette.v1.RemoveStyleRequest\x1a .maquette.v1.RemoveStyleResponse\x12M\n\nListStyles\x12\x1e.maquette.v1.ListStylesRequest\x1a\x1f.maquette.v1.ListStylesResponse\x12S\n\x0cSearchStyles\x12 .maquette.v1.SearchStylesRequest\x1a!.maquette.v1.SearchStylesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'maquette.v1.maquette_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_RENDERREQUEST']._serialized_start=44
-  _globals['_RENDERREQUEST']._serialized_end=799
-  _globals['_STYLE']._serialized_start=801
-  _globals['_STYLE']._serialized_end=895
-  _globals['_SCOREDSTYLE']._serialized_start=897
-  _globals['_SCOREDSTYLE']._serialized_end=975
-  _globals['_RENDEREDIMAGE']._serialized_start=977
-  _globals['_RENDEREDIMAGE']._serialized_end=1041
-  _globals['_TIMINGS']._serialized_start=1044
-  _globals['_TIMINGS']._serialized_end=1222
-  _globals['_RENDERRESPONSE']._serialized_start=1225
-  _globals['_RENDERRESPONSE']._serialized_end=1463
-  _globals['_RENDERSTREAMRESPONSE']._serialized_start=1466
-  _globals['_RENDERSTREAMRESPONSE']._serialized_end=1630
-  _globals['_PROGRESS']._serialized_start=1632
-  _globals['_PROGRESS']._serialized_end=1671
-  _globals['_ADDSTYLEREQUEST']._serialized_start=1673
-  _globals['_ADDSTYLEREQUEST']._serialized_end=1750
-  _globals['_ADDSTYLERESPONSE']._serialized_start=1752
-  _globals['_ADDSTYLERESPONSE']._serialized_end=1820
-  _globals['_LISTSTYLESREQUEST']._serialized_start=1822
-  _globals['_LISTSTYLESREQUEST']._serialized_end=1880
-  _globals['_LISTSTYLESRESPONSE']._serialized_start=1882
-  _globals['_LISTSTYLESRESPONSE']._serialized_end=1963
-  _globals['_SEARCHSTYLESREQUEST']._serialized_start=1965
-  _globals['_SEARCHSTYLESREQUEST']._serialized_end=2039
-  _globals['_SEARCHSTYLESRESPONSE']._serialized_start=2041
-  _globals['_SEARCHSTYLESRESPONSE']._serialized_end=2105
-  _globals['_MAQUETTESERVICE']._serialized_start=2108
-  _globals['_MAQUETTESERVICE']._serialized_end=2510
+  _globals['_RENDERSTATE']._serialized_start=3242
+  _globals['_RENDERSTATE']._serialized_end=3417
+  _globals['_RENDERREQUEST']._serialized_start=77
+  _globals['_RENDERREQUEST']._serialized_end=918
+  _globals['_STYLE']._serialized_start=920
+  _globals['_STYLE']._serialized_end=1014
+  _globals['_SCOREDSTYLE']._serialized_start=1016
+  _globals['_SCOREDSTYLE']._serialized_end=1094
+  _globals['_RENDEREDIMAGE']._serialized_start=1096
+  _globals['_RENDEREDIMAGE']._serialized_end=1160
+  _globals['_TIMINGS']._serialized_start=1163
+  _globals['_TIMINGS']._serialized_end=1341
+  _globals['_RENDERRESPONSE']._serialized_start=1344
+  _globals['_RENDERRESPONSE']._serialized_end=1594
+  _globals['_RENDERSTREAMRESPONSE']._serialized_start=1597
+  _globals['_RENDERSTREAMRESPONSE']._serialized_end=1804
+  _globals['_ACCEPTED']._serialized_start=1806
+  _globals['_ACCEPTED']._serialized_end=1828
+  _globals['_PROGRESS']._serialized_start=1830
+  _globals['_PROGRESS']._serialized_end=1887
+  _globals['_GETRENDERREQUEST']._serialized_start=1889
+  _globals['_GETRENDERREQUEST']._serialized_end=1919
+  _globals['_GETRENDERRESPONSE']._serialized_start=1922
+  _globals['_GETRENDERRESPONSE']._serialized_end=2213
+  _globals['_CANCELRENDERREQUEST']._serialized_start=2215
+  _globals['_CANCELRENDERREQUEST']._serialized_end=2248
+  _globals['_CANCELRENDERRESPONSE']._serialized_start=2250
+  _globals['_CANCELRENDERRESPONSE']._serialized_end=2313
+  _globals['_SERVERINFOREQUEST']._serialized_start=2315
+  _globals['_SERVERINFOREQUEST']._serialized_end=2334
+  _globals['_SERVEDMODEL']._serialized_start=2336
+  _globals['_SERVEDMODEL']._serialized_end=2395
+  _globals['_SERVERINFORESPONSE']._serialized_start=2398
+  _globals['_SERVERINFORESPONSE']._serialized_end=2574
+  _globals['_ADDSTYLEREQUEST']._serialized_start=2576
+  _globals['_ADDSTYLEREQUEST']._serialized_end=2653
+  _globals['_ADDSTYLERESPONSE']._serialized_start=2655
+  _globals['_ADDSTYLERESPONSE']._serialized_end=2723
+  _globals['_GETSTYLEREQUEST']._serialized_start=2725
+  _globals['_GETSTYLEREQUEST']._serialized_end=2792
+  _globals['_GETSTYLERESPONSE']._serialized_start=2794
+  _globals['_GETSTYLERESPONSE']._serialized_end=2862
+  _globals['_REMOVESTYLEREQUEST']._serialized_start=2864
+  _globals['_REMOVESTYLEREQUEST']._serialized_end=2896
+  _globals['_REMOVESTYLERESPONSE']._serialized_start=2898
+  _globals['_REMOVESTYLERESPONSE']._serialized_end=2954
+  _globals['_LISTSTYLESREQUEST']._serialized_start=2956
+  _globals['_LISTSTYLESREQUEST']._serialized_end=3014
+  _globals['_LISTSTYLESRESPONSE']._serialized_start=3016
+  _globals['_LISTSTYLESRESPONSE']._serialized_end=3097
+  _globals['_SEARCHSTYLESREQUEST']._serialized_start=3099
+  _globals['_SEARCHSTYLESREQUEST']._serialized_end=3173
+  _globals['_SEARCHSTYLESRESPONSE']._serialized_start=3175
+  _globals['_SEARCHSTYLESRESPONSE']._serialized_end=3239
+  _globals['_MAQUETTESERVICE']._serialized_start=3420
+  _globals['_MAQUETTESERVICE']._serialized_end=4217
 # @@protoc_insertion_point(module_scope)

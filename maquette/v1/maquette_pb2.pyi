@@ -1,4 +1,8 @@
+import datetime
+
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
@@ -6,8 +10,23 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class RenderState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    RENDER_STATE_UNSPECIFIED: _ClassVar[RenderState]
+    RENDER_STATE_QUEUED: _ClassVar[RenderState]
+    RENDER_STATE_RUNNING: _ClassVar[RenderState]
+    RENDER_STATE_SUCCEEDED: _ClassVar[RenderState]
+    RENDER_STATE_FAILED: _ClassVar[RenderState]
+    RENDER_STATE_CANCELLED: _ClassVar[RenderState]
+RENDER_STATE_UNSPECIFIED: RenderState
+RENDER_STATE_QUEUED: RenderState
+RENDER_STATE_RUNNING: RenderState
+RENDER_STATE_SUCCEEDED: RenderState
+RENDER_STATE_FAILED: RenderState
+RENDER_STATE_CANCELLED: RenderState
+
 class RenderRequest(_message.Message):
-    __slots__ = ("sketch", "prompt", "negative_prompt", "style", "style_filter", "style_images", "style_weights", "seed", "num_inference_steps", "guidance_scale", "controlnet_conditioning_scale", "control_guidance_start", "control_guidance_end", "ip_adapter_scale", "canny_low_threshold", "canny_high_threshold", "scheduler", "width", "height", "num_images")
+    __slots__ = ("sketch", "prompt", "negative_prompt", "style", "style_filter", "style_images", "style_weights", "seed", "num_inference_steps", "guidance_scale", "controlnet_conditioning_scale", "control_guidance_start", "control_guidance_end", "ip_adapter_scale", "canny_low_threshold", "canny_high_threshold", "scheduler", "width", "height", "num_images", "preview_interval", "id", "keep_running")
     SKETCH_FIELD_NUMBER: _ClassVar[int]
     PROMPT_FIELD_NUMBER: _ClassVar[int]
     NEGATIVE_PROMPT_FIELD_NUMBER: _ClassVar[int]
@@ -28,6 +47,9 @@ class RenderRequest(_message.Message):
     WIDTH_FIELD_NUMBER: _ClassVar[int]
     HEIGHT_FIELD_NUMBER: _ClassVar[int]
     NUM_IMAGES_FIELD_NUMBER: _ClassVar[int]
+    PREVIEW_INTERVAL_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    KEEP_RUNNING_FIELD_NUMBER: _ClassVar[int]
     sketch: bytes
     prompt: str
     negative_prompt: str
@@ -48,7 +70,10 @@ class RenderRequest(_message.Message):
     width: int
     height: int
     num_images: int
-    def __init__(self, sketch: _Optional[bytes] = ..., prompt: _Optional[str] = ..., negative_prompt: _Optional[str] = ..., style: _Optional[str] = ..., style_filter: _Optional[_Iterable[str]] = ..., style_images: _Optional[_Iterable[bytes]] = ..., style_weights: _Optional[_Iterable[float]] = ..., seed: _Optional[int] = ..., num_inference_steps: _Optional[int] = ..., guidance_scale: _Optional[float] = ..., controlnet_conditioning_scale: _Optional[float] = ..., control_guidance_start: _Optional[float] = ..., control_guidance_end: _Optional[float] = ..., ip_adapter_scale: _Optional[_Iterable[float]] = ..., canny_low_threshold: _Optional[int] = ..., canny_high_threshold: _Optional[int] = ..., scheduler: _Optional[str] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., num_images: _Optional[int] = ...) -> None: ...
+    preview_interval: int
+    id: str
+    keep_running: bool
+    def __init__(self, sketch: _Optional[bytes] = ..., prompt: _Optional[str] = ..., negative_prompt: _Optional[str] = ..., style: _Optional[str] = ..., style_filter: _Optional[_Iterable[str]] = ..., style_images: _Optional[_Iterable[bytes]] = ..., style_weights: _Optional[_Iterable[float]] = ..., seed: _Optional[int] = ..., num_inference_steps: _Optional[int] = ..., guidance_scale: _Optional[float] = ..., controlnet_conditioning_scale: _Optional[float] = ..., control_guidance_start: _Optional[float] = ..., control_guidance_end: _Optional[float] = ..., ip_adapter_scale: _Optional[_Iterable[float]] = ..., canny_low_threshold: _Optional[int] = ..., canny_high_threshold: _Optional[int] = ..., scheduler: _Optional[str] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., num_images: _Optional[int] = ..., preview_interval: _Optional[int] = ..., id: _Optional[str] = ..., keep_running: _Optional[bool] = ...) -> None: ...
 
 class Style(_message.Message):
     __slots__ = ("id", "name", "tags", "sha256", "width", "height")
@@ -103,7 +128,7 @@ class Timings(_message.Message):
     def __init__(self, queue_seconds: _Optional[float] = ..., embed_seconds: _Optional[float] = ..., search_seconds: _Optional[float] = ..., condition_seconds: _Optional[float] = ..., denoise_seconds: _Optional[float] = ..., decode_seconds: _Optional[float] = ..., total_seconds: _Optional[float] = ...) -> None: ...
 
 class RenderResponse(_message.Message):
-    __slots__ = ("images", "style", "style_score", "control_image", "style_image", "timings", "warnings")
+    __slots__ = ("images", "style", "style_score", "control_image", "style_image", "timings", "warnings", "id")
     IMAGES_FIELD_NUMBER: _ClassVar[int]
     STYLE_FIELD_NUMBER: _ClassVar[int]
     STYLE_SCORE_FIELD_NUMBER: _ClassVar[int]
@@ -111,6 +136,7 @@ class RenderResponse(_message.Message):
     STYLE_IMAGE_FIELD_NUMBER: _ClassVar[int]
     TIMINGS_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
     images: _containers.RepeatedCompositeFieldContainer[RenderedImage]
     style: Style
     style_score: float
@@ -118,25 +144,106 @@ class RenderResponse(_message.Message):
     style_image: bytes
     timings: Timings
     warnings: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, images: _Optional[_Iterable[_Union[RenderedImage, _Mapping]]] = ..., style: _Optional[_Union[Style, _Mapping]] = ..., style_score: _Optional[float] = ..., control_image: _Optional[bytes] = ..., style_image: _Optional[bytes] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
+    id: str
+    def __init__(self, images: _Optional[_Iterable[_Union[RenderedImage, _Mapping]]] = ..., style: _Optional[_Union[Style, _Mapping]] = ..., style_score: _Optional[float] = ..., control_image: _Optional[bytes] = ..., style_image: _Optional[bytes] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ..., warnings: _Optional[_Iterable[str]] = ..., id: _Optional[str] = ...) -> None: ...
 
 class RenderStreamResponse(_message.Message):
-    __slots__ = ("style", "progress", "result")
+    __slots__ = ("style", "progress", "result", "accepted")
     STYLE_FIELD_NUMBER: _ClassVar[int]
     PROGRESS_FIELD_NUMBER: _ClassVar[int]
     RESULT_FIELD_NUMBER: _ClassVar[int]
+    ACCEPTED_FIELD_NUMBER: _ClassVar[int]
     style: ScoredStyle
     progress: Progress
     result: RenderResponse
-    def __init__(self, style: _Optional[_Union[ScoredStyle, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., result: _Optional[_Union[RenderResponse, _Mapping]] = ...) -> None: ...
+    accepted: Accepted
+    def __init__(self, style: _Optional[_Union[ScoredStyle, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., result: _Optional[_Union[RenderResponse, _Mapping]] = ..., accepted: _Optional[_Union[Accepted, _Mapping]] = ...) -> None: ...
+
+class Accepted(_message.Message):
+    __slots__ = ("id",)
+    ID_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    def __init__(self, id: _Optional[str] = ...) -> None: ...
 
 class Progress(_message.Message):
-    __slots__ = ("step", "steps")
+    __slots__ = ("step", "steps", "previews")
     STEP_FIELD_NUMBER: _ClassVar[int]
     STEPS_FIELD_NUMBER: _ClassVar[int]
+    PREVIEWS_FIELD_NUMBER: _ClassVar[int]
     step: int
     steps: int
-    def __init__(self, step: _Optional[int] = ..., steps: _Optional[int] = ...) -> None: ...
+    previews: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, step: _Optional[int] = ..., steps: _Optional[int] = ..., previews: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
+class GetRenderRequest(_message.Message):
+    __slots__ = ("id",)
+    ID_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    def __init__(self, id: _Optional[str] = ...) -> None: ...
+
+class GetRenderResponse(_message.Message):
+    __slots__ = ("id", "state", "create_time", "progress", "style", "result", "error_code", "error_message")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    STYLE_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    ERROR_CODE_FIELD_NUMBER: _ClassVar[int]
+    ERROR_MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    state: RenderState
+    create_time: _timestamp_pb2.Timestamp
+    progress: Progress
+    style: ScoredStyle
+    result: RenderResponse
+    error_code: str
+    error_message: str
+    def __init__(self, id: _Optional[str] = ..., state: _Optional[_Union[RenderState, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., style: _Optional[_Union[ScoredStyle, _Mapping]] = ..., result: _Optional[_Union[RenderResponse, _Mapping]] = ..., error_code: _Optional[str] = ..., error_message: _Optional[str] = ...) -> None: ...
+
+class CancelRenderRequest(_message.Message):
+    __slots__ = ("id",)
+    ID_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    def __init__(self, id: _Optional[str] = ...) -> None: ...
+
+class CancelRenderResponse(_message.Message):
+    __slots__ = ("state",)
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    state: RenderState
+    def __init__(self, state: _Optional[_Union[RenderState, str]] = ...) -> None: ...
+
+class ServerInfoRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ServedModel(_message.Message):
+    __slots__ = ("name", "version", "ready")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    READY_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    version: str
+    ready: bool
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., ready: _Optional[bool] = ...) -> None: ...
+
+class ServerInfoResponse(_message.Message):
+    __slots__ = ("version", "triton_version", "models", "pack", "pack_revision", "schedulers", "scopes")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    TRITON_VERSION_FIELD_NUMBER: _ClassVar[int]
+    MODELS_FIELD_NUMBER: _ClassVar[int]
+    PACK_FIELD_NUMBER: _ClassVar[int]
+    PACK_REVISION_FIELD_NUMBER: _ClassVar[int]
+    SCHEDULERS_FIELD_NUMBER: _ClassVar[int]
+    SCOPES_FIELD_NUMBER: _ClassVar[int]
+    version: str
+    triton_version: str
+    models: _containers.RepeatedCompositeFieldContainer[ServedModel]
+    pack: str
+    pack_revision: str
+    schedulers: _containers.RepeatedScalarFieldContainer[str]
+    scopes: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, version: _Optional[str] = ..., triton_version: _Optional[str] = ..., models: _Optional[_Iterable[_Union[ServedModel, _Mapping]]] = ..., pack: _Optional[str] = ..., pack_revision: _Optional[str] = ..., schedulers: _Optional[_Iterable[str]] = ..., scopes: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class AddStyleRequest(_message.Message):
     __slots__ = ("image", "name", "tags", "replace")
@@ -157,6 +264,34 @@ class AddStyleResponse(_message.Message):
     style: Style
     added: bool
     def __init__(self, style: _Optional[_Union[Style, _Mapping]] = ..., added: _Optional[bool] = ...) -> None: ...
+
+class GetStyleRequest(_message.Message):
+    __slots__ = ("id", "thumbnail")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    THUMBNAIL_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    thumbnail: int
+    def __init__(self, id: _Optional[str] = ..., thumbnail: _Optional[int] = ...) -> None: ...
+
+class GetStyleResponse(_message.Message):
+    __slots__ = ("style", "image")
+    STYLE_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_FIELD_NUMBER: _ClassVar[int]
+    style: Style
+    image: bytes
+    def __init__(self, style: _Optional[_Union[Style, _Mapping]] = ..., image: _Optional[bytes] = ...) -> None: ...
+
+class RemoveStyleRequest(_message.Message):
+    __slots__ = ("id",)
+    ID_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    def __init__(self, id: _Optional[str] = ...) -> None: ...
+
+class RemoveStyleResponse(_message.Message):
+    __slots__ = ("style",)
+    STYLE_FIELD_NUMBER: _ClassVar[int]
+    style: Style
+    def __init__(self, style: _Optional[_Union[Style, _Mapping]] = ...) -> None: ...
 
 class ListStylesRequest(_message.Message):
     __slots__ = ("page_size", "page_token")

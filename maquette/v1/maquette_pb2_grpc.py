@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class MaquetteServiceStub:
-    """Missing associated documentation comment in .proto file."""
+    """Renders, and the style library they draw on.
+    """
 
     def __init__(self, channel):
         """Constructor.
@@ -44,10 +45,35 @@ class MaquetteServiceStub:
                 request_serializer=maquette_dot_v1_dot_maquette__pb2.RenderRequest.SerializeToString,
                 response_deserializer=maquette_dot_v1_dot_maquette__pb2.RenderStreamResponse.FromString,
                 _registered_method=True)
+        self.GetRender = channel.unary_unary(
+                '/maquette.v1.MaquetteService/GetRender',
+                request_serializer=maquette_dot_v1_dot_maquette__pb2.GetRenderRequest.SerializeToString,
+                response_deserializer=maquette_dot_v1_dot_maquette__pb2.GetRenderResponse.FromString,
+                _registered_method=True)
+        self.CancelRender = channel.unary_unary(
+                '/maquette.v1.MaquetteService/CancelRender',
+                request_serializer=maquette_dot_v1_dot_maquette__pb2.CancelRenderRequest.SerializeToString,
+                response_deserializer=maquette_dot_v1_dot_maquette__pb2.CancelRenderResponse.FromString,
+                _registered_method=True)
+        self.ServerInfo = channel.unary_unary(
+                '/maquette.v1.MaquetteService/ServerInfo',
+                request_serializer=maquette_dot_v1_dot_maquette__pb2.ServerInfoRequest.SerializeToString,
+                response_deserializer=maquette_dot_v1_dot_maquette__pb2.ServerInfoResponse.FromString,
+                _registered_method=True)
         self.AddStyle = channel.unary_unary(
                 '/maquette.v1.MaquetteService/AddStyle',
                 request_serializer=maquette_dot_v1_dot_maquette__pb2.AddStyleRequest.SerializeToString,
                 response_deserializer=maquette_dot_v1_dot_maquette__pb2.AddStyleResponse.FromString,
+                _registered_method=True)
+        self.GetStyle = channel.unary_unary(
+                '/maquette.v1.MaquetteService/GetStyle',
+                request_serializer=maquette_dot_v1_dot_maquette__pb2.GetStyleRequest.SerializeToString,
+                response_deserializer=maquette_dot_v1_dot_maquette__pb2.GetStyleResponse.FromString,
+                _registered_method=True)
+        self.RemoveStyle = channel.unary_unary(
+                '/maquette.v1.MaquetteService/RemoveStyle',
+                request_serializer=maquette_dot_v1_dot_maquette__pb2.RemoveStyleRequest.SerializeToString,
+                response_deserializer=maquette_dot_v1_dot_maquette__pb2.RemoveStyleResponse.FromString,
                 _registered_method=True)
         self.ListStyles = channel.unary_unary(
                 '/maquette.v1.MaquetteService/ListStyles',
@@ -62,7 +88,8 @@ class MaquetteServiceStub:
 
 
 class MaquetteServiceServicer:
-    """Missing associated documentation comment in .proto file."""
+    """Renders, and the style library they draw on.
+    """
 
     def Render(self, request, context):
         """Renders and answers once, with the finished picture.
@@ -78,8 +105,43 @@ class MaquetteServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetRender(self, request, context):
+        """Tells how a render is getting on, and brings its result, for some minutes after it is finished.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelRender(self, request, context):
+        """Stops a render at its next step, from any connection. One that is finished stays as it is.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ServerInfo(self, request, context):
+        """Tells what serves: versions, models, the pack, what a request may ask for.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def AddStyle(self, request, context):
         """Adds a picture to the style library. Adding the same picture again changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetStyle(self, request, context):
+        """Brings one style and its picture.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveStyle(self, request, context):
+        """Takes a style out of the library.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -112,10 +174,35 @@ def add_MaquetteServiceServicer_to_server(servicer, server):
                     request_deserializer=maquette_dot_v1_dot_maquette__pb2.RenderRequest.FromString,
                     response_serializer=maquette_dot_v1_dot_maquette__pb2.RenderStreamResponse.SerializeToString,
             ),
+            'GetRender': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRender,
+                    request_deserializer=maquette_dot_v1_dot_maquette__pb2.GetRenderRequest.FromString,
+                    response_serializer=maquette_dot_v1_dot_maquette__pb2.GetRenderResponse.SerializeToString,
+            ),
+            'CancelRender': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelRender,
+                    request_deserializer=maquette_dot_v1_dot_maquette__pb2.CancelRenderRequest.FromString,
+                    response_serializer=maquette_dot_v1_dot_maquette__pb2.CancelRenderResponse.SerializeToString,
+            ),
+            'ServerInfo': grpc.unary_unary_rpc_method_handler(
+                    servicer.ServerInfo,
+                    request_deserializer=maquette_dot_v1_dot_maquette__pb2.ServerInfoRequest.FromString,
+                    response_serializer=maquette_dot_v1_dot_maquette__pb2.ServerInfoResponse.SerializeToString,
+            ),
             'AddStyle': grpc.unary_unary_rpc_method_handler(
                     servicer.AddStyle,
                     request_deserializer=maquette_dot_v1_dot_maquette__pb2.AddStyleRequest.FromString,
                     response_serializer=maquette_dot_v1_dot_maquette__pb2.AddStyleResponse.SerializeToString,
+            ),
+            'GetStyle': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetStyle,
+                    request_deserializer=maquette_dot_v1_dot_maquette__pb2.GetStyleRequest.FromString,
+                    response_serializer=maquette_dot_v1_dot_maquette__pb2.GetStyleResponse.SerializeToString,
+            ),
+            'RemoveStyle': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveStyle,
+                    request_deserializer=maquette_dot_v1_dot_maquette__pb2.RemoveStyleRequest.FromString,
+                    response_serializer=maquette_dot_v1_dot_maquette__pb2.RemoveStyleResponse.SerializeToString,
             ),
             'ListStyles': grpc.unary_unary_rpc_method_handler(
                     servicer.ListStyles,
@@ -136,7 +223,8 @@ def add_MaquetteServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class MaquetteService:
-    """Missing associated documentation comment in .proto file."""
+    """Renders, and the style library they draw on.
+    """
 
     @staticmethod
     def Render(request,
@@ -193,6 +281,87 @@ class MaquetteService:
             _registered_method=True)
 
     @staticmethod
+    def GetRender(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/maquette.v1.MaquetteService/GetRender',
+            maquette_dot_v1_dot_maquette__pb2.GetRenderRequest.SerializeToString,
+            maquette_dot_v1_dot_maquette__pb2.GetRenderResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelRender(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/maquette.v1.MaquetteService/CancelRender',
+            maquette_dot_v1_dot_maquette__pb2.CancelRenderRequest.SerializeToString,
+            maquette_dot_v1_dot_maquette__pb2.CancelRenderResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ServerInfo(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/maquette.v1.MaquetteService/ServerInfo',
+            maquette_dot_v1_dot_maquette__pb2.ServerInfoRequest.SerializeToString,
+            maquette_dot_v1_dot_maquette__pb2.ServerInfoResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def AddStyle(request,
             target,
             options=(),
@@ -209,6 +378,60 @@ class MaquetteService:
             '/maquette.v1.MaquetteService/AddStyle',
             maquette_dot_v1_dot_maquette__pb2.AddStyleRequest.SerializeToString,
             maquette_dot_v1_dot_maquette__pb2.AddStyleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetStyle(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/maquette.v1.MaquetteService/GetStyle',
+            maquette_dot_v1_dot_maquette__pb2.GetStyleRequest.SerializeToString,
+            maquette_dot_v1_dot_maquette__pb2.GetStyleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveStyle(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/maquette.v1.MaquetteService/RemoveStyle',
+            maquette_dot_v1_dot_maquette__pb2.RemoveStyleRequest.SerializeToString,
+            maquette_dot_v1_dot_maquette__pb2.RemoveStyleResponse.FromString,
             options,
             channel_credentials,
             insecure,

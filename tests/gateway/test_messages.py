@@ -5,7 +5,7 @@ from dataclasses import fields
 import pytest
 
 from gateway import messages, service
-from gateway.errors import GRPC_CODES
+from gateway.errors import CODES
 from gateway.inference import CallerError
 from maquette.v1 import maquette_pb2 as pb
 from pipeline import errors
@@ -19,7 +19,9 @@ STYLE = Style("art-deco", "Art Deco", ("historic",), "ab" * 32, 256, 128)
 
 def test_the_message_has_exactly_the_requests_fields():
     in_proto = {field.name for field in pb.RenderRequest.DESCRIPTOR.fields}
-    assert in_proto == {field.name for field in fields(RenderRequest)}
+    assert in_proto - set(messages.ABOUT_THE_CALL) == {
+        field.name for field in fields(RenderRequest)
+    }
 
 
 def test_what_is_not_set_takes_its_default():
@@ -35,6 +37,13 @@ def test_what_is_set_to_zero_is_zero():
     )
     assert (request.seed, request.guidance_scale) == (0, 0)
     assert request.controlnet_conditioning_scale == 0
+
+
+def test_what_is_about_the_call_is_no_part_of_the_request():
+    request = messages.render_request(
+        pb.RenderRequest(sketch=b"s", prompt="p", id="x", keep_running=True)
+    )
+    assert request == RenderRequest(b"s", "p")
 
 
 def test_lists_are_carried_over():
@@ -56,10 +65,11 @@ def test_an_empty_message_names_the_prompt():
 
 def test_events_become_messages():
     chosen = service.Chosen(STYLE, 0.25)
-    assert messages.event(chosen).style.style.id == "art-deco"
-    progress = messages.event(service.Stepped(3, 20)).progress
-    assert (progress.step, progress.steps) == (3, 20)
-    result = messages.event(finished(chosen)).result
+    assert messages.event("x", chosen).style.style.id == "art-deco"
+    progress = messages.event("x", service.Stepped(3, 20, (b"p",))).progress
+    assert (progress.step, progress.steps, progress.previews) == (3, 20, [b"p"])
+    result = messages.event("x", finished(chosen)).result
+    assert result.id == "x"
     assert result.images[0].seed == 2**32 - 1
     assert result.style_score == 0.25
     assert result.timings.total_seconds == 7
@@ -67,8 +77,8 @@ def test_events_become_messages():
 
 
 def test_a_style_that_was_named_has_no_score():
-    assert not messages.finished(finished(service.Chosen(STYLE, None))).HasField("style_score")
-    assert not messages.finished(finished(None)).HasField("style")
+    assert not messages.finished("x", finished(service.Chosen(STYLE, None))).HasField("style_score")
+    assert not messages.finished("x", finished(None)).HasField("style")
 
 
 def finished(chosen):
@@ -95,4 +105,4 @@ def test_every_error_has_a_status():
         error for error in vars(errors).values()
         if isinstance(error, type) and issubclass(error, errors.MaquetteError)
     }  # fmt: skip
-    assert set(GRPC_CODES) == (ours - {errors.MaquetteError}) | {CallerError}
+    assert set(CODES) == (ours - {errors.MaquetteError}) | {CallerError}

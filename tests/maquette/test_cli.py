@@ -12,7 +12,9 @@ from tests.conftest import ROOT
 run = CliRunner().invoke
 
 
-@pytest.mark.parametrize("command", ["up", "render", "export", "demo", "doctor", "styles"])
+@pytest.mark.parametrize(
+    "command", ["up", "render", "recall", "export", "demo", "doctor", "styles", "keys"]
+)
 def test_every_command_explains_itself(command):
     shown = run(app, [command, "--help"])
     assert shown.exit_code == 0

@@ -1,0 +1,55 @@
+"""What serves: versions, models, the pack."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+
+from gateway.inference import Inference, ServedModel
+from gateway.version import VERSION
+from pipeline.errors import Unavailable
+from pipeline.samplers import SAMPLERS
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a caller may want to know before asking for a render."""
+
+    version: str
+    triton_version: str
+    """Empty while Triton does not answer."""
+    models: tuple[ServedModel, ...]
+    pack: str
+    """Empty until a render has told it."""
+    pack_revision: str
+    """Changes with every engine that is exported anew."""
+    schedulers: tuple[str, ...] = tuple(SAMPLERS)
+
+
+class Information:
+    """Asks what is known, and is silent about what is not."""
+
+    def __init__(self, inference: Inference) -> None:
+        self._inference = inference
+
+    async def facts(self) -> Facts:
+        """What serves now."""
+        try:
+            triton, models = await self._inference.served()
+        except Unavailable:
+            triton, models = "", ()
+        pack = self._inference.pack
+        return Facts(
+            version=VERSION,
+            triton_version=triton,
+            models=models,
+            pack=str(pack.get("name", "")),
+            pack_revision=_revision(pack.get("engines", {})),
+        )
+
+
+def _revision(engines: object) -> str:
+    if not engines:
+        return ""
+    return hashlib.sha256(json.dumps(engines, sort_keys=True).encode()).hexdigest()[:16]

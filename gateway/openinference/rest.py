@@ -1,0 +1,181 @@
+"""The REST face of the Open Inference Protocol, as a router for the HTTP door."""
+
+# The annotations below name dependencies that are made inside a function, so they are not deferred.
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import Annotated, Any, TypeVar
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import JSONResponse
+
+from gateway.openinference import model, reasons, rest_messages
+from gateway.openinference.rest_messages import HEADER_LENGTH, RestRequest
+from gateway.openinference.virtual_model import VirtualModel
+from gateway.protection.caller import Caller, Scope
+from pipeline.errors import Cancelled
+
+Admitted = Callable[[Scope | None], Callable[..., Any]]
+Done = TypeVar("Done")
+
+PREFIX = "/v2"
+MODEL = "/models/{name}"
+VERSION = "/models/{name}/versions/{version}"
+NOT_OFFERED = {
+    "/systemsharedmemory/{rest:path}": reasons.SHARED_MEMORY,
+    "/cudasharedmemory/{rest:path}": reasons.SHARED_MEMORY,
+    "/repository/models/{rest:path}": reasons.MODEL_CONTROL,
+    "/trace/setting": reasons.TRACE,
+    MODEL + "/trace/setting": reasons.TRACE,
+    "/logging": reasons.LOGGING,
+}
+
+
+def _check_model(name: str) -> None:
+    model.check(name, "")
+
+
+def _check_version(name: str, version: str) -> None:
+    model.check(name, version)
+
+
+OF_MODEL, OF_VERSION = [Depends(_check_model)], [Depends(_check_version)]
+TAKES = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": {"type": "object"}},
+            "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+        },
+    }
+}
+
+
+def router(virtual_model: VirtualModel, admitted: Admitted) -> APIRouter:
+    """Every path under /v2.
+
+    Args:
+        admitted: makes the dependency that admits callers with a scope; None admits whoever is
+            known. Health asks nobody.
+    """
+    health, infer = APIRouter(prefix=PREFIX), APIRouter(prefix=PREFIX)
+    facts = APIRouter(prefix=PREFIX, dependencies=[Depends(admitted(None))])
+    _add_health(health, virtual_model)
+    _add_facts(facts, virtual_model)
+    _add_not_offered(facts)
+    _add_infer(infer, virtual_model, admitted(Scope.RENDER))
+    routes = APIRouter(tags=["Open Inference Protocol"])
+    for part in (health, facts, infer):
+        routes.include_router(part)
+    return routes
+
+
+def _add_health(routes: APIRouter, virtual_model: VirtualModel) -> None:
+    @routes.get("/health/live")
+    async def live() -> Response:
+        return Response()
+
+    @routes.get("/health/ready")
+    @routes.get(MODEL + "/ready", dependencies=OF_MODEL)
+    @routes.get(VERSION + "/ready", dependencies=OF_VERSION)
+    async def ready() -> Response:
+        is_ready = await virtual_model.is_ready()
+        return Response(status_code=HTTPStatus.OK if is_ready else HTTPStatus.SERVICE_UNAVAILABLE)
+
+
+def _add_facts(routes: APIRouter, virtual_model: VirtualModel) -> None:
+    # An empty path, because /v2 is asked for without a slash at its end.
+    @routes.get("")
+    async def server_metadata() -> JSONResponse:
+        return JSONResponse(virtual_model.server_metadata())
+
+    # The first path stands before those with a model's name, which would take "stats" for one.
+    @routes.get("/models/stats")
+    @routes.get(MODEL + "/stats", dependencies=OF_MODEL)
+    @routes.get(VERSION + "/stats", dependencies=OF_VERSION)
+    async def statistics() -> JSONResponse:
+        return JSONResponse(virtual_model.statistics())
+
+    @routes.get(MODEL, dependencies=OF_MODEL)
+    @routes.get(VERSION, dependencies=OF_VERSION)
+    async def metadata() -> JSONResponse:
+        return JSONResponse(model.metadata())
+
+    @routes.get(MODEL + "/config", dependencies=OF_MODEL)
+    @routes.get(VERSION + "/config", dependencies=OF_VERSION)
+    async def config() -> JSONResponse:
+        return JSONResponse(model.config())
+
+    @routes.get("/repository/index")
+    @routes.post("/repository/index")
+    async def repository() -> JSONResponse:
+        return JSONResponse(await virtual_model.repository(ready=False))
+
+
+def _add_not_offered(routes: APIRouter) -> None:
+    for path, reason in NOT_OFFERED.items():
+        routes.add_api_route(
+            path, _refusing(reason), methods=["GET", "POST"], include_in_schema=False
+        )
+
+
+def _add_infer(
+    routes: APIRouter, virtual_model: VirtualModel, admitted: Callable[..., Any]
+) -> None:
+    # Who calls comes first: strangers are not told which models there are.
+    known = [Depends(admitted)]
+
+    @routes.post(MODEL + "/infer", dependencies=known + OF_MODEL, openapi_extra=TAKES)
+    @routes.post(VERSION + "/infer", dependencies=known + OF_VERSION, openapi_extra=TAKES)
+    async def infer(request: Request, caller: Annotated[Caller, Depends(admitted)]) -> Response:
+        asked = await _asked(request)
+        outputs = await _while_there(request, virtual_model.infer(asked.infer, caller))
+        body, header_length = rest_messages.infer_response(asked, outputs)
+        if header_length is None:
+            return Response(body, media_type="application/json")
+        headers = {HEADER_LENGTH: str(header_length)}
+        return Response(body, headers=headers, media_type="application/octet-stream")
+
+
+def _refusing(reason: str) -> Callable[[], Awaitable[JSONResponse]]:
+    async def refuse() -> JSONResponse:
+        return JSONResponse({"error": reason}, HTTPStatus.NOT_IMPLEMENTED)
+
+    return refuse
+
+
+async def _asked(request: Request) -> RestRequest:
+    body = bytearray()
+    async for chunk in request.stream():
+        rest_messages.check_size(len(body) + len(chunk))
+        body += chunk
+    encoding = request.headers.get("Content-Encoding", "")
+    header_length = request.headers.get(HEADER_LENGTH)
+
+    def decoded() -> RestRequest:
+        return rest_messages.infer_request(
+            rest_messages.plain(bytes(body), encoding), header_length
+        )
+
+    # Megabytes of JSON and base64 take a while, and others are served meanwhile.
+    return await asyncio.to_thread(decoded)
+
+
+async def _while_there(request: Request, work: Awaitable[Done]) -> Done:
+    """`work`, cancelled when the caller leaves before it is done."""
+    working, leaving = asyncio.ensure_future(work), asyncio.create_task(_left(request))
+    try:
+        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise Cancelled("The caller left before the render was finished.")
+        return working.result()
+    finally:
+        working.cancel()
+        leaving.cancel()
+        await asyncio.gather(working, leaving, return_exceptions=True)
+
+
+async def _left(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,68 @@
+"""Finding dead models before a caller does."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import aclosing, suppress
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipeline.errors import MaquetteError
+from pipeline.images import encode_png
+from pipeline.request import RenderRequest
+
+if TYPE_CHECKING:
+    from gateway.inference import Inference
+
+TICK_SECONDS = 0.5
+SIDE = 128
+"""The smallest picture there is, in pixels."""
+SHARE = 0.05
+"""Of the time at most that probing may take, where models are slow."""
+
+
+async def watch(inference: Inference, interval: float) -> None:
+    """Keep finding out which models are dead, and so have them mended, until cancelled.
+
+    Renders in progress are listened to; while there are none, everything is tried out.
+
+    Args:
+        interval: seconds of quiet before the models are tried out; 0 never does.
+    """
+    due = time.monotonic() + interval
+    while True:
+        await asyncio.sleep(TICK_SECONDS)
+        await inference.feel_pulse()
+        started = time.monotonic()
+        if interval and started >= due and inference.quiet_seconds >= interval:
+            # Why it failed is told where that is found out.
+            with suppress(MaquetteError):
+                await probe(inference)
+            ended = time.monotonic()
+            due = ended + max(interval, (ended - started) / SHARE)
+
+
+async def probe(inference: Inference) -> None:
+    """Call everything that serves renders and retrieval, as cheaply as it can be done.
+
+    Raises:
+        MaquetteError: something does not serve; what died is being mended.
+    """
+    png = encode_png(np.full((SIDE, SIDE, 3), 255, np.uint8))
+    request = RenderRequest(
+        sketch=png,
+        prompt="a house",
+        style_images=(png,),
+        seed=0,
+        num_inference_steps=1,
+        guidance_scale=0,
+        width=SIDE,
+        height=SIDE,
+    )
+    await inference.embed_text(request.prompt)
+    await inference.embed_image(png)
+    async with aclosing(inference.render(request)) as outputs:
+        async for _ in outputs:
+            pass

@@ -1,0 +1,1 @@
+"""The gRPC door: ``maquette.v1``, health and reflection."""

@@ -1,0 +1,89 @@
+"""The gRPC server: its services, its limits, and the health it reports."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+
+from gateway.openinference.servicer import OpenInferenceServicer
+from gateway.rpc.decoding import Decoding
+from gateway.rpc.maquette import SERVICE_NAME, MaquetteServicer
+from maquette.v1 import maquette_pb2_grpc
+from pipeline.errors import Unavailable
+from pipeline.images import MAX_BYTES
+from pipeline.request import MAX_STYLE_IMAGES
+
+OPEN_INFERENCE = service_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
+# Room for every picture that a request may carry, so that our own checks can say what is too large.
+MAX_MESSAGE = (MAX_STYLE_IMAGES + 2) * MAX_BYTES
+HEALTH_SECONDS = 1.0
+
+
+def make_server(
+    servicer: MaquetteServicer, open_inference: OpenInferenceServicer, max_calls: int
+) -> tuple[grpc.aio.Server, health.aio.HealthServicer]:
+    """A server with every service registered, and the health that it reports.
+
+    Args:
+        max_calls: calls in progress; more are answered with RESOURCE_EXHAUSTED at once.
+    """
+    server = grpc.aio.server(
+        interceptors=[Decoding()],
+        maximum_concurrent_rpcs=max_calls,
+        options=[
+            ("grpc.max_receive_message_length", MAX_MESSAGE),
+            ("grpc.max_send_message_length", MAX_MESSAGE),
+            ("grpc.so_reuseport", 0),
+        ],
+    )
+    maquette_pb2_grpc.add_MaquetteServiceServicer_to_server(servicer, server)
+    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(open_inference, server)
+    reported = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(reported, server)
+    reflection.enable_server_reflection(
+        (SERVICE_NAME, OPEN_INFERENCE, health.SERVICE_NAME, reflection.SERVICE_NAME), server
+    )
+    return server, reported
+
+
+def listen(server: grpc.aio.Server, address: str, tls: tuple[Path, Path] | None) -> None:
+    """Have `server` listen on `address`, with the certificate and key of `tls` if given.
+
+    Raises:
+        Unavailable: the port is taken, or the certificate cannot be used.
+    """
+    try:
+        if tls is None:
+            server.add_insecure_port(address)
+            return
+        certificate, key = (path.read_bytes() for path in tls)
+        credentials = grpc.ssl_server_credentials([(key, certificate)])
+        server.add_secure_port(address, credentials)
+    except OSError as error:
+        raise Unavailable(f"{error.filename} cannot be read: {error.strerror}.") from error
+    except RuntimeError as error:
+        raise Unavailable(
+            f"Port {address.rpartition(':')[2]} is taken, or the certificate does not fit. "
+            "Stop what listens there, set MAQUETTE_PORT, or check MAQUETTE_TLS_CERTIFICATE."
+        ) from error
+
+
+async def report_health(
+    reported: health.aio.HealthServicer, is_ready: Callable[[], Awaitable[bool]]
+) -> None:
+    """Keep telling whether renders can be served, until cancelled."""
+    with suppress(asyncio.CancelledError):
+        while True:
+            serving = health_pb2.HealthCheckResponse.SERVING
+            down = health_pb2.HealthCheckResponse.NOT_SERVING
+            status = serving if await is_ready() else down
+            for name in ("", SERVICE_NAME, OPEN_INFERENCE):
+                await reported.set(name, status)
+            await asyncio.sleep(HEALTH_SECONDS)

@@ -1,0 +1,98 @@
+"""The HTTP door as one application."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi.telemetry import TelemetryConfig
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+
+from gateway.settings import Settings
+from gateway.version import VERSION
+from gateway.web import errors, generate, images, operations, renders, styles
+from gateway.web.middleware import REQUEST_ID, Envelope, Guard
+from gateway.wiring import Parts
+from pipeline.errors import MaquetteError
+from pipeline.images import MAX_BYTES
+from pipeline.request import MAX_STYLE_IMAGES
+
+MAX_BODY = (1 + MAX_STYLE_IMAGES) * MAX_BYTES + 1024 * 1024
+"""Every picture that a request may carry, and room for its words."""
+MAY_SEND = (
+    "Authorization",
+    "Content-Type",
+    "Idempotency-Key",
+    "If-None-Match",
+    "Prefer",
+    "X-API-Key",
+    REQUEST_ID,
+)
+MAY_READ = (
+    *generate.HEADERS,
+    "ETag",
+    "Location",
+    "Preference-Applied",
+    "Retry-After",
+    REQUEST_ID,
+)
+# The project has its own traces and metrics, the same for every door.
+UNTOLD: TelemetryConfig = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "auto_configure": False,
+}
+
+
+def make_app(
+    parts: Parts,
+    settings: Settings,
+    is_ready: operations.IsReady,
+    open_inference: APIRouter | None = None,
+) -> FastAPI:
+    """The application that answers every HTTP call.
+
+    Args:
+        parts: what the routes stand on.
+        is_ready: whether renders can be served now.
+        open_inference: the routes under /v2.
+    """
+    app = FastAPI(
+        title="maquette",
+        version=VERSION,
+        description="Sketch and sentence to architectural render, in a retrieved style.",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        telemetry=UNTOLD,
+        exception_handlers={
+            404: errors.not_there,
+            405: errors.not_there,
+            HTTPException: errors.answer,
+            RequestValidationError: errors.answer,
+            MaquetteError: errors.answer,
+        },
+    )
+    app.state.parts = parts
+    app.state.is_ready = is_ready
+    app.state.settings = settings
+    routers = [module.router for module in (generate, renders, styles, images, operations)]
+    for router in [*routers, *([open_inference] if open_inference else [])]:
+        app.include_router(router)
+    _surround(app, parts, settings)
+    return app
+
+
+def _surround(app: FastAPI, parts: Parts, settings: Settings) -> None:
+    # The last one added is the outermost.
+    app.add_middleware(Guard, max_body=MAX_BODY)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=list(MAY_SEND),
+            expose_headers=list(MAY_READ),
+        )
+    app.add_middleware(Envelope, metrics=parts.desk.metrics, tls=settings.tls is not None)

@@ -1,0 +1,232 @@
+"""The JSON that is answered, and how our own objects become it."""
+
+from __future__ import annotations
+
+import base64
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field
+
+from gateway import service
+from gateway.information import Facts
+from gateway.protection.caller import Caller
+from gateway.renders import Render, State
+from gateway.web import errors
+from retrieval.styles import ScoredStyle, Style
+
+THUMBNAIL = 256
+"""Longest side in pixels of the pictures that lists link to."""
+
+Base64 = Annotated[str, Field(description="A PNG file, in base64.")]
+
+
+class Problem(BaseModel):
+    """What went wrong (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str = Field(description="A sentence: what is wrong, what is allowed, what to do.")
+    field: str | None = Field(default=None, description="The field that is wrong, if one is.")
+    request_id: str
+
+
+class StyleBody(BaseModel):
+    """A picture in the style library."""
+
+    id: str = Field(description="Lower-case words joined by hyphens.")
+    name: str
+    tags: tuple[str, ...]
+    sha256: str = Field(description="Of the stored PNG.")
+    width: int
+    height: int
+    thumbnail: str = Field(description="Path of a small picture of it.")
+
+    @classmethod
+    def of(cls, style: Style) -> StyleBody:
+        """The body that tells `style`."""
+        path = f"/v1/styles/{style.id}/image?size={THUMBNAIL}"
+        return cls(**style.payload(), thumbnail=path)
+
+
+class StylePage(BaseModel):
+    """Some styles, in the order of their ids."""
+
+    styles: list[StyleBody]
+    next_page_token: str = Field(description="Asks for the next page; empty on the last one.")
+
+
+class Scored(BaseModel):
+    """A style, and how near it is to what was asked."""
+
+    style: StyleBody
+    score: float | None = Field(
+        default=None, description="Cosine similarity, -1 to 1; null where nothing was compared."
+    )
+
+    @classmethod
+    def of(cls, found: ScoredStyle | service.Chosen) -> Scored:
+        """The body that tells `found`."""
+        return cls(style=StyleBody.of(found.style), score=found.score)
+
+
+class Found(BaseModel):
+    """What a search found, nearest first."""
+
+    styles: list[Scored]
+
+
+class ProgressBody(BaseModel):
+    """A step is done; step 0 when the render has left the queue."""
+
+    step: int
+    steps: int
+    previews: list[str] = Field(
+        default=[], description="One small picture per image, as data: URLs; none at most steps."
+    )
+
+    @classmethod
+    def of(cls, step: service.Stepped) -> ProgressBody:
+        """The body that tells `step`."""
+        previews = [f"data:image/png;base64,{in_base64(png)}" for png in step.previews]
+        return cls(step=step.step, steps=step.steps, previews=previews)
+
+
+class Image(BaseModel):
+    """One finished picture."""
+
+    seed: int
+    structure_f1: float = Field(
+        description="F1 of its edges against the sketch's, 2 pixels tolerance, 0 to 1."
+    )
+    url: str = Field(description="Path of the PNG, while the result is kept.")
+    png: Base64 | None = Field(
+        default=None, description="The PNG in base64; null where a render is only looked up."
+    )
+
+
+class TimingsBody(BaseModel):
+    """Wall-clock seconds of each stage, in order."""
+
+    queue: float
+    embed: float
+    search: float
+    condition: float
+    denoise: float
+    decode: float
+    total: float
+
+
+class Accepted(BaseModel):
+    """The render is accepted: its id, and where to find it."""
+
+    id: str
+    links: dict[str, str]
+
+
+class RenderBody(BaseModel):
+    """A render, wherever it is."""
+
+    id: str
+    state: State
+    created: datetime
+    progress: ProgressBody | None = None
+    style: Scored | None = Field(default=None, description="The style, once it is chosen.")
+    images: list[Image] = []
+    timings: TimingsBody | None = None
+    warnings: list[str] = Field(
+        default=[],
+        description="What the caller may want to change: a prompt that was cut, and the like.",
+    )
+    error: Problem | None = Field(default=None, description="Why it failed, if it did.")
+    links: dict[str, str] = Field(description="Paths: self, events, cancel, control_image.")
+
+    @classmethod
+    def of(cls, render: Render, *, with_images: bool = False) -> RenderBody:
+        """The body that tells `render`.
+
+        Args:
+            with_images: whether the pictures themselves are in it, or only where they are.
+        """
+        result = render.result
+        error = Problem(**errors.problem(errors.tell(render.error))) if render.error else None
+        return cls(
+            id=render.id,
+            state=render.state,
+            created=render.created,
+            progress=ProgressBody.of(render.progress) if render.progress else None,
+            style=Scored.of(render.chosen) if render.chosen else None,
+            images=_images(render, with_images=with_images),
+            timings=TimingsBody(**vars(result.timings)) if result else None,
+            warnings=list(result.warnings) if result else [],
+            error=error,
+            links=links(render),
+        )
+
+
+class ModelBody(BaseModel):
+    """A model that Triton serves."""
+
+    name: str
+    version: str
+    ready: bool
+
+
+class InfoBody(BaseModel):
+    """What serves, and what the caller may do."""
+
+    version: str
+    triton_version: str = Field(description="Empty while Triton does not answer.")
+    models: list[ModelBody]
+    pack: str = Field(description="Empty until a render has told it.")
+    pack_revision: str = Field(description="Changes with every engine that is exported anew.")
+    schedulers: list[str]
+    scopes: list[str] = Field(description="The caller's.")
+
+    @classmethod
+    def of(cls, facts: Facts, caller: Caller) -> InfoBody:
+        """The body that tells `facts` to `caller`."""
+        models = [
+            ModelBody(name=model.name, version=model.version, ready=model.ready)
+            for model in facts.models
+        ]
+        return cls(
+            version=facts.version,
+            triton_version=facts.triton_version,
+            models=models,
+            pack=facts.pack,
+            pack_revision=facts.pack_revision,
+            schedulers=list(facts.schedulers),
+            scopes=sorted(caller.scopes),
+        )
+
+
+def in_base64(png: bytes) -> str:
+    """`png` as JSON can carry it."""
+    return base64.b64encode(png).decode()
+
+
+def path_of(render: Render) -> str:
+    """Where `render` is looked up."""
+    return f"/v1/renders/{render.id}"
+
+
+def links(render: Render) -> dict[str, str]:
+    """Where there is more of `render`."""
+    path = path_of(render)
+    found = {"self": path, "events": f"{path}/events", "cancel": f"{path}/cancel"}
+    return found | ({"control_image": f"{path}/control_image"} if render.result else {})
+
+
+def _images(render: Render, *, with_images: bool) -> list[Image]:
+    pictures: Any = render.result.pictures if render.result else ()
+    return [
+        Image(
+            seed=picture.seed,
+            structure_f1=picture.structure_f1,
+            url=f"{path_of(render)}/images/{n}",
+            png=in_base64(picture.png) if with_images else None,
+        )
+        for n, picture in enumerate(pictures)
+    ]

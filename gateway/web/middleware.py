@@ -1,0 +1,145 @@
+"""What surrounds every HTTP call. Plain ASGI, so that streams and disconnects pass through."""
+
+from __future__ import annotations
+
+import logging
+import time
+from http import HTTPStatus
+
+from fastapi import Request
+from opentelemetry.trace import Span, SpanKind, StatusCode
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.desk import request_id_of
+from gateway.observability import logs, tracing
+from gateway.observability.metrics import Metrics
+from gateway.web import errors
+
+REQUEST_ID = "X-Request-Id"
+CLIENT_LEFT = 499
+"""What the metrics call an answer that nobody was there to take."""
+METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+SAFE = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cache-Control": "no-store",
+}
+OVER_TLS = {"Strict-Transport-Security": "max-age=31536000"}
+
+log = logging.getLogger("maquette.gateway")
+
+
+class Envelope:
+    """Request id, trace, metrics and security headers.
+
+    Args:
+        tls: whether callers come over TLS, and are to keep doing so.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, *, tls: bool) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._headers = {**SAFE, **(OVER_TLS if tls else {})}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        request_id = request_id_of(headers.get(REQUEST_ID))
+        logs.request_id.set(request_id)
+        started, status = time.perf_counter(), CLIENT_LEFT
+
+        async def send_on(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                self._dress(MutableHeaders(scope=message), request_id)
+            await send(message)
+
+        method = scope["method"] if scope["method"] in METHODS else "OTHER"
+        try:
+            with tracing.span(f"HTTP {method}", SpanKind.SERVER, tracing.extract(headers)) as span:
+                try:
+                    await self._app(scope, receive, send_on)
+                finally:
+                    _describe(span, method, scope, status)
+        finally:
+            seconds = time.perf_counter() - started
+            self._metrics.http_handled(method, route_of(scope), status, seconds)
+
+    def _dress(self, headers: MutableHeaders, request_id: str) -> None:
+        headers[REQUEST_ID] = request_id
+        for name, value in self._headers.items():
+            headers.setdefault(name, value)
+
+
+class Guard:
+    """Refuses bodies that are too large before they are held, and tells the unexpected.
+
+    Args:
+        max_body: bytes.
+    """
+
+    def __init__(self, app: ASGIApp, max_body: int) -> None:
+        self._app = app
+        self._max_body = max_body
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        received, answering = 0, False
+
+        async def receive_some() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self._max_body:
+                raise self._too_large()
+            return message
+
+        async def send_on(message: Message) -> None:
+            nonlocal answering
+            answering = True
+            await send(message)
+
+        try:
+            self._check_length(Headers(scope=scope))
+            await self._app(scope, receive_some, send_on)
+        except ClientDisconnect:
+            return
+        except Exception as error:
+            if not isinstance(error, HTTPException):
+                log.exception("%s %s failed unexpectedly", scope["method"], route_of(scope))
+            if answering:
+                raise
+            response = await errors.answer(Request(scope), error)
+            await response(scope, receive, send)
+
+    def _check_length(self, headers: Headers) -> None:
+        declared = headers.get("content-length", "0")
+        if declared.isdecimal() and int(declared) > self._max_body:
+            raise self._too_large()
+
+    def _too_large(self) -> HTTPException:
+        sentence = f"The body is too large; allowed: at most {self._max_body:,} bytes."
+        return HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, sentence)
+
+
+def route_of(scope: Scope) -> str:
+    """The template of the route that answered, so that ids do not multiply the metrics."""
+    return getattr(scope.get("route"), "path", "unmatched")
+
+
+def _describe(span: Span, method: str, scope: Scope, status: int) -> None:
+    span.update_name(f"{method} {route_of(scope)}")
+    span.set_attribute("http.request.method", method)
+    span.set_attribute("http.route", route_of(scope))
+    span.set_attribute("http.response.status_code", status)
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        span.set_status(StatusCode.ERROR)

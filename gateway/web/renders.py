@@ -1,0 +1,206 @@
+"""/v1/renders: a sketch and a sentence in; the render at once, step by step, or later."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Request, Response
+from fastapi.responses import JSONResponse
+
+from gateway.renders import Asked, Render
+from gateway.service import Finished
+from gateway.web.bodies import RenderBody, path_of
+from gateway.web.desk import Behind, Rendering
+from gateway.web.events import EVENT_STREAM, EventStream, finished, unless_gone
+from gateway.web.forms import ABOUT_THE_CALL, FORM, JSON, Sent, read, render_request, values_of
+from gateway.web.schemas import (
+    ABOUT_THE_CALL as ABOUT_THE_CALL_FIELDS,
+)
+from gateway.web.schemas import (
+    EXAMPLE,
+    IN_A_FORM,
+    IN_JSON,
+    PROBLEMS,
+    form_or_json,
+    png,
+    render_fields,
+)
+from pipeline.errors import NotFound
+
+EXAMPLE_ID = "studio-42"
+
+Identity = Annotated[str, Path(description="The render's id.", examples=[EXAMPLE_ID])]
+Number = Annotated[int, Path(ge=0, description="Which picture, from 0.", examples=[0])]
+
+router = APIRouter(prefix="/v1/renders", tags=["renders"], responses=PROBLEMS)
+
+
+@router.post(
+    "",
+    summary="Render",
+    response_model=RenderBody,
+    responses={
+        200: {
+            "description": "The render with its pictures, or its events as they happen.",
+            "content": {EVENT_STREAM: {"schema": {"type": "string"}}},
+        },
+        202: {"model": RenderBody, "description": "It goes on; Location says where to look."},
+    },
+    openapi_extra=form_or_json(
+        {**render_fields(IN_A_FORM), **ABOUT_THE_CALL_FIELDS},
+        {**render_fields(IN_JSON), **ABOUT_THE_CALL_FIELDS},
+        ["sketch", "prompt"],
+        {**EXAMPLE, "id": EXAMPLE_ID, "keep_running": True},
+    )
+    | {
+        "parameters": [
+            {
+                "name": "Prefer",
+                "in": "header",
+                "schema": {"type": "string"},
+                "description": "respond-async: answer 202 at once; with wait=SECONDS, wait so long "
+                "before that.",
+            },
+            {
+                "name": "Idempotency-Key",
+                "in": "header",
+                "schema": {"type": "string", "maxLength": 128},
+                "description": "A request sent twice with the same key is rendered once.",
+            },
+        ]
+    },
+)
+async def create(request: Request, caller: Rendering, behind: Behind) -> Response:
+    """Render a sketch in the style that is nearest to the prompt.
+
+    Answers when the picture is there. With `Accept: text/event-stream` it tells events as they
+    happen: `accepted`, `style`, `progress`, then `result` or `error`. With `Prefer: respond-async`
+    it answers 202 at once. Unless it is to keep running, a render ends when its client leaves.
+    """
+    wish = Wish.of(request)
+    sent = await read(request, FORM, JSON)
+    asked = asked_of(request, sent, keep_running=wish.respond_async)
+    render = await behind.renders.begin(render_request(sent), caller, asked)
+    if EVENT_STREAM in request.headers.get("accept", ""):
+        return EventStream(render)
+    if wish.respond_async:
+        return await _later(request, render, wish)
+    await finished(render, request.receive)
+    return _told(render)
+
+
+@router.get("/{id}", summary="Look a render up")
+async def look_up(id: Identity, caller: Rendering, behind: Behind) -> RenderBody:  # noqa: A002
+    """How the render is getting on, and where its pictures are, for some minutes after its end."""
+    return RenderBody.of(behind.renders.get(id, caller))
+
+
+@router.get(
+    "/{id}/images/{n}", summary="One picture", response_class=Response, responses=png("The picture")
+)
+async def image(id: Identity, n: Number, caller: Rendering, behind: Behind) -> Response:  # noqa: A002
+    """One of the render's pictures, as PNG."""
+    pictures = _result(behind.renders.get(id, caller)).pictures
+    if n >= len(pictures):
+        raise NotFound(f"There is no picture {n}; the render has {len(pictures)}, from 0 on.")
+    return Response(pictures[n].png, media_type="image/png")
+
+
+@router.get(
+    "/{id}/control_image",
+    summary="The edges",
+    response_class=Response,
+    responses=png("The edges that held the render"),
+)
+async def control_image(id: Identity, caller: Rendering, behind: Behind) -> Response:  # noqa: A002
+    """The edges that ControlNet was given, as PNG."""
+    found = _result(behind.renders.get(id, caller))
+    return Response(found.control_image, media_type="image/png")
+
+
+@router.get(
+    "/{id}/events",
+    summary="A render's events",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "The events, as `POST /v1/renders` tells them.",
+            "content": {EVENT_STREAM: {"schema": {"type": "string"}}},
+        }
+    },
+)
+async def events(id: Identity, caller: Rendering, behind: Behind) -> Response:  # noqa: A002
+    """Every event from the first on, as server-sent events. Close it at `result` or `error`."""
+    return EventStream(behind.renders.get(id, caller))
+
+
+@router.post("/{id}/cancel", summary="Cancel a render")
+async def cancel(id: Identity, caller: Rendering, behind: Behind) -> RenderBody:  # noqa: A002
+    """Stop the render at its next step. One that has ended stays as it is."""
+    return RenderBody.of(await behind.renders.cancel(id, caller))
+
+
+@dataclass(frozen=True)
+class Wish:
+    """How the caller would like to be answered (RFC 7240); what is not understood is ignored."""
+
+    respond_async: bool = False
+    wait: int | None = None
+
+    @classmethod
+    def of(cls, request: Request) -> Wish:
+        """The wish in the Prefer headers of `request`."""
+        parts = ",".join(request.headers.getlist("prefer")).lower().split(",")
+        tokens = {part.partition(";")[0].replace(" ", "") for part in parts}
+        waits = [found for token in tokens if (found := re.fullmatch(r"wait=(\d{1,5})", token))]
+        return cls("respond-async" in tokens, int(waits[0][1]) if waits else None)
+
+    @property
+    def applied(self) -> str:
+        """What was done of it, for Preference-Applied."""
+        return "respond-async" if self.wait is None else f"respond-async, wait={self.wait}"
+
+
+def asked_of(request: Request, sent: Sent, *, keep_running: bool = False) -> Asked:
+    """How the render is to be begun, from the fields in `sent` and the headers.
+
+    Raises:
+        InvalidRequest: the id or the key is not acceptable.
+    """
+    known = {name: sent[name] for name in ABOUT_THE_CALL if name in sent}
+    values = values_of(known, ABOUT_THE_CALL)
+    return Asked(
+        id=values.get("id", ""),
+        idempotency_key=request.headers.get("idempotency-key", ""),
+        keep_running=values.get("keep_running", False) or keep_running,
+    )
+
+
+async def _later(request: Request, render: Render, wish: Wish) -> Response:
+    if wish.wait:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wish.wait):
+                await unless_gone(request.receive, render.ended())
+    if render.error:
+        raise render.error
+    if render.result:
+        return _told(render, {"Preference-Applied": wish.applied})
+    headers = {"Location": path_of(render), "Preference-Applied": wish.applied}
+    body = RenderBody.of(render).model_dump(mode="json")
+    return JSONResponse(body, HTTPStatus.ACCEPTED, headers)
+
+
+def _told(render: Render, headers: dict[str, str] | None = None) -> Response:
+    body: Any = RenderBody.of(render, with_images=True).model_dump(mode="json")
+    return JSONResponse(body, headers={"X-Render-Id": render.id, **(headers or {})})
+
+
+def _result(render: Render) -> Finished:
+    if render.result is None:
+        raise NotFound(f"The render has no pictures: it is {render.state}.")
+    return render.result

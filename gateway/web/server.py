@@ -1,0 +1,79 @@
+"""uvicorn inside the gateway's own process."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+import uvicorn
+from fastapi import FastAPI
+
+from gateway.settings import Settings
+from pipeline.errors import Unavailable
+
+POLL_SECONDS = 0.02
+
+
+class _Server(uvicorn.Server):
+    """A server that leaves signals alone: the gateway answers them, for both doors."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@asynccontextmanager
+async def serving(app: FastAPI, settings: Settings, stop_seconds: int) -> AsyncIterator[None]:
+    """Serve `app` for the block.
+
+    Args:
+        stop_seconds: for calls in progress at the end of the block.
+
+    Raises:
+        Unavailable: the port is taken, or the certificate cannot be used.
+    """
+    listening = _socket(settings.host, settings.http_port)
+    certificate, key = settings.tls or (None, None)
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        limit_concurrency=settings.max_calls,
+        timeout_graceful_shutdown=stop_seconds,
+        ssl_certfile=certificate,
+        ssl_keyfile=key,
+        proxy_headers=False,
+        lifespan="off",
+    )
+    server = _Server(config)
+    try:
+        config.load()
+    except OSError as error:
+        listening.close()
+        raise Unavailable(f"The TLS certificate cannot be used: {error}.") from error
+    task = asyncio.create_task(server.serve(sockets=[listening]), name="http")
+    try:
+        while not server.started and not task.done():  # noqa: ASYNC110 - it knows no event
+            await asyncio.sleep(POLL_SECONDS)
+        yield
+    finally:
+        server.should_exit = True
+        await task
+
+
+def _socket(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listening = socket.create_server((host.strip("[]"), port), family=family, backlog=256)
+        # asyncio does it for sockets of its own making alone; without it, each answer waits 40 ms
+        # for the client to acknowledge its head.
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return listening
+    except OSError as error:
+        raise Unavailable(
+            f"Cannot listen on {host}, port {port}: {error.strerror}. Stop what listens there, or "
+            "set MAQUETTE_HTTP_PORT."
+        ) from error

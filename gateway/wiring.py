@@ -1,0 +1,125 @@
+"""The gateway's parts, put together from its settings."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from pydantic import SecretStr
+
+from gateway.admission import Admission
+from gateway.desk import Desk
+from gateway.inference import Inference, connect
+from gateway.information import Information
+from gateway.observability import logs
+from gateway.observability.metrics import Metrics
+from gateway.protection.audit import Audit
+from gateway.protection.caller import Quota
+from gateway.protection.doorkeeper import Doorkeeper
+from gateway.protection.keys import KeyStore
+from gateway.protection.limits import Limits
+from gateway.protection.moderation import (
+    DeniedHashes,
+    DeniedWords,
+    Moderation,
+    Moderator,
+    SafetyChecker,
+    load_moderator,
+)
+from gateway.protection.tokens import Tokens, read_public_key
+from gateway.renders import Renders
+from gateway.service import Service
+from gateway.settings import Settings
+from gateway.version import VERSION
+from retrieval.library import open_library
+
+MEGABYTE = 1_000_000
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the doors stand on."""
+
+    desk: Desk
+    inference: Inference
+    service: Service
+    renders: Renders
+    information: Information
+
+
+@asynccontextmanager
+async def assembled(settings: Settings) -> AsyncIterator[Parts]:
+    """Everything behind the doors, for the block.
+
+    Raises:
+        MaquetteError: a part cannot be had; says which and what to do.
+    """
+    async with AsyncExitStack() as held:
+        metrics = Metrics(VERSION)
+        limits = Limits(_plain(settings.redis_url))
+        held.push_async_callback(limits.close)
+        desk = Desk(_doorkeeper(settings, limits), metrics, _audit(settings))
+        if desk.audit:
+            held.callback(desk.audit.close)
+        inference = await held.enter_async_context(
+            connect(settings.triton, settings.stall_seconds, settings.probe_seconds)
+        )
+        library = await held.enter_async_context(
+            open_library(settings.library, settings.qdrant_url, _plain(settings.qdrant_api_key))
+        )
+        admission = Admission(settings.max_running, settings.max_waiting)
+        metrics.watch(lambda: admission.waiting, lambda: admission.running)
+        service = Service(
+            inference,
+            library,
+            admission,
+            _moderation(settings, inference),
+            embed_sketch=settings.embed_sketch,
+        )
+        keep_bytes = settings.keep_megabytes * MEGABYTE
+        renders = Renders(service, limits, desk, settings.keep_seconds, keep_bytes)
+        yield Parts(desk, inference, service, renders, Information(inference))
+
+
+def _doorkeeper(settings: Settings, limits: Limits) -> Doorkeeper:
+    quota = Quota(
+        calls_per_minute=settings.calls_per_minute,
+        renders_per_minute=settings.renders_per_minute,
+        renders_at_once=settings.renders_at_once,
+        renders_per_day=settings.renders_per_day,
+    )
+    keys = KeyStore(settings.keys)
+    return Doorkeeper(limits, quota, keys, _tokens(settings), required=settings.auth_required)
+
+
+def _tokens(settings: Settings) -> Tokens | None:
+    secret = _plain(settings.jwt_secret)
+    if secret is not None:
+        return Tokens(secret.encode(), settings.jwt_issuer, settings.jwt_audience)
+    if settings.jwt_public_key is not None:
+        key = read_public_key(settings.jwt_public_key)
+        return Tokens(key, settings.jwt_issuer, settings.jwt_audience)
+    return None
+
+
+def _audit(settings: Settings) -> Audit | None:
+    if settings.audit is None:
+        return None
+    return Audit(settings.audit, logs.request_id.get, prompts=settings.audit_prompts)
+
+
+def _moderation(settings: Settings, inference: Inference) -> Moderation:
+    moderators: list[Moderator] = []
+    if settings.denied_words:
+        moderators.append(DeniedWords(settings.denied_words))
+    if settings.denied_hashes:
+        moderators.append(DeniedHashes(settings.denied_hashes))
+    moderators += [load_moderator(hook) for hook in settings.moderators]
+    # Last, because it is the only one that costs something.
+    moderators.append(SafetyChecker(inference.check_image))
+    return Moderation(moderators, settings.moderation_seconds)
+
+
+def _plain(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret else None

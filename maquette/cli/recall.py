@@ -1,0 +1,237 @@
+"""``maquette recall``: what made a picture, and the same picture again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import numpy as np
+import typer
+from rich.markup import escape
+
+from maquette.cli.common import DEFAULT_SERVER, ApiKey, Ca, Server, connected, console, fail
+from maquette.cli.files import check_output, read
+from maquette.cli.render import follow
+from maquette.client import Client, RenderOptions
+from pipeline import provenance
+from pipeline.errors import InvalidRequest
+from pipeline.images import decode
+from pipeline.provenance import Provenance, StyleImage
+
+SHOWN = 12
+"""Digits of a checksum that tell pictures apart."""
+
+
+class CannotRecall(Exception):
+    """Something that made the picture is missing or has changed; says what to do."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far two pictures are from one another, in steps of 0 to 255."""
+
+    largest: int
+    mean: float
+    share: float
+    """Of the pixels that differ at all, 0 to 1."""
+
+    def __str__(self) -> str:
+        if not self.largest:
+            return "identical"
+        return (
+            f"not identical: {self.share:.1%} of the pixels differ, by {self.largest} of 255 at "
+            f"most and {self.mean:.2g} on average"
+        )
+
+
+def recall(
+    image: Annotated[Path, typer.Argument(help="A picture that maquette made.")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the new picture.")] = None,
+    sketch: Annotated[
+        Path | None, typer.Option(help="The sketch, where the picture holds none.")
+    ] = None,
+    style_image: Annotated[
+        list[Path] | None,
+        typer.Option(help="A reference that the library does not have; repeatable."),
+    ] = None,
+    show: Annotated[bool, typer.Option("--show", help="Only tell what made it.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Tell it as JSON.")] = False,
+    server: Server = DEFAULT_SERVER,
+    api_key: ApiKey = None,
+    ca: Ca = None,
+) -> None:
+    """Tell what made a picture, render it again from that, and compare the two.
+
+    Ends with 0 when they are identical, and with 1 when not. One picture of several comes back by
+    itself: its seed is all that sets it apart.
+    """
+    try:
+        original = read(image)
+        made = _made(image, original)
+        if not as_json:
+            _print(made)
+        if show:
+            if as_json:
+                typer.echo(json.dumps(_facts(made), indent=2))
+            return
+        if out:
+            check_output("--out", out)
+        drawing = _sketch(made, read(sketch) if sketch else None)
+        own = [read(path) for path in style_image or []]
+        with connected(server, api_key, ca) as client:
+            again = _paint(made, drawing, own, client)
+        if out:
+            out.write_bytes(again)
+        difference = _difference(original, again)
+        changes = _changes(made, provenance.read(again))
+    except (CannotRecall, InvalidRequest, OSError, ValueError) as error:
+        raise fail(error) from error
+    if as_json:
+        comparison = {"identical": not difference.largest, **asdict(difference)}
+        told = {**_facts(made), "changes": changes, "comparison": comparison}
+        typer.echo(json.dumps(told, indent=2))
+    else:
+        for change in changes:
+            console.print(f"note: {change}", style="yellow", markup=False, highlight=False)
+        console.print(str(difference), highlight=False)
+    if difference.largest:
+        raise typer.Exit(1)
+
+
+def _made(path: Path, picture: bytes) -> Provenance:
+    made = provenance.read(picture)
+    if made is None:
+        raise CannotRecall(
+            f"{path} does not say what made it: maquette did not, or another program saved it anew."
+        )
+    return made
+
+
+def _sketch(made: Provenance, given: bytes | None) -> bytes:
+    if given is None:
+        if made.sketch is None:
+            raise CannotRecall(
+                "The picture holds no sketch. Name its file with --sketch; "
+                f"the sha256 is {made.sketch_sha256}."
+            )
+        return made.sketch
+    if _sha256(given) != made.sketch_sha256:
+        raise CannotRecall(
+            f"--sketch is not the one that made the picture: its sha256 is {_sha256(given)}, "
+            f"and {made.sketch_sha256} is wanted."
+        )
+    return given
+
+
+def _paint(made: Provenance, sketch: bytes, own: Sequence[bytes], client: Client) -> bytes:
+    """The picture again; `own` are references that the library need not have."""
+    options: dict[str, Any] = {**made.parameters, **_style(made, own, client)}
+    prompt = options.pop("prompt")
+    return follow(client.stream(sketch, prompt, **cast(RenderOptions, options))).images[0].png
+
+
+def _style(made: Provenance, own: Sequence[bytes], client: Client) -> RenderOptions:
+    pictures = {_sha256(picture): picture for picture in own}
+    wanted = [image.sha256 for image in made.style_images]
+    if made.style and wanted[0] not in pictures:
+        return {"style": _same_style(made.style, wanted[0], client)}
+    return {
+        "style_images": [_reference(sha256, pictures, client) for sha256 in wanted],
+        "style_weights": [image.weight for image in made.style_images],
+    }
+
+
+def _same_style(identity: str, sha256: str, client: Client) -> str:
+    style, _ = client.get_style(identity, thumbnail=16)
+    if style.sha256 != sha256:
+        raise CannotRecall(
+            f"The library's style {identity} is another picture now ({style.sha256[:SHOWN]}, not "
+            f"{sha256[:SHOWN]}). Name a copy of the old one with --style-image."
+        )
+    return identity
+
+
+def _reference(sha256: str, own: dict[str, bytes], client: Client) -> bytes:
+    """The picture of that checksum: one of the caller's own, or else the library's."""
+    if sha256 in own:
+        return own[sha256]
+    found = next((style for style in client.styles() if style.sha256 == sha256), None)
+    if found is None:
+        raise CannotRecall(
+            f"No --style-image and no style of the library has the sha256 {sha256}. "
+            "Name the file with --style-image."
+        )
+    return client.get_style(found.id)[1]
+
+
+def _difference(original: bytes, again: bytes) -> Difference:
+    """Compare pixels, not files: what a picture says of itself may differ."""
+    before, after = decode(original, "the picture"), decode(again, "the new picture")
+    if before.size != after.size:
+        raise CannotRecall(
+            f"The picture was scaled or cropped: it has {before.width} x {before.height} pixels, "
+            f"and the render has {after.width} x {after.height}."
+        )
+    steps = np.abs(np.asarray(before, np.int16) - np.asarray(after, np.int16))
+    differing = (steps.max(axis=-1) > 0).mean()
+    return Difference(int(steps.max()), float(steps.mean()), float(differing))
+
+
+def _changes(made: Provenance, again: Provenance | None) -> list[str]:
+    """What serves differently since the picture was made."""
+    if again is None:
+        return ["The server does not say what made the new picture."]
+    before, after = made.pack.engines, again.pack.engines
+    engines = [
+        f"The engine of {name} is {after.get(name, 'gone')}; it was {before.get(name, 'none')}."
+        for name in sorted(before.keys() | after.keys())
+        if before.get(name) != after.get(name)
+    ]
+    facts = {
+        "pack": (made.pack.name, again.pack.name),
+        "pack's precision": (made.pack.precision, again.pack.precision),
+        "pack's kind of engine": (made.pack.engine, again.pack.engine),
+        "version of maquette": (made.version, again.version),
+    }
+    others = [
+        f"The {name} is {now}; it was {then}." for name, (then, now) in facts.items() if now != then
+    ]
+    return [*others, *engines]
+
+
+def _facts(made: Provenance) -> dict[str, Any]:
+    facts = asdict(made)
+    holds = facts.pop("sketch") is not None
+    return {**facts, "holds_sketch": holds}
+
+
+def _print(made: Provenance) -> None:
+    rows = {name.replace("_", " "): _words(value) for name, value in made.parameters.items()}
+    holds = "held in the picture" if made.sketch else "not held in the picture"
+    rows |= {
+        "style": made.style or "pictures of the caller's own",
+        "references": ", ".join(map(_reference_words, made.style_images)),
+        "sketch": f"{made.sketch_sha256[:SHOWN]}, {holds}",
+        "pack": f"{made.pack.name}, {made.pack.precision}, {made.pack.engine}",
+        "made by": f"maquette {made.version}",
+    }
+    width = max(map(len, rows))
+    for name, value in rows.items():
+        if value:
+            console.print(f"[bold]{name:<{width}}[/bold]", escape(value), highlight=False)
+
+
+def _words(value: object) -> str:
+    return ", ".join(f"{part:g}" for part in value) if isinstance(value, tuple) else str(value)
+
+
+def _reference_words(image: StyleImage) -> str:
+    return f"{image.sha256[:SHOWN]} (weight {image.weight:g})"
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,72 @@
+"""Where a client connects to, and what it shows there."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import grpc
+
+from maquette.client.failures import CallFailed
+from maquette.client.messages import Call
+
+MAX_MESSAGE = 128 * 1024 * 1024
+OPTIONS = (
+    ("grpc.max_receive_message_length", MAX_MESSAGE),
+    ("grpc.max_send_message_length", MAX_MESSAGE),
+    # gRPC would ask an http_proxy of the environment even for this machine.
+    ("grpc.enable_http_proxy", 0),
+)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A gateway's address (``host:port``) and how to speak to it.
+
+    Args:
+        api_key: sent with every call, as a bearer token.
+        ca: PEM file of the authority that signed the gateway's certificate; with it, TLS.
+        timeout: seconds that a call may take.
+
+    Raises:
+        CallFailed: a part has another form.
+    """
+
+    address: str
+    api_key: str | None = field(default=None, repr=False)
+    ca: str | os.PathLike[str] | None = None
+    timeout: float | None = None
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[\w.-]+:\d+|\[[\da-fA-F:]+\]:\d+", self.address):
+            allowed = "host:port, such as 127.0.0.1:8033"
+            raise _unfit(f"The server is {self.address!r}; allowed: {allowed}.")
+        if self.api_key is not None and not re.fullmatch(r"[!-~]+", self.api_key):
+            raise _unfit("The API key has spaces or other characters that no key has.")
+
+    def credentials(self) -> grpc.ChannelCredentials | None:
+        """For TLS; None without it.
+
+        Raises:
+            CallFailed: the PEM file cannot be read.
+        """
+        if self.ca is None:
+            return None
+        try:
+            return grpc.ssl_channel_credentials(Path(self.ca).read_bytes())
+        except OSError as error:
+            raise _unfit(f"The CA file {self.ca} cannot be read: {error.strerror}.") from error
+
+    def metadata(self, call: Call[object]) -> tuple[tuple[str, str], ...]:
+        """What goes with `call`."""
+        sent = {
+            "authorization": f"Bearer {self.api_key}" if self.api_key else "",
+            "idempotency-key": call.idempotency_key,
+        }
+        return tuple((key, value) for key, value in sent.items() if value)
+
+
+def _unfit(message: str) -> CallFailed:
+    return CallFailed(message, grpc.StatusCode.INVALID_ARGUMENT)

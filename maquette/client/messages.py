@@ -1,0 +1,188 @@
+"""The calls there are: what is sent, how the answer is read, and whether sending it twice is safe.
+
+Both clients send these; they differ in how they wait, and in nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypedDict, TypeVar
+
+import grpc
+
+from maquette.client import results
+from maquette.client.failures import CallFailed
+from maquette.v1 import maquette_pb2 as pb
+
+Answer = TypeVar("Answer")
+File = bytes | str | os.PathLike[str]
+"""An encoded picture, or the path of one."""
+
+SHOWN = 60
+"""Characters of a value that an error repeats."""
+
+
+class RenderOptions(TypedDict, total=False):
+    """What a render can be told beside its sketch and prompt; maquette.proto says more of each.
+
+    None is the same as leaving it out.
+    """
+
+    negative_prompt: str | None
+    style: str | None
+    style_filter: Sequence[str] | None
+    style_images: Sequence[File] | None
+    style_weights: Sequence[float] | None
+    seed: int | None
+    num_inference_steps: int | None
+    guidance_scale: float | None
+    controlnet_conditioning_scale: float | None
+    control_guidance_start: float | None
+    control_guidance_end: float | None
+    ip_adapter_scale: float | Sequence[float] | None
+    canny_low_threshold: int | None
+    canny_high_threshold: int | None
+    scheduler: str | None
+    width: int | None
+    height: int | None
+    num_images: int | None
+    preview_interval: int | None
+    id: str | None
+    keep_running: bool | None
+
+
+@dataclass(frozen=True)
+class Call(Generic[Answer]):
+    """One call."""
+
+    method: str
+    message: Any
+    read: Callable[[Any], Answer]
+    repeatable: bool = True
+    """Whether sending it twice does the same as sending it once."""
+    idempotency_key: str = ""
+
+
+def render(sketch: File, prompt: str, options: RenderOptions) -> Call[results.Result]:
+    """Render, and answer once."""
+    message = _render_request(sketch, prompt, options)
+    return Call("Render", message, results.result, idempotency_key=uuid.uuid4().hex)
+
+
+def stream(sketch: File, prompt: str, options: RenderOptions) -> Call[results.Event | None]:
+    """Render, and tell each event."""
+    message = _render_request(sketch, prompt, options)
+    return Call("RenderStream", message, results.event, idempotency_key=uuid.uuid4().hex)
+
+
+def get(identity: str) -> Call[results.Render]:
+    """How a render is getting on."""
+    return Call("GetRender", pb.GetRenderRequest(id=identity), results.render)
+
+
+def cancel(identity: str) -> Call[results.State]:
+    """Stop a render."""
+    message = pb.CancelRenderRequest(id=identity)
+    return Call("CancelRender", message, lambda answer: results.state(answer.state))
+
+
+def info() -> Call[results.ServerInfo]:
+    """What serves."""
+    return Call("ServerInfo", pb.ServerInfoRequest(), results.info)
+
+
+def styles(page_token: str) -> Call[tuple[list[results.Style], str]]:
+    """A page of the library, and the token of the next one; empty on the last."""
+    return Call(
+        "ListStyles",
+        pb.ListStylesRequest(page_token=page_token),
+        lambda page: ([results.style(style) for style in page.styles], page.next_page_token),
+    )
+
+
+def search(
+    prompt: str, style_filter: Sequence[str], limit: int | None
+) -> Call[list[results.ScoredStyle]]:
+    """The styles nearest to a sentence."""
+    message = pb.SearchStylesRequest()
+    _fill(message, {"prompt": prompt, "style_filter": style_filter, "limit": limit})
+    return Call(
+        "SearchStyles",
+        message,
+        lambda answer: [results.scored_style(style) for style in answer.styles],
+    )
+
+
+def get_style(identity: str, thumbnail: int | None) -> Call[tuple[results.Style, bytes]]:
+    """One style and its picture."""
+    message = pb.GetStyleRequest()
+    _fill(message, {"id": identity, "thumbnail": thumbnail})
+    return Call("GetStyle", message, lambda answer: (results.style(answer.style), answer.image))
+
+
+def add_style(
+    image: File, name: str, tags: Sequence[str], *, replace: bool
+) -> Call[tuple[results.Style, bool]]:
+    """Add a picture to the library; whether it was new."""
+    message = pb.AddStyleRequest()
+    _fill(message, {"image": _bytes(image), "name": name, "tags": tags, "replace": replace})
+    return Call("AddStyle", message, lambda answer: (results.style(answer.style), answer.added))
+
+
+def remove_style(identity: str) -> Call[results.Style]:
+    """Take a style out. Not repeated: the second time there would be none."""
+    message = pb.RemoveStyleRequest(id=identity)
+    return Call("RemoveStyle", message, lambda answer: results.style(answer.style), False)
+
+
+def _render_request(sketch: File, prompt: str, options: RenderOptions) -> pb.RenderRequest:
+    message = pb.RenderRequest()
+    values: dict[str, Any] = {**options, "sketch": _bytes(sketch), "prompt": prompt}
+    images, scale = values.get("style_images"), values.get("ip_adapter_scale")
+    values["style_images"] = None if images is None else [_bytes(image) for image in images]
+    values["ip_adapter_scale"] = [scale] if isinstance(scale, float | int) else scale
+    _fill(message, values)
+    return message
+
+
+def _bytes(file: File) -> bytes:
+    return file if isinstance(file, bytes) else Path(file).read_bytes()
+
+
+def _fill(message: Any, values: dict[str, Any]) -> None:
+    """Set the fields of `message` to those `values` that are not None.
+
+    Raises:
+        CallFailed: a value is not of the field's type.
+    """
+    for name, value in values.items():
+        field = message.DESCRIPTOR.fields_by_name.get(name)
+        if field is None:
+            raise TypeError(f"there is no option {name!r}")
+        if value is None:
+            continue
+        try:
+            if field.is_repeated:
+                getattr(message, name).extend(value)
+            else:
+                setattr(message, name, value)
+        except (TypeError, ValueError) as error:
+            raise _unfit(name, value, field) from error
+
+
+def _unfit(name: str, value: object, field: Any) -> CallFailed:
+    kinds = {
+        field.TYPE_UINT32: "0 to 4294967295",
+        field.TYPE_INT32: "a whole number of at most 32 bits",
+        field.TYPE_FLOAT: "a number",
+        field.TYPE_STRING: "text",
+        field.TYPE_BYTES: "bytes",
+        field.TYPE_BOOL: "True or False",
+    }
+    several = ", or several" if field.is_repeated else ""
+    message = f"{name} is {value!r:.{SHOWN}}; allowed: {kinds[field.type]}{several}."
+    return CallFailed(message, grpc.StatusCode.INVALID_ARGUMENT)

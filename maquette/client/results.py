@@ -1,0 +1,240 @@
+"""What calls bring: plain objects, without protobuf."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, TypeVar
+
+from maquette.v1 import maquette_pb2 as pb
+
+Kind = TypeVar("Kind")
+
+
+@dataclass(frozen=True)
+class Style:
+    """A picture in the style library."""
+
+    id: str
+    name: str
+    tags: tuple[str, ...]
+    sha256: str
+    """Of the stored PNG, in hexadecimal."""
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class ScoredStyle:
+    """A style and how near it is to what was asked."""
+
+    style: Style
+    score: float | None
+    """Cosine similarity, -1 to 1; None where nothing was compared."""
+
+
+@dataclass(frozen=True)
+class Image:
+    """One finished picture."""
+
+    png: bytes
+    seed: int
+    structure_f1: float
+    """How well it keeps the sketch's edges, 0 to 1."""
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Wall-clock seconds of each stage, in order."""
+
+    queue_seconds: float
+    embed_seconds: float
+    search_seconds: float
+    condition_seconds: float
+    denoise_seconds: float
+    decode_seconds: float
+    total_seconds: float
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """The request is accepted; the first event of a stream."""
+
+    id: str
+
+
+@dataclass(frozen=True)
+class StyleChosen(ScoredStyle):
+    """The library's style that the render will wear."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A step is done; step 0 when the render has left the queue."""
+
+    step: int
+    steps: int
+    previews: tuple[bytes, ...] = ()
+    """One small PNG per picture; none at most steps."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished render; the last event of a stream."""
+
+    id: str
+    images: tuple[Image, ...]
+    style: Style | None
+    """None when the caller sent reference pictures."""
+    style_score: float | None
+    """None when the style was not retrieved."""
+    control_image: bytes
+    """The edges that ControlNet was given, as PNG."""
+    style_image: bytes
+    """The reference picture, as it was used."""
+    warnings: tuple[str, ...]
+    timings: Timings
+
+    def save(self, path: str | Path) -> list[Path]:
+        """Write the first picture to `path` and the others beside it: house.png, house-2.png."""
+        first = Path(path)
+        more = (first.with_stem(f"{first.stem}-{n}") for n in range(2, len(self.images) + 1))
+        files = [first, *more]
+        for file, image in zip(files, self.images, strict=True):
+            file.write_bytes(image.png)
+        return files
+
+
+Event = Accepted | StyleChosen | Progress | Result
+
+
+class State(StrEnum):
+    """Where a render is."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True)
+class Render:
+    """How a render is getting on."""
+
+    id: str
+    state: State
+    created: datetime
+    progress: Progress | None
+    style: ScoredStyle | None
+    result: Result | None
+    error_code: str
+    """Why it failed: the name of a gRPC status, and the sentence; empty unless it did."""
+    error_message: str
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """A model that Triton serves."""
+
+    name: str
+    version: str
+    ready: bool
+
+
+@dataclass(frozen=True)
+class ServerInfo:
+    """What serves."""
+
+    version: str
+    triton_version: str
+    models: tuple[ServedModel, ...]
+    pack: str
+    pack_revision: str
+    schedulers: tuple[str, ...]
+    scopes: tuple[str, ...]
+
+
+def style(message: pb.Style) -> Style:
+    """A style from its message."""
+    return _alike(Style, message, tags=tuple(message.tags))
+
+
+def scored_style(message: pb.ScoredStyle) -> ScoredStyle:
+    """A style and its score from their message."""
+    return ScoredStyle(style(message.style), _optional(message, "score"))
+
+
+def result(message: pb.RenderResponse) -> Result:
+    """A finished render from its message."""
+    return _alike(
+        Result,
+        message,
+        images=tuple(_alike(Image, image) for image in message.images),
+        style=style(message.style) if message.HasField("style") else None,
+        style_score=_optional(message, "style_score"),
+        warnings=tuple(message.warnings),
+        timings=_alike(Timings, message.timings),
+    )
+
+
+def event(message: pb.RenderStreamResponse) -> Event | None:
+    """An event of a stream from its message; None for a kind that a newer service may send."""
+    match message.WhichOneof("event"):
+        case "accepted":
+            return Accepted(message.accepted.id)
+        case "style":
+            chosen = scored_style(message.style)
+            return StyleChosen(chosen.style, chosen.score)
+        case "progress":
+            return _progress(message.progress)
+        case "result":
+            return result(message.result)
+    return None
+
+
+def render(message: pb.GetRenderResponse) -> Render:
+    """How a render is getting on, from its message."""
+    return _alike(
+        Render,
+        message,
+        state=state(message.state),
+        created=message.create_time.ToDatetime(UTC),
+        progress=_progress(message.progress) if message.HasField("progress") else None,
+        style=scored_style(message.style) if message.HasField("style") else None,
+        result=result(message.result) if message.HasField("result") else None,
+    )
+
+
+def state(number: pb.RenderState) -> State:
+    """A state from its number."""
+    return State(pb.RenderState.Name(number).removeprefix("RENDER_STATE_").lower())
+
+
+def info(message: pb.ServerInfoResponse) -> ServerInfo:
+    """What serves, from its message."""
+    return _alike(
+        ServerInfo,
+        message,
+        models=tuple(_alike(ServedModel, model) for model in message.models),
+        schedulers=tuple(message.schedulers),
+        scopes=tuple(message.scopes),
+    )
+
+
+def _progress(message: pb.Progress) -> Progress:
+    return _alike(Progress, message, previews=tuple(message.previews))
+
+
+def _alike(kind: type[Kind], message: Any, **known: Any) -> Kind:
+    """An object of `kind` with the fields of `message` that share its names, beside the `known`."""
+    names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    alike: Mapping[str, Any] = {name: getattr(message, name) for name in names if name not in known}
+    return kind(**alike, **known)
+
+
+def _optional(message: Any, field: str) -> Any:
+    return getattr(message, field) if message.HasField(field) else None

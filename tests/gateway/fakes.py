@@ -1,0 +1,172 @@
+"""What stands in for Triton: an honest small painter with the interface of ``Inference``."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import numpy as np
+
+from gateway.admission import Admission
+from gateway.desk import Desk
+from gateway.inference import Arrays, ServedModel, Vector
+from gateway.information import Information
+from gateway.observability.metrics import Metrics
+from gateway.protection.audit import Audit
+from gateway.protection.caller import Quota
+from gateway.protection.doorkeeper import Doorkeeper
+from gateway.protection.keys import KeyStore
+from gateway.protection.limits import Limits
+from gateway.protection.moderation import DeniedWords, Moderation
+from gateway.renders import Renders
+from gateway.service import Service
+from gateway.settings import Settings
+from gateway.wiring import Parts
+from pipeline.contract import CLIP_DIM
+from pipeline.images import encode_png
+from pipeline.request import RenderRequest
+from retrieval.library import open_library
+from tests.conftest import ROOT
+
+SIDE = 64
+PACK = {"name": "painted", "precision": "fp32", "engine": "none", "engines": {}}
+WARNING = "The prompt was cut after “façade”."
+"""Told when a prompt has more than 20 words; a header cannot carry all of its letters."""
+DENIED = "forbidden"
+"""A word that moderation refuses."""
+BOUNDLESS = Quota(1_000_000, 1_000_000, 1_000, 1_000_000)
+STYLES = ("winter", "sunset", "blueprint")
+
+
+class Painter:
+    """Paints one colour per seed, step by step, and waits at each step while it is held."""
+
+    def __init__(self) -> None:
+        self.pack = PACK
+        self.ready = True
+        self.failure: Exception | None = None
+        """Raised after the first step, when set."""
+        self.begun = 0
+        self.left_early = 0
+        """Renders that were closed before their last step."""
+        self._go_on = asyncio.Event()
+        self._go_on.set()
+
+    def hold(self) -> None:
+        """Stop at the next step of each render."""
+        self._go_on.clear()
+
+    def go_on(self) -> None:
+        """Paint again."""
+        self._go_on.set()
+
+    async def is_ready(self) -> bool:
+        return self.ready
+
+    async def served(self) -> tuple[str, tuple[ServedModel, ...]]:
+        return "2.51.0", (ServedModel("render", "1", self.ready),)
+
+    async def has_safety_checker(self) -> bool:
+        return False
+
+    async def embed_text(self, prompt: str) -> Vector:
+        return _vector(prompt.encode())
+
+    async def embed_image(self, png: bytes) -> Vector:
+        return _vector(png)
+
+    async def render(self, request: RenderRequest) -> AsyncGenerator[Arrays]:
+        self.begun += 1
+        ended = False
+        try:
+            for step in range(1, request.num_inference_steps + 1):
+                await self._go_on.wait()
+                await asyncio.sleep(0)
+                yield _step(step, request)
+                if self.failure:
+                    raise self.failure
+            ended = True
+            yield _last(request)
+        finally:
+            self.left_early += not ended
+
+
+def _vector(of: bytes) -> Vector:
+    seed = int.from_bytes(hashlib.sha256(of).digest()[:8])
+    vector = np.random.default_rng(seed).standard_normal(CLIP_DIM).astype(np.float32)
+    return vector / np.linalg.norm(vector)
+
+
+def _step(step: int, request: RenderRequest) -> Arrays:
+    told = {"step": np.array([step], np.int32)}
+    if request.preview_interval and step % request.preview_interval == 0:
+        told["preview"] = _files([_painted(seed) for seed in range(request.num_images)])
+    return told
+
+
+def _last(request: RenderRequest) -> Arrays:
+    seeds = [(request.seed or 0) + n for n in range(request.num_images)]
+    warnings = [WARNING.encode()] if len(request.prompt.split()) > 20 else []
+    return {
+        "images": _files([_painted(seed) for seed in seeds]),
+        "seeds": np.array(seeds, np.int64),
+        "structure_f1": np.full(len(seeds), 0.75, np.float32),
+        "control_image": _files([_painted(0)]),
+        "warnings": _files(warnings),
+        "condition_seconds": np.array([0.1], np.float32),
+        "denoise_seconds": np.array([0.2], np.float32),
+        "decode_seconds": np.array([0.3], np.float32),
+        "pack": _files([json.dumps(PACK).encode()]),
+    }
+
+
+def _painted(seed: int) -> bytes:
+    colour = [seed % 256, seed // 256 % 256, 128]
+    return encode_png(np.full((SIDE, SIDE, 3), colour, np.uint8))
+
+
+def _files(files: list[bytes]) -> np.ndarray:
+    array = np.empty(len(files), object)
+    array[:] = files
+    return array
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The parts of a gateway, and the painter in Triton's place."""
+
+    parts: Parts
+    painter: Painter
+
+
+@asynccontextmanager
+async def staged(settings: Settings, quota: Quota = BOUNDLESS) -> AsyncIterator[Stage]:
+    """The real parts over a painter, with a library of three styles on Qdrant's embedded engine."""
+    painter = Painter()
+    async with AsyncExitStack() as held:
+        limits = Limits(None)
+        held.push_async_callback(limits.close)
+        keys = KeyStore(settings.keys)
+        doorkeeper = Doorkeeper(limits, quota, keys, required=settings.auth_required)
+        audit = Audit(settings.audit, lambda: "") if settings.audit else None
+        if audit:
+            held.callback(audit.close)
+        desk = Desk(doorkeeper, Metrics("0"), audit)
+        library = await held.enter_async_context(open_library(settings.library))
+        for name in STYLES:
+            picture = (ROOT / f"examples/styles/{name}.png").read_bytes()
+            await library.add(picture, name, [name, "bundled"], painter.embed_image)
+        denied = settings.library / "denied.txt"
+        denied.write_text(DENIED)
+        moderation = Moderation([DeniedWords(denied)], seconds=5)
+        admission = Admission(settings.max_running, settings.max_waiting)
+        desk.metrics.watch(lambda: admission.waiting, lambda: admission.running)
+        service = Service(painter, library, admission, moderation)
+        keep = settings.keep_megabytes * 1_000_000
+        renders = Renders(service, limits, desk, settings.keep_seconds, keep)
+        held.push_async_callback(renders.close, 0)
+        yield Stage(Parts(desk, painter, service, renders, Information(painter)), painter)

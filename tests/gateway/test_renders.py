@@ -1,0 +1,259 @@
+"""Renders by id: who may see them, when they end, how long they are kept."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+
+from gateway.desk import Desk
+from gateway.observability.metrics import Metrics
+from gateway.protection.caller import Caller, Quota, Scope
+from gateway.protection.doorkeeper import Doorkeeper
+from gateway.protection.keys import KeyStore
+from gateway.protection.limits import Limits
+from gateway.renders import Asked, Renders, State
+from gateway.service import Finished, Picture, Stepped, Timings
+from pipeline.errors import Cancelled, Conflict, InvalidRequest, NotFound, Unavailable
+from pipeline.request import RenderRequest
+
+ALICE, BOB = (Caller(name, frozenset({Scope.RENDER})) for name in ("alice", "bob"))
+QUOTA = Quota(1, 1, 1, 1)
+ROOT = Caller("root", frozenset({Scope.ADMIN}))
+STEPS = 3
+
+
+def request(prompt="a house"):
+    return RenderRequest(b"sketch", prompt, num_inference_steps=STEPS)
+
+
+def finished(size=10):
+    return Finished(
+        pictures=(Picture(bytes(size), 1, 0.5),), chosen=None, control_image=b"", style_image=b"",
+        warnings=(), timings=Timings(0, 0, 0, 0, 0, 0, 0),
+    )  # fmt: skip
+
+
+class Painter:
+    """Paints when it is let: the part of ``Service`` that ``Renders`` uses."""
+
+    def __init__(self, size=10):
+        self.go_on = asyncio.Event()
+        self.begun = 0
+        self.left = 0
+        self.size = size
+        self.error = None
+
+    async def check(self, request):
+        await asyncio.sleep(0)
+        if request.prompt == "bad":
+            raise InvalidRequest("prompt", "bad", "a good one", "Think again.")
+
+    async def render(self, _request):
+        self.begun += 1
+        try:
+            yield Stepped(0, STEPS)
+            yield Stepped(1, STEPS, (b"first preview",))
+            await self.go_on.wait()
+            if self.error:
+                raise self.error
+            yield Stepped(2, STEPS, (b"second preview",))
+            yield finished(self.size)
+        finally:
+            self.left += 1
+
+
+def renders_over(painter, keep_seconds=60, keep_bytes=1000):
+    limits = Limits(None)
+    desk = Desk(Doorkeeper(limits, QUOTA, KeyStore(Path("no-keys")), required=False), Metrics(""))
+    return Renders(painter, limits, desk, keep_seconds, keep_bytes)
+
+
+async def kinds(render):
+    async with aclosing(render.follow()) as events:
+        return [type(event) async for event in events]
+
+
+async def test_all_who_follow_hear_everything():
+    painter = Painter()
+    render = await renders_over(painter).begin(request(), ALICE, Asked())
+    early = asyncio.create_task(kinds(render))
+    await asyncio.sleep(0.01)
+    assert render.state is State.RUNNING
+    assert render.progress == Stepped(1, STEPS, (b"first preview",))
+    painter.go_on.set()
+    late = await kinds(render)
+    assert await early == late == [Stepped, Stepped, Stepped, Finished]
+    assert render.state is State.SUCCEEDED
+    assert await kinds(render) == late
+
+
+async def test_only_the_newest_preview_is_kept():
+    painter = Painter()
+    painter.go_on.set()
+    render = await renders_over(painter).begin(request(), ALICE, Asked(keep_running=True))
+    await render.ended()
+    async with aclosing(render.follow()) as events:
+        told = [event.previews async for event in events if isinstance(event, Stepped)]
+    assert told == [(), (), (b"second preview",)]
+
+
+async def test_a_render_ends_with_its_last_follower():
+    painter = Painter()
+    render = await renders_over(painter).begin(request(), ALICE, Asked())
+    one, other = render.follow(), render.follow()
+    await anext(one)
+    await one.aclose()
+    await asyncio.sleep(0.01)
+    assert render.state is State.RUNNING
+    await other.aclose()
+    await other.aclose()
+    await render.ended()
+    assert render.state is State.CANCELLED
+    assert painter.left == 1
+    with pytest.raises(Cancelled):
+        await kinds(render)
+
+
+async def test_a_follower_who_never_listened_counts_too():
+    render = await renders_over(Painter()).begin(request(), ALICE, Asked())
+    await render.follow().aclose()
+    await render.ended()
+    assert render.state is State.CANCELLED
+
+
+async def test_one_that_keeps_running_does():
+    painter = Painter()
+    renders = renders_over(painter)
+    render = await renders.begin(request(), ALICE, Asked(keep_running=True))
+    await render.follow().aclose()
+    painter.go_on.set()
+    await render.ended()
+    assert renders.get(render.id, ALICE).result.pictures
+
+
+async def test_anothers_render_is_not_there_but_for_an_admin():
+    renders = renders_over(Painter())
+    render = await renders.begin(request(), ALICE, Asked(id="mine", keep_running=True))
+    with pytest.raises(NotFound, match="no render 'mine' of yours"):
+        renders.get("mine", BOB)
+    with pytest.raises(NotFound):
+        await renders.cancel("mine", BOB)
+    assert (await renders.begin(request(), BOB, Asked(id="mine"))) is not render
+    assert renders.get("mine", ROOT) is render
+    assert (await renders.cancel("mine", ROOT)).state is State.CANCELLED
+
+
+async def test_an_id_is_given_once():
+    renders = renders_over(Painter())
+    await renders.begin(request(), ALICE, Asked(id="x", keep_running=True))
+    with pytest.raises(Conflict, match="a render 'x' already"):
+        await renders.begin(request(), ALICE, Asked(id="x"))
+    await renders.cancel("x", ALICE)
+    await renders.begin(request(), ALICE, Asked(id="x"))
+
+
+@pytest.mark.parametrize("bad", ["a b", "x" * 65, "ä", "a/b"])
+def test_an_id_has_a_form(bad):
+    with pytest.raises(InvalidRequest, match="^id is"):
+        Asked(id=bad)
+
+
+@pytest.mark.parametrize("bad", ["x" * 129, "a\nb"])
+def test_a_key_has_a_form(bad):
+    with pytest.raises(InvalidRequest, match="^idempotency-key is"):
+        Asked(idempotency_key=bad)
+
+
+async def test_a_key_renders_once_even_when_both_come_together():
+    painter = Painter()
+    renders = renders_over(painter)
+    asked = Asked(idempotency_key="k")
+    one, other = await asyncio.gather(*(renders.begin(request(), ALICE, asked) for _ in "ab"))
+    assert one is other
+    painter.go_on.set()
+    assert (await kinds(one))[-1] is Finished
+    assert await renders.begin(request(), ALICE, asked) is one
+    assert await renders.begin(request(), BOB, asked) is not one
+    await asyncio.sleep(0.01)
+    assert painter.begun == 2
+    with pytest.raises(Conflict, match="another request"):
+        await renders.begin(request("another"), ALICE, asked)
+
+
+async def test_what_failed_may_be_tried_again_with_its_key():
+    painter = Painter()
+    renders, asked = renders_over(painter), Asked(id="x", idempotency_key="k")
+    painter.error = Unavailable("Triton is away.")
+    painter.go_on.set()
+    failed = await renders.begin(request(), ALICE, asked)
+    with pytest.raises(Unavailable):
+        await kinds(failed)
+    assert failed.state is State.FAILED
+    painter.error = None
+    assert (await kinds(await renders.begin(request(), ALICE, asked)))[-1] is Finished
+
+
+async def test_what_is_refused_is_not_entered():
+    painter = Painter()
+    renders = renders_over(painter)
+    for _ in range(2):
+        with pytest.raises(InvalidRequest):
+            await renders.begin(request("bad"), ALICE, Asked(id="x", idempotency_key="k"))
+    assert painter.begun == 0
+    with pytest.raises(NotFound):
+        renders.get("x", ALICE)
+
+
+async def test_results_are_kept_for_a_time_and_within_a_size():
+    painter = Painter(size=400)
+    painter.go_on.set()
+    renders = renders_over(painter, keep_bytes=1000)
+    made = [await renders.begin(request(), ALICE, Asked(keep_running=True)) for _ in range(4)]
+    for render in made:
+        await render.ended()
+    assert renders.get(made[3].id, ALICE)
+    assert renders.get(made[2].id, ALICE)
+    for gone in made[:2]:
+        with pytest.raises(NotFound, match="results are kept for 60 s"):
+            renders.get(gone.id, ALICE)
+
+    short = renders_over(painter, keep_seconds=0)
+    render = await short.begin(request(), ALICE, Asked(keep_running=True))
+    await render.ended()
+    await asyncio.sleep(0.001)
+    with pytest.raises(NotFound):
+        short.get(render.id, ALICE)
+
+
+async def test_an_unexpected_failure_is_told_as_one():
+    painter = Painter()
+    painter.error = ZeroDivisionError("inside")
+    painter.go_on.set()
+    render = await renders_over(painter).begin(request(), ALICE, Asked())
+    with pytest.raises(ZeroDivisionError):
+        await kinds(render)
+    assert render.state is State.FAILED
+    assert render.outcome == "internal"
+
+
+async def test_closing_lets_finish_and_refuses_new():
+    painter = Painter()
+    renders = renders_over(painter)
+    render = await renders.begin(request(), ALICE, Asked(keep_running=True))
+    closing = asyncio.create_task(renders.close(grace_seconds=30))
+    await asyncio.sleep(0.01)
+    with pytest.raises(Unavailable, match="shutting down"):
+        await renders.begin(request(), ALICE, Asked())
+    painter.go_on.set()
+    await closing
+    assert render.state is State.SUCCEEDED
+
+
+async def test_closing_cancels_what_does_not_finish():
+    renders = renders_over(Painter())
+    render = await renders.begin(request(), ALICE, Asked(keep_running=True))
+    await renders.close(grace_seconds=0.01)
+    assert render.state is State.CANCELLED

@@ -1,0 +1,259 @@
+# ruff: noqa: N802 - the methods are called as the protocol calls them
+"""A gateway in small: maquette.v1 over gRPC, without networks and Qdrant.
+
+Its pictures are noise that everything in the request decides, so that the same picture means that
+the same request arrived.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import grpc
+import numpy as np
+from google.protobuf.any_pb2 import Any
+from google.protobuf.duration_pb2 import Duration
+from google.rpc import error_details_pb2, status_pb2
+from grpc_status import rpc_status
+
+from maquette.v1 import maquette_pb2 as pb
+from maquette.v1.maquette_pb2_grpc import (
+    MaquetteServiceServicer,
+    add_MaquetteServiceServicer_to_server,
+)
+from pipeline.errors import InvalidRequest
+from pipeline.images import decode, encode_png, thumbnail
+from pipeline.provenance import describe, stamp
+from pipeline.request import RenderRequest
+
+PAGE = 2
+SIZE = 128
+FOREVER = "a house that takes for ever"
+"""The prompt of a render that ends only when someone stops it."""
+
+
+class LittleGateway(MaquetteServiceServicer):
+    """Keeps styles and renders in memory.
+
+    Attributes:
+        down: calls that are still to be answered with UNAVAILABLE.
+        breaks_off: answer renders so after their first event.
+        calls: method and metadata of every call.
+        api_key: what callers must show, if anything.
+    """
+
+    def __init__(self):
+        self.down = 0
+        self.breaks_off = False
+        self.retry_seconds = 0.01
+        self.calls = []
+        self.api_key = None
+        self.embed_sketch = True
+        self.engines = {"unet": "aaaa"}
+        self.pictures = {}
+        self.styles = {}
+        self.renders = {}
+        self.stopped = threading.Event()
+
+    def Render(self, request, context):
+        self._admit("Render", context)
+        *_, last = self._render(request, context)
+        return last.result
+
+    def RenderStream(self, request, context):
+        self._admit("RenderStream", context)
+        yield from self._render(request, context)
+
+    def GetRender(self, request, context):
+        self._admit("GetRender", context)
+        return self._known(self.renders, request.id, context)
+
+    def CancelRender(self, request, context):
+        self._admit("CancelRender", context)
+        render = self._known(self.renders, request.id, context)
+        if render.state == pb.RENDER_STATE_RUNNING:
+            render.state = pb.RENDER_STATE_CANCELLED
+        return pb.CancelRenderResponse(state=render.state)
+
+    def ServerInfo(self, _request, context):
+        self._admit("ServerInfo", context)
+        models = [pb.ServedModel(name="unet", version="1", ready=True)]
+        return pb.ServerInfoResponse(version="9.9", models=models, pack="little", scopes=["render"])
+
+    def AddStyle(self, request, context):
+        self._admit("AddStyle", context)
+        try:
+            picture = decode(request.image, "image")
+        except InvalidRequest as error:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        png = encode_png(np.asarray(picture))
+        style = pb.Style(
+            id=request.name.lower().replace(" ", "-"), name=request.name, tags=request.tags,
+            sha256=hashlib.sha256(png).hexdigest(), width=picture.width, height=picture.height,
+        )  # fmt: skip
+        known = self.styles.get(style.id)
+        if known and known != style and not request.replace:
+            context.abort(grpc.StatusCode.ALREADY_EXISTS, "It differs (--replace).")
+        self.styles[style.id], self.pictures[style.id] = style, png
+        return pb.AddStyleResponse(style=style, added=known != style)
+
+    def GetStyle(self, request, context):
+        self._admit("GetStyle", context)
+        style = self._known(self.styles, request.id, context)
+        png = self.pictures[style.id]
+        small = thumbnail(png, request.thumbnail) if request.HasField("thumbnail") else png
+        return pb.GetStyleResponse(style=style, image=small)
+
+    def RemoveStyle(self, request, context):
+        self._admit("RemoveStyle", context)
+        style = self._known(self.styles, request.id, context)
+        del self.styles[style.id]
+        return pb.RemoveStyleResponse(style=style)
+
+    def ListStyles(self, request, context):
+        self._admit("ListStyles", context)
+        rest = [style for _, style in sorted(self.styles.items()) if style.id >= request.page_token]
+        following = rest[PAGE].id if len(rest) > PAGE else ""
+        return pb.ListStylesResponse(styles=rest[:PAGE], next_page_token=following)
+
+    def SearchStyles(self, request, context):
+        self._admit("SearchStyles", context)
+        fitting = [s for s in self.styles.values() if set(request.style_filter) <= set(s.tags)]
+        scored = [pb.ScoredStyle(style=style, score=0.5) for style in fitting]
+        return pb.SearchStylesResponse(styles=scored[: request.limit or 5])
+
+    def _admit(self, method, context):
+        metadata = dict(context.invocation_metadata())
+        self.calls.append((method, metadata))
+        if self.api_key and metadata.get("authorization") != f"Bearer {self.api_key}":
+            context.abort(grpc.StatusCode.UNAUTHENTICATED, "Who are you? Send an API key.")
+        if self.down:
+            self.down -= 1
+            context.abort_with_status(rpc_status.to_status(self._unavailable()))
+
+    def _unavailable(self):
+        packed, delay = Any(), Duration()
+        delay.FromMilliseconds(int(self.retry_seconds * 1000))
+        packed.Pack(error_details_pb2.RetryInfo(retry_delay=delay))
+        code = grpc.StatusCode.UNAVAILABLE.value[0]
+        return status_pb2.Status(code=code, message="Triton does not answer.", details=[packed])
+
+    def _known(self, kept, identity, context):
+        if identity not in kept:
+            context.abort(grpc.StatusCode.NOT_FOUND, f"{identity!r} is not there.")
+        return kept[identity]
+
+    def _render(self, message, context):
+        request = self._checked(message, context)
+        render = self._entered(message)
+        context.add_callback(lambda: self._left(render))
+        yield pb.RenderStreamResponse(accepted=pb.Accepted(id=render.id))
+        if self.breaks_off:
+            context.abort_with_status(rpc_status.to_status(self._unavailable()))
+        style = None
+        if not request.style_images:
+            style = self._style_of(request, context)
+            chosen = pb.ScoredStyle(style=style, score=None if request.style else 0.5)
+            render.style.CopyFrom(chosen)
+            yield pb.RenderStreamResponse(style=chosen)
+        for step in range(request.num_inference_steps + 1):
+            self._go_on(render, request, context)
+            previews = [b"preview"] if request.preview_interval and step else []
+            progress = pb.Progress(step=step, steps=request.num_inference_steps, previews=previews)
+            render.progress.CopyFrom(progress)
+            yield pb.RenderStreamResponse(progress=progress)
+        render.result.CopyFrom(self._painted(render.id, request, style))
+        render.state = pb.RENDER_STATE_SUCCEEDED
+        yield pb.RenderStreamResponse(result=render.result)
+
+    def _checked(self, message, context):
+        sent = {
+            field.name: tuple(value) if field.is_repeated else value
+            for field, value in message.ListFields()
+            if field.name not in ("id", "keep_running")
+        }
+        try:
+            request = RenderRequest(**{"sketch": b"", "prompt": "", **sent})
+            decode(request.sketch, "sketch")
+        except InvalidRequest as error:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        return request
+
+    def _entered(self, message):
+        identity = message.id or f"r{len(self.renders)}"
+        render = pb.GetRenderResponse(id=identity, state=pb.RENDER_STATE_RUNNING)
+        render.create_time.GetCurrentTime()
+        self.renders[identity] = render
+        return render
+
+    def _left(self, render):
+        if render.state == pb.RENDER_STATE_RUNNING:
+            render.state = pb.RENDER_STATE_CANCELLED
+            self.stopped.set()
+
+    def _style_of(self, request, context):
+        if request.style:
+            return self._known(self.styles, request.style, context)
+        return next(iter(self.styles.values()))
+
+    def _go_on(self, render, request, context):
+        """Return at once, or for an endless render when it has been stopped."""
+        while request.prompt == FOREVER and render.state == pb.RENDER_STATE_RUNNING:
+            time.sleep(0.01)
+        if render.state == pb.RENDER_STATE_CANCELLED:
+            context.abort(grpc.StatusCode.CANCELLED, f"The render {render.id} was cancelled.")
+
+    def _painted(self, identity, request, style):
+        worn = request.style_images or (self.pictures[style.id],)
+        shown = RenderRequest(**{**vars(request), "style": "", "style_images": worn})
+        size = (request.width or SIZE, request.height or SIZE)
+        first = 7 if request.seed is None else request.seed
+        images = []
+        for seed in range(first, first + request.num_images):
+            pack = {
+                "name": "little",
+                "precision": "fp32",
+                "engine": "onnx",
+                "engines": self.engines,
+            }
+            made = describe(
+                shown, seed=seed, size=size, style=style.id if style else None, pack=pack,
+                version="9.9", embed_sketch=self.embed_sketch,
+            )  # fmt: skip
+            png = stamp(self._paint(shown, made), made)
+            images.append(pb.RenderedImage(png=png, seed=seed, structure_f1=0.5))
+        return pb.RenderResponse(
+            id=identity, images=images, style=style, style_score=None if request.style else 0.5,
+            control_image=b"edges", style_image=worn[0], warnings=["the prompt was cut"],
+            timings=pb.Timings(total_seconds=1.5),
+        )  # fmt: skip
+
+    def _paint(self, request, made):
+        told = (dict(made.parameters), request.weights, self.engines)
+        content = hashlib.sha256(repr(told).encode())
+        content.update(decode(request.sketch, "sketch").tobytes())
+        for image in request.style_images:
+            content.update(decode(image, "style_images").tobytes())
+        drawn = np.random.default_rng(list(content.digest()))
+        shape = (made.parameters["height"], made.parameters["width"], 3)
+        return encode_png(drawn.integers(0, 256, shape, dtype=np.uint8))
+
+
+@contextmanager
+def serving(gateway, credentials=None):
+    """The address where `gateway` serves for the block."""
+    server = grpc.server(ThreadPoolExecutor(8), options=[("grpc.so_reuseport", 0)])
+    add_MaquetteServiceServicer_to_server(gateway, server)
+    if credentials:
+        port = server.add_secure_port("localhost:0", credentials)
+    else:
+        port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield f"localhost:{port}" if credentials else f"127.0.0.1:{port}"
+    finally:
+        server.stop(grace=None).wait()

@@ -1,0 +1,205 @@
+"""``maquette recall`` against a gateway whose pictures tell whether the same request arrived."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from maquette.cli.recall import recall
+from maquette.client import Client
+from pipeline.images import decode, encode_png
+from pipeline.provenance import read, stamp
+from tests.maquette.little_gateway import LittleGateway, serving
+
+app = typer.Typer()
+app.command()(recall)
+
+
+@pytest.fixture
+def gateway():
+    return LittleGateway()
+
+
+@pytest.fixture
+def address(gateway):
+    with serving(gateway) as address:
+        yield address
+
+
+@pytest.fixture
+def client(address, style_image):
+    with Client(address) as client:
+        client.add_style(style_image, "Cyber Punk", tags=["night"])
+        yield client
+
+
+@pytest.fixture
+def made(client, sketch, tmp_path):
+    """Renders, and gives the picture's file; keyword arguments change the request."""
+
+    def make(index=0, **changed):
+        asked = {"num_inference_steps": 2, "guidance_scale": 3.3, "ip_adapter_scale": 0.7,
+                 "canny_low_threshold": 20, "control_guidance_end": 0.8, **changed}  # fmt: skip
+        result = client.render(sketch, "a [b]house[/b]", **asked)
+        file = tmp_path / "made.png"
+        file.write_bytes(result.images[index].png)
+        return file
+
+    return make
+
+
+@pytest.fixture
+def run(address):
+    def run(*arguments):
+        told = [str(argument) for argument in arguments]
+        shown = CliRunner().invoke(app, [*told, "--server", address], env={"COLUMNS": "200"})
+        assert not shown.exception or isinstance(shown.exception, SystemExit), shown.exception
+        return shown
+
+    return run
+
+
+def words(shown) -> str:
+    return " ".join(shown.output.split())
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [{}, {"seed": 0}, {"style": "cyber-punk"}, {"width": 192, "negative_prompt": "rain"},
+     {"index": 2, "num_images": 3, "seed": 40}],
+)  # fmt: skip
+def test_the_same_picture_comes_back(made, run, tmp_path, asked):
+    picture, again = made(**asked), tmp_path / "again.png"
+    shown = run(picture, "--out", again)
+    assert shown.exit_code == 0, shown.output
+    assert shown.output.splitlines()[-1] == "identical"
+    assert decode(again.read_bytes(), "x").tobytes() == decode(picture.read_bytes(), "x").tobytes()
+
+
+def test_what_comes_back_can_be_recalled(made, run, tmp_path):
+    again = tmp_path / "again.png"
+    run(made(), "--out", again)
+    assert run(again).exit_code == 0
+
+
+def test_it_tells_what_made_the_picture(made, run, gateway):
+    picture = made(seed=12, num_images=2, index=1)
+    gateway.calls.clear()
+    shown = run(picture, "--show")
+    assert shown.exit_code == 0
+    lines = dict(line.split(maxsplit=1) for line in shown.output.splitlines() if "  " in line)
+    assert lines["prompt"] == "a [b]house[/b]"
+    assert lines["seed"] == "13"
+    assert lines["style"] == "cyber-punk"
+    assert "guidance scale 3.3" in words(shown)
+    assert "ip adapter scale 0.7" in words(shown)
+    assert gateway.calls == []
+
+
+def test_it_tells_it_as_json(made, run):
+    picture = made(seed=12)
+    shown = json.loads(run(picture, "--show", "--json").output)
+    assert shown["parameters"]["guidance_scale"] == 3.3
+    assert shown["pack"]["engines"] == {"unet": "aaaa"}
+    assert shown["holds_sketch"] is True
+    assert "sketch" not in shown
+    compared = json.loads(run(picture, "--json").output)
+    assert compared["comparison"]["identical"] is True
+    assert compared["changes"] == []
+
+
+def test_other_engines_are_told(made, run, gateway):
+    picture = made()
+    gateway.engines = {"unet": "bbbb", "extra": "cccc"}
+    shown = run(picture)
+    assert shown.exit_code == 1
+    assert "The engine of unet is bbbb; it was aaaa." in words(shown)
+    assert "The engine of extra is cccc; it was none." in words(shown)
+    assert "not identical: 100.0% of the pixels differ, by 25" in words(shown)
+
+
+def test_a_changed_pixel_is_noticed(made, run):
+    picture = made()
+    png = picture.read_bytes()
+    pixels = np.array(decode(png, "x"))
+    pixels[3, 4, 1] ^= 1
+    picture.write_bytes(stamp(encode_png(pixels), read(png)))
+    shown = run(picture)
+    assert shown.exit_code == 1
+    assert "not identical: 0.0% of the pixels differ, by 1 of 255" in words(shown)
+
+
+def test_a_scaled_picture_is_told(made, run):
+    picture = made()
+    png = picture.read_bytes()
+    smaller = np.array(decode(png, "x"))[:64]
+    picture.write_bytes(stamp(encode_png(smaller), read(png)))
+    shown = run(picture)
+    assert shown.exit_code == 1
+    assert "was scaled or cropped: it has 128 x 64 pixels" in words(shown)
+
+
+def test_the_sketch_is_asked_for_and_checked(made, run, gateway, sketch, style_image, tmp_path):
+    gateway.embed_sketch = False
+    picture, right, wrong = made(), tmp_path / "right.png", tmp_path / "wrong.png"
+    right.write_bytes(sketch)
+    wrong.write_bytes(style_image)
+    missing = run(picture)
+    assert missing.exit_code == 1
+    assert "holds no sketch. Name its file with --sketch" in words(missing)
+    assert "--sketch is not the one" in words(run(picture, "--sketch", wrong))
+    assert run(picture, "--sketch", right).exit_code == 0
+
+
+def test_another_style_of_that_name_is_not_used(made, run, client, style_image, sketch, tmp_path):
+    picture, stored = made(style="cyber-punk"), tmp_path / "stored.png"
+    stored.write_bytes(client.get_style("cyber-punk")[1])
+    client.add_style(sketch, "Cyber Punk", replace=True)
+    shown = run(picture)
+    assert shown.exit_code == 1
+    assert "The library's style cyber-punk is another picture now" in words(shown)
+    assert run(picture, "--style-image", stored).exit_code == 0
+
+
+def test_own_references_are_named_or_found_in_the_library(
+    made, run, client, sketch, style_image, tmp_path
+):
+    weights = [0.25, 0.75]
+    picture = made(style_images=[sketch, style_image], style_weights=weights)
+    files = [tmp_path / "a.png", tmp_path / "b.png"]
+    files[0].write_bytes(sketch)
+    files[1].write_bytes(style_image)
+    missing = run(picture, "--style-image", files[0])
+    assert missing.exit_code == 1
+    assert "No --style-image and no style of the library has the sha256" in words(missing)
+    # The order of the options does not matter: the checksums say which is which.
+    named = run(picture, "--style-image", files[1], "--style-image", files[0])
+    assert named.exit_code == 0, named.output
+    stored = client.get_style("cyber-punk")[1]
+    by_library = made(style_images=[stored])
+    assert run(by_library).exit_code == 0
+
+
+def test_a_picture_of_another_program_is_told(run, tmp_path, sketch):
+    (tmp_path / "x.png").write_bytes(sketch)
+    shown = run(tmp_path / "x.png")
+    assert shown.exit_code == 1
+    assert "does not say what made it" in words(shown)
+
+
+def test_a_damaged_picture_is_told(made, run):
+    picture = made()
+    picture.write_bytes(picture.read_bytes()[:200])
+    shown = run(picture)
+    assert shown.exit_code == 1
+    assert "The picture is damaged" in words(shown)
+
+
+def test_a_picture_that_is_not_there_is_told(run):
+    shown = run("nowhere.png")
+    assert shown.exit_code == 1
+    assert "nowhere.png cannot be read" in words(shown)
