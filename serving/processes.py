@@ -18,7 +18,7 @@ STOP_SECONDS = 10.0
 def start(
     command: Sequence[str | Path], log: Path, environment: Mapping[str, str]
 ) -> subprocess.Popen[bytes]:
-    """Start `command` with its output in `log`.
+    """Start `command` with its output in `log`; the log of the run before is kept beside it.
 
     It runs in a session of its own, so that Ctrl-C reaches only the parent, which then stops its
     children in order. If the parent dies without doing so, the kernel sends the child SIGTERM.
@@ -32,6 +32,8 @@ def start(
             "setpriv is missing; it ends Triton when maquette dies. Install util-linux."
         )
     log.parent.mkdir(parents=True, exist_ok=True)
+    if log.exists():
+        log.replace(log.with_name(f"{log.stem}.previous{log.suffix}"))
     tether = [setpriv, "--pdeathsig", "TERM"]
     with log.open("wb") as output:
         return subprocess.Popen(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import os
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,13 @@ from pipeline.errors import Unavailable
 from serving import launcher, processes
 from serving.launcher import Triton
 from serving.ports import LOOPBACK, free_port, require_free
+from serving.supervisor import Supervised
 
 GATEWAY_SECONDS = 30.0
 POLL_SECONDS = 0.1
-GRACE_SECONDS = 15.0
+GATEWAY_GRACE = 10.0
+"""For renders to end, unless the settings say otherwise."""
+GRACE_SECONDS = GATEWAY_GRACE + 10.0
 """More than the gateway's own, so that it can close the style library."""
 
 
@@ -36,6 +40,7 @@ class Options:
     """Folder for logs and the style library."""
     host: str = "127.0.0.1"
     port: int = 0
+    http_port: int = 0
     triton_port: int = 0
     metrics_port: int = 0
     gateway_settings: Mapping[str, str] = field(default_factory=dict)
@@ -43,22 +48,91 @@ class Options:
 
 
 @dataclass(frozen=True)
+class Gateway:
+    """A running gateway."""
+
+    process: subprocess.Popen[bytes]
+    host: str
+    port: int
+    http_port: int
+    log: Path
+
+    @property
+    def address(self) -> str:
+        """``host:port`` of its gRPC service."""
+        return f"{self.host}:{self.port}"
+
+    @property
+    def http_address(self) -> str:
+        """``host:port`` of its HTTP service."""
+        return f"{self.host}:{self.http_port}"
+
+    def ended(self) -> int | None:
+        """Its exit status, negative for a signal; None while it runs."""
+        return self.process.poll()
+
+    def is_ready(self) -> bool:
+        """Whether it listens. Whether renders are served is another matter, and Triton's."""
+        try:
+            with socket.create_connection((self.host, self.port), timeout=1):
+                return True
+        except OSError:
+            return False
+
+    def reason(self) -> str:
+        """The sentence that it ended with; its log's place where it did not expect to end."""
+        text = self.log.read_text(encoding="utf-8", errors="replace").strip()
+        last = text.splitlines()[-1] if text else "without a word"
+        unexpected = "Traceback" in text or not text
+        return f"The gateway ended: {last} (log: {self.log})" if unexpected else last
+
+    def stop(self) -> None:
+        """End it, once the renders in progress are done or their time is over."""
+        processes.stop(self.process, GRACE_SECONDS)
+
+    def require_running(self) -> None:
+        """Fail with its own sentence when it has ended.
+
+        Raises:
+            Unavailable: it has.
+        """
+        if self.ended() is not None:
+            raise Unavailable(self.reason())
+
+
+@dataclass(frozen=True)
 class Stack:
-    """A running Triton and gateway."""
+    """A running Triton and gateway, each started again when it ends, as long as someone watches."""
 
-    triton: Triton
-    gateway: subprocess.Popen[bytes]
-    address: str
-    """``host:port`` of the gateway."""
-    gateway_log: Path
+    supervised_triton: Supervised[Triton]
+    supervised_gateway: Supervised[Gateway]
 
-    def dead(self) -> str | None:
-        """What has ended that should be running, in words; None when all is well."""
-        if self.triton.process.poll() is not None:
-            return f"Triton has ended; its log is {self.triton.log}"
-        if self.gateway.poll() is not None:
-            return f"the gateway has ended; its log is {self.gateway_log}"
-        return None
+    @property
+    def triton(self) -> Triton:
+        """The Triton that runs now; its ports stay the same."""
+        return self.supervised_triton.run
+
+    @property
+    def address(self) -> str:
+        """``host:port`` of the gateway."""
+        return self.supervised_gateway.run.address
+
+    @property
+    def http_address(self) -> str:
+        """``host:port`` of the gateway's HTTP service."""
+        return self.supervised_gateway.run.http_address
+
+    def watch(self, tell: Callable[[str], None]) -> None:
+        """Look at both once, and start again what has ended. Called every now and then.
+
+        Args:
+            tell: told in one sentence what happens.
+
+        Raises:
+            Unavailable: one of them cannot be started again.
+        """
+        self.supervised_triton.watch(tell)
+        self.supervised_gateway.watch(tell)
 
 
 @contextmanager
@@ -77,33 +151,83 @@ def running(options: Options, report: Callable[[str], None]) -> Iterator[Stack]:
 
 @contextmanager
 def _running(options: Options, report: Callable[[str], None]) -> Iterator[Stack]:
-    port = options.port or free_port(options.host)
-    triton_port = options.triton_port or free_port()
-    require_free(options.host, port, "--port")
-    require_free(launcher.HOST, triton_port, "--triton-port")
-    if port == triton_port:
-        raise Unavailable(f"--port and --triton-port are both {port}. Choose two.")
+    options = _with_ports(options)
     launcher.require_engines(options.repository)
     # The gateway starts first: its mistakes (a setting, a library in use) show within a second,
     # while Triton needs ten.
-    with _gateway(options, port, triton_port) as gateway:
-        triton = launcher.start(
+    gateway = Supervised(
+        "The gateway",
+        _start_gateway(options),
+        lambda: _start_gateway(options),
+        GATEWAY_SECONDS,
+    )
+    try:
+        with _triton(options, report, gateway.run) as triton:
+            stack = Stack(triton, gateway)
+            _wait_until_serving(gateway.run)
+            try:
+                yield stack
+            finally:
+                # Renders in progress need Triton until the gateway has let them finish.
+                gateway.stop()
+    finally:
+        gateway.stop()
+
+
+def _with_ports(options: Options) -> Options:
+    """`options` with a free port for each of 0, and all of them checked."""
+    numbers = {
+        "--port": options.port or free_port(options.host),
+        "--http-port": options.http_port or free_port(options.host),
+        "--triton-port": options.triton_port or free_port(),
+        "Triton's metrics": options.metrics_port or free_port(),
+    }
+    for option, number in numbers.items():
+        ours = option in ("--port", "--http-port")
+        require_free(options.host if ours else launcher.HOST, number, option)
+        same = [other for other, taken in numbers.items() if taken == number]
+        if len(same) > 1:
+            raise Unavailable(f"{same[0]} and {same[1]} are both {number}. Choose two.")
+    port, http_port, triton_port, metrics_port = numbers.values()
+    return replace(
+        options,
+        port=port,
+        http_port=http_port,
+        triton_port=triton_port,
+        metrics_port=metrics_port,
+    )
+
+
+@contextmanager
+def _triton(
+    options: Options, report: Callable[[str], None], gateway: Gateway
+) -> Iterator[Supervised[Triton]]:
+    def tell(ready: int, total: int) -> None:
+        gateway.require_running()
+        report(f"Triton: {ready} of {total} models loaded")
+
+    first = launcher.start(
+        options.repository,
+        options.state,
+        grpc_port=options.triton_port,
+        metrics_port=options.metrics_port,
+        report=tell,
+    )
+    supervised = Supervised(
+        "Triton",
+        first,
+        lambda: launcher.spawn(
             options.repository,
             options.state,
-            grpc_port=triton_port,
+            grpc_port=options.triton_port,
             metrics_port=options.metrics_port,
-            report=lambda ready, total: _tell(report, gateway, ready, total),
-        )
-        try:
-            stack = Stack(triton, gateway.process, f"{options.host}:{port}", gateway.log)
-            _wait_until_serving(stack)
-            yield stack
-        finally:
-            # Renders in flight need Triton until the gateway has let them finish.
-            try:
-                processes.stop(gateway.process, GRACE_SECONDS)
-            finally:
-                triton.stop()
+        ),
+        launcher.READY_SECONDS,
+    )
+    try:
+        yield supervised
+    finally:
+        supervised.stop()
 
 
 @contextmanager
@@ -127,51 +251,35 @@ def _sole_user(state: Path) -> Iterator[None]:
         yield
 
 
-@dataclass(frozen=True)
-class _Gateway:
-    process: subprocess.Popen[bytes]
-    log: Path
-
-    def require_running(self) -> None:
-        if self.process.poll() is not None:
-            raise Unavailable(_reason(self.log))
-
-
-@contextmanager
-def _gateway(options: Options, port: int, triton_port: int) -> Iterator[_Gateway]:
+def _start_gateway(options: Options) -> Gateway:
     log = options.state / "gateway.log"
     environment = {
         "MAQUETTE_LIBRARY": str(options.state / "library"),
+        "MAQUETTE_KEYS": str(options.state / "keys.json"),
+        "MAQUETTE_GRACE_SECONDS": f"{GATEWAY_GRACE:g}",
         **os.environ,
         "MAQUETTE_HOST": options.host,
-        "MAQUETTE_PORT": str(port),
-        "MAQUETTE_TRITON": f"{launcher.HOST}:{triton_port}",
+        "MAQUETTE_PORT": str(options.port),
+        "MAQUETTE_HTTP_PORT": str(options.http_port),
+        "MAQUETTE_TRITON": f"{launcher.HOST}:{options.triton_port}",
+        "MAQUETTE_TRITON_METRICS": f"{launcher.HOST}:{options.metrics_port}",
         **options.gateway_settings,
     }
     # -P keeps a folder called `gateway` where the user happens to be from being run instead.
     process = processes.start([sys.executable, "-P", "-m", "gateway"], log, environment)
-    try:
-        yield _Gateway(process, log)
-    finally:
-        processes.stop(process, GRACE_SECONDS)
+    return Gateway(process, options.host, options.port, options.http_port, log)
 
 
-def _tell(report: Callable[[str], None], gateway: _Gateway, ready: int, total: int) -> None:
-    gateway.require_running()
-    report(f"Triton: {ready} of {total} models loaded")
-
-
-def _wait_until_serving(stack: Stack) -> None:
+def _wait_until_serving(gateway: Gateway) -> None:
     deadline = time.monotonic() + GATEWAY_SECONDS
-    with grpc.insecure_channel(stack.address, options=LOOPBACK) as channel:
+    with grpc.insecure_channel(gateway.address, options=LOOPBACK) as channel:
         health = health_pb2_grpc.HealthStub(channel)
         while time.monotonic() < deadline:
-            if stack.gateway.poll() is not None:
-                raise Unavailable(_reason(stack.gateway_log))
+            gateway.require_running()
             if _is_serving(health):
                 return
             time.sleep(POLL_SECONDS)
-    raise Unavailable(f"The gateway was not ready in {GATEWAY_SECONDS:g} s ({stack.gateway_log})")
+    raise Unavailable(f"The gateway was not ready in {GATEWAY_SECONDS:g} s ({gateway.log})")
 
 
 def _is_serving(health: Any) -> bool:
@@ -180,10 +288,3 @@ def _is_serving(health: Any) -> bool:
     except grpc.RpcError:
         return False
     return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
-
-
-def _reason(log: Path) -> str:
-    """The sentence that the gateway ended with; its log's place where it did not expect to end."""
-    text = log.read_text(encoding="utf-8", errors="replace").strip()
-    last = text.splitlines()[-1] if text else "without a word"
-    return f"The gateway ended: {last} (log: {log})" if "Traceback" in text or not text else last

@@ -29,6 +29,7 @@ class LiveStack:
 
     process: subprocess.Popen[bytes]
     port: int
+    http_port: int
     triton_port: int
     state: Path
     output: Path
@@ -36,6 +37,10 @@ class LiveStack:
     @property
     def address(self) -> str:
         return f"127.0.0.1:{self.port}"
+
+    @property
+    def http_address(self) -> str:
+        return f"127.0.0.1:{self.http_port}"
 
     @property
     def triton_address(self) -> str:
@@ -71,8 +76,10 @@ class LiveStack:
 
 @contextmanager
 def live_stack(state: Path, *options: str) -> Iterator[LiveStack]:
-    port, triton_port = free_port(), free_port()
-    command = [MAQUETTE, "up", "--port", str(port), "--triton-port", str(triton_port)]
+    port, http_port, triton_port = free_port(), free_port(), free_port()
+    ports = {"--port": port, "--http-port": http_port, "--triton-port": triton_port}
+    named = [word for option, number in ports.items() for word in (option, str(number))]
+    command = [MAQUETTE, "up", *named]
     output = state / "up.out"
     state.mkdir(parents=True, exist_ok=True)
     with output.open("wb") as file:
@@ -81,7 +88,7 @@ def live_stack(state: Path, *options: str) -> Iterator[LiveStack]:
             stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=state,
             env={**os.environ, "COLUMNS": "200"},
         )  # fmt: skip
-    stack = LiveStack(process, port, triton_port, state, output)
+    stack = LiveStack(process, port, http_port, triton_port, state, output)
     try:
         wait_until(lambda: "maquette is up" in output.read_text() or process.poll() is not None,
                    START_SECONDS)  # fmt: skip

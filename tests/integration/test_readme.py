@@ -38,11 +38,12 @@ def own(tmp_path_factory):
         yield stack
 
 
-@pytest.fixture
-def checkout(tmp_path):
-    """What a reader has: the examples, from the repository's root."""
-    shutil.copytree(ROOT / "examples", tmp_path / "examples")
-    return tmp_path
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory):
+    """What a reader has: the examples, from the repository's root, and what they made so far."""
+    folder = tmp_path_factory.mktemp("checkout")
+    shutil.copytree(ROOT / "examples", folder / "examples")
+    return folder
 
 
 def run(command, stack, folder):

@@ -26,11 +26,13 @@ def difference(one, other):
 def test_the_stream_tells_the_style_then_each_step_then_the_picture(stub, request_for):
     events = list(stub.RenderStream(request_for(style="")))
     kinds = [event.WhichOneof("event") for event in events]
-    assert kinds == ["style", *["progress"] * 4, "result"]
-    assert [event.progress.step for event in events[1:5]] == [1, 2, 3, 4]
+    assert kinds == ["accepted", "progress", "style", *["progress"] * 4, "result"]
+    steps = [event.progress.step for event in events if event.HasField("progress")]
+    assert steps == [0, 1, 2, 3, 4]
     result = events[-1].result
-    assert result.style == events[0].style.style
-    assert result.style_score == events[0].style.score
+    assert result.id == events[0].accepted.id
+    assert result.style == events[2].style.style
+    assert result.style_score == events[2].style.score
     assert result.images[0].seed == 11
     assert 0 <= result.images[0].structure_f1 <= 1
     assert pixels(result.images[0].png).shape == (256, 256, 3)

@@ -108,7 +108,7 @@ def test_render_from_the_command_line(live, tmp_path):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--steps", "0"], "num_inference_steps is 0; allowed: 1 to 150. Try 1."),
+        (["--steps", "0"], "--steps is 0; allowed: 1 to 150. Try 1."),
         (["--style", "nowhere"], "style 'nowhere' is not in the library"),
         (["--seed", "-1"], "seed"),
     ],

@@ -85,3 +85,11 @@ def test_a_taken_port_is_named_with_the_option_that_changes_it():
         with pytest.raises(Unavailable, match=rf"Port {port} .*--port"):
             require_free("127.0.0.1", port, "--port")
     require_free("127.0.0.1", free_port(), "--port")
+
+
+def test_the_log_of_the_run_before_is_kept(tmp_path):
+    for said in ("first", "second", "third"):
+        command = [sys.executable, "-c", f"print('{said}')"]
+        processes.start(command, tmp_path / "server.log", os.environ).wait()
+    assert (tmp_path / "server.log").read_text() == "third\n"
+    assert (tmp_path / "server.previous.log").read_text() == "second\n"

@@ -1,0 +1,60 @@
+"""`maquette recall`: twenty renders of all kinds come back pixel for pixel."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from typer.testing import CliRunner
+
+from maquette.__main__ import app
+from pipeline.samplers import SAMPLERS
+from tests.conftest import ROOT
+
+SKETCHES = sorted((ROOT / "examples/sketches").glob("*.png"))
+PROMPTS = (
+    "a villa in winter",
+    "red brick factory",
+    "timber house by a lake, évening",
+    "neon tower",
+)
+
+
+def drawn(number):
+    """A render at random, the same one each time."""
+    pick = random.Random(number)
+    request = {
+        "sketch": pick.choice(SKETCHES).read_bytes(),
+        "prompt": pick.choice(PROMPTS),
+        "negative_prompt": pick.choice(("", "people")),
+        "style": pick.choice(("", "winter", "cyberpunk")),
+        "num_inference_steps": pick.randint(1, 4),
+        "guidance_scale": pick.choice((1.0, 7.5, round(pick.uniform(0, 12), 3))),
+        "controlnet_conditioning_scale": round(pick.uniform(0.5, 2), 4),
+        "control_guidance_end": pick.choice((1.0, 0.7)),
+        "ip_adapter_scale": [pick.random() for _ in range(pick.choice((1, 16)))],
+        "scheduler": pick.choice(sorted(SAMPLERS)),
+        "canny_low_threshold": pick.randint(10, 60),
+        "num_images": pick.choice((1, 1, 2)),
+    }
+    if pick.random() < 0.3:
+        request["width"], request["height"] = pick.choice(((192, 256), (320, 192)))
+    if pick.random() < 0.7:
+        request["seed"] = pick.randrange(2**32)
+    return request
+
+
+@pytest.mark.parametrize("number", range(20))
+def test_a_random_render_is_recalled(live, stub, request_for, tmp_path, number):
+    wanted = request_for(**drawn(number))
+    if "seed" not in drawn(number):
+        wanted.ClearField("seed")
+    picture = stub.Render(wanted).images[-1]
+    (tmp_path / "render.png").write_bytes(picture.png)
+    again = tmp_path / "again.png"
+    command = ["recall", str(tmp_path / "render.png"), "--out", str(again)]
+    told = CliRunner().invoke(app, [*command, "--server", live.address])
+    assert told.exit_code == 0, told.output
+    assert told.output.rstrip().endswith("identical")
+    # The same bytes even: what a picture tells of itself does not depend on when it was made.
+    assert again.read_bytes() == picture.png
