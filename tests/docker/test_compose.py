@@ -57,7 +57,9 @@ def test_it_is_a_compose_file():
 
 def test_only_the_gateway_publishes_a_port_and_to_this_machine_unless_told_otherwise():
     published = {name: s["ports"] for name, s in SERVICES.items() if "ports" in s}
-    assert published == {"gateway": ["${MAQUETTE_PUBLISH:-127.0.0.1}:${MAQUETTE_PORT:-8033}:8033"]}
+    here = "${MAQUETTE_PUBLISH:-127.0.0.1}"
+    doors = [f"{here}:${{MAQUETTE_PORT:-8033}}:8033", f"{here}:${{MAQUETTE_HTTP_PORT:-8034}}:8034"]
+    assert published == {"gateway": doors}
     assert Settings.model_fields["port"].default == 8033
 
 
