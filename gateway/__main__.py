@@ -9,8 +9,6 @@ import sys
 from contextlib import AsyncExitStack
 
 from grpc_health.v1 import health_pb2
-from pydantic import ValidationError
-from pydantic_settings import SettingsError
 
 from gateway.observability import logs, tracing
 from gateway.openinference.rest import router
@@ -18,7 +16,7 @@ from gateway.openinference.servicer import OpenInferenceServicer
 from gateway.openinference.virtual_model import VirtualModel
 from gateway.rpc.maquette import MaquetteServicer
 from gateway.rpc.server import listen, make_server, report_health
-from gateway.settings import Settings
+from gateway.settings import Settings, read
 from gateway.version import VERSION
 from gateway.web.app import make_app
 from gateway.web.desk import admitted
@@ -65,29 +63,15 @@ async def serve(settings: Settings) -> None:
         watching.cancel()
 
 
-def _in_words(error: ValidationError) -> str:
-    wrong = error.errors()[0]
-    if not wrong["loc"]:
-        return f"The settings do not fit together: {wrong['msg']}."
-    variable = f"MAQUETTE_{str(wrong['loc'][0]).upper()}"
-    return f"{variable} is {wrong['input']!r}: {wrong['msg']}. Set it right, or unset it."
-
-
 def main() -> int:
     """Run the gateway; 1 when it could not start, with the reason on standard error."""
     try:
-        settings = Settings()
+        settings = read()
         logs.configure(settings.log_format)
         tracing.configure(settings.otlp_endpoint, VERSION)
         asyncio.run(serve(settings))
     except MaquetteError as error:
         print(error, file=sys.stderr)
-        return 1
-    except ValidationError as error:
-        print(_in_words(error), file=sys.stderr)
-        return 1
-    except SettingsError as error:
-        print(f'A setting cannot be read: {error}. Lists are JSON: ["a"].', file=sys.stderr)
         return 1
     finally:
         tracing.shutdown()

@@ -6,10 +6,11 @@ import sys
 from typing import Any
 
 import grpc
+import httpx
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from pydantic import ValidationError
 
-from gateway.settings import Settings
+from gateway.settings import Settings, read
+from pipeline.errors import Unavailable
 
 ANSWER_SECONDS = 2.0
 LOOPBACK = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104
@@ -18,33 +19,49 @@ LOOPBACK = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104
 
 def address_of(settings: Settings) -> str:
     """Where a gateway with these settings is asked."""
-    return f"{LOOPBACK.get(settings.host, settings.host)}:{settings.port}"
+    host = LOOPBACK.get(settings.host, settings.host)
+    return f"{host}:{settings.http_port if settings.tls else settings.port}"
 
 
-def ask(address: str) -> str:
-    """What the gateway at `address` reports of itself, in the protocol's words.
+def ask(settings: Settings) -> str:
+    """What the gateway with these settings reports of itself, in the health protocol's words.
 
     Raises:
-        grpc.RpcError: nobody answers there.
+        ConnectionError: nobody answers there.
     """
+    try:
+        return _over_https(settings) if settings.tls else _over_grpc(settings)
+    except (grpc.RpcError, httpx.HTTPError) as error:
+        raise ConnectionError(f"No gateway answers at {address_of(settings)}.") from error
+
+
+def _over_grpc(settings: Settings) -> str:
     # The gateway is on this machine, so no proxy of the environment's has a part in it.
-    with grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:
+    options = [("grpc.enable_http_proxy", 0)]
+    with grpc.insecure_channel(address_of(settings), options=options) as channel:
         health: Any = health_pb2_grpc.HealthStub(channel)
         answer = health.Check(health_pb2.HealthCheckRequest(), timeout=ANSWER_SECONDS)
     return health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
 
 
+def _over_https(settings: Settings) -> str:
+    # The certificate names the address that callers use, and this is loopback.
+    url = f"https://{address_of(settings)}/readyz"
+    answer = httpx.get(url, verify=False, trust_env=False, timeout=ANSWER_SECONDS)  # noqa: S501
+    return "SERVING" if answer.is_success else "NOT_SERVING"
+
+
 def main() -> str | None:
     """None when the gateway serves; what is wrong otherwise, which ``sys.exit`` reports as 1."""
     try:
-        address = address_of(Settings())
-        status = ask(address)
-    except ValidationError:
+        settings = read()
+        status = ask(settings)
+    except Unavailable:
         return "The gateway's settings are not right; its log says which."
-    except grpc.RpcError:
-        return f"No gateway answers at {address}."
+    except ConnectionError as error:
+        return str(error)
     if status != "SERVING":
-        return f"The gateway at {address} reports {status}; see whether Triton is up."
+        return f"The gateway at {address_of(settings)} reports {status}; see whether Triton is up."
     return None
 
 

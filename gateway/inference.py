@@ -7,7 +7,7 @@ import json
 import logging
 import re
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -15,10 +15,12 @@ from typing import Any
 import grpc
 import numpy as np
 import numpy.typing as npt
+from opentelemetry.trace import SpanKind
 from tritonclient.grpc import InferInput
 from tritonclient.grpc import aio as triton
 from tritonclient.utils import InferenceServerException
 
+from gateway.observability import tracing
 from gateway.probe import watch
 from gateway.repair import AWAY, Repair
 from pipeline import contract, wire
@@ -36,6 +38,11 @@ CALLERS_MISTAKE = re.compile(r"\w+ is .*; allowed: ", re.DOTALL)
 AWAY_STATUSES = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "NOT_FOUND")
 READY_SECONDS = 1.0
 SAFETY_CHECKER = "safety_checker"
+RPC = {
+    "rpc.system": "grpc",
+    "rpc.service": "inference.GRPCInferenceService",
+    "rpc.method": "ModelInfer",
+}
 SILENT_SECONDS = 1.0
 """Without a step of any render: then it is time to see whether ``render`` lives."""
 PULSE_SECONDS = 2.0
@@ -86,10 +93,16 @@ class Inference:
 
     Args:
         stall_seconds: how long Triton may be silent before a call is given up.
+        mended: told the name of each model that had died and is back.
     """
 
-    def __init__(self, client: triton.InferenceServerClient, stall_seconds: float) -> None:
-        self.repair = Repair(client)
+    def __init__(
+        self,
+        client: triton.InferenceServerClient,
+        stall_seconds: float,
+        mended: Callable[[str], None] = lambda _model: None,
+    ) -> None:
+        self.repair = Repair(client, mended)
         self.pack: Mapping[str, Any] = {}
         """The identity of the pack, as the last render told it."""
         self._client = client
@@ -191,7 +204,8 @@ class Inference:
             self._blame(str(error), since)
 
     async def _stream(self, model: str, arrays: Arrays) -> AsyncGenerator[Arrays]:
-        stream = self._client.stream_infer(_requests(model, arrays))
+        # The trace goes on in Triton. No span of ours: it would stay open from yield to yield.
+        stream = self._client.stream_infer(_requests(model, arrays), headers=tracing.inject({}))
         since = time.monotonic()
         try:
             while True:
@@ -229,9 +243,13 @@ class Inference:
     async def _infer_once(self, model: str, arrays: Arrays) -> Arrays:
         since = time.monotonic()
         try:
-            result = await self._client.infer(
-                model, _inputs(model, arrays), client_timeout=self._stall_seconds
-            )
+            with tracing.span(model, SpanKind.CLIENT, None, **RPC):
+                result = await self._client.infer(
+                    model,
+                    _inputs(model, arrays),
+                    client_timeout=self._stall_seconds,
+                    headers=tracing.inject({}),
+                )
         except InferenceServerException as error:
             raise self._translated(model, error, since) from error
         return _outputs(model, result)
@@ -292,16 +310,17 @@ def _status(error: Exception) -> tuple[str, str]:
 
 @asynccontextmanager
 async def connect(
-    address: str, stall_seconds: float, probe_seconds: float = 10.0
+    address: str, stall_seconds: float, probe_seconds: float, mended: Callable[[str], None]
 ) -> AsyncIterator[Inference]:
     """A connection to Triton's gRPC service at `address`, closed at the end of the block.
 
     Args:
         stall_seconds: how long Triton may be silent before a call is given up.
         probe_seconds: how often idle models are tried out; 0 never does.
+        mended: told the name of each model that had died and is back.
     """
     client = triton.InferenceServerClient(address, channel_args=CHANNEL)
-    inference = Inference(client, stall_seconds)
+    inference = Inference(client, stall_seconds, mended)
     watching = asyncio.create_task(watch(inference, probe_seconds))
     try:
         yield inference

@@ -14,6 +14,7 @@ import math
 import re
 import time
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 from tritonclient.grpc import aio as triton
@@ -40,13 +41,20 @@ class Repair:
 
     Args:
         client: of the Triton that serves them.
+        on_mended: told the name of each model that is back.
         retry_seconds: after which a model that did not load is tried again.
     """
 
-    def __init__(self, client: triton.InferenceServerClient, retry_seconds: float = 5.0) -> None:
+    def __init__(
+        self,
+        client: triton.InferenceServerClient,
+        on_mended: Callable[[str], None] = lambda _model: None,
+        retry_seconds: float = 5.0,
+    ) -> None:
         self.mended: Counter[str] = Counter()
         """How often each model came back."""
         self._client = client
+        self._on_mended = on_mended
         self._retry_seconds = retry_seconds
         self._dead: set[str] = set()
         self._mending: dict[str, asyncio.Task[None]] = {}
@@ -138,6 +146,7 @@ class Repair:
         self._dead.discard(model)
         self._mended_at[model] = time.monotonic()
         self.mended[model] += 1
+        self._on_mended(model)
         log.warning("the process of the model %s died; mended in %.1f s", model,
                     time.monotonic() - started)  # fmt: skip
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+
+from pipeline.errors import Unavailable
 
 OTHER_CALLS = 64
 """Calls beside renders (styles, health) that may be in progress."""
@@ -26,7 +28,9 @@ GROUPS = {
 class Settings(BaseSettings):
     """Each field is the environment variable ``MAQUETTE_<FIELD>``."""
 
-    model_config = SettingsConfigDict(env_prefix="MAQUETTE_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="MAQUETTE_", env_ignore_empty=True, frozen=True, extra="ignore"
+    )
 
     host: str = Field(default="127.0.0.1", description="Address the gateway listens on.")
     port: int = Field(default=8033, ge=1, le=65535, description="Its gRPC port.")
@@ -44,7 +48,7 @@ class Settings(BaseSettings):
     keep_seconds: float = Field(default=900, ge=0, description="How long a result can be fetched.")
     keep_megabytes: int = Field(default=256, ge=0, description="For results that are kept.")
     stall_seconds: float = Field(default=600, gt=0, description="Silence of Triton to put up with.")
-    probe_seconds: float = Field(default=10, ge=0, description="Between trials of idle models.")
+    probe_seconds: float = Field(default=5, ge=0, description="Between trials of idle models.")
     grace_seconds: float = Field(default=60, ge=0, description="For renders to end at shutdown.")
 
     auth: Literal["off", "required"] | None = Field(
@@ -100,3 +104,25 @@ class Settings(BaseSettings):
         if self.http_port == self.port:
             raise ValueError("gRPC and HTTP need a port each")
         return self
+
+
+def read(**given: object) -> Settings:
+    """The settings in the environment; what is `given` wins.
+
+    Raises:
+        Unavailable: one is wrong; says which, and what to do.
+    """
+    try:
+        return Settings(**given)  # type: ignore[arg-type]
+    except ValidationError as error:
+        raise Unavailable(_in_words(error)) from error
+    except SettingsError as error:
+        raise Unavailable(f'{error}. A list is written as JSON: ["a", "b"].') from error
+
+
+def _in_words(error: ValidationError) -> str:
+    wrong = error.errors(include_url=False)[0]
+    if not wrong["loc"]:
+        return f"The settings do not fit together: {wrong['msg'].removeprefix('Value error, ')}."
+    variable = f"MAQUETTE_{str(wrong['loc'][0]).upper()}"
+    return f"{variable} is {wrong['input']!r}: {wrong['msg']}. Set it right, or unset it."

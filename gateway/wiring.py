@@ -63,7 +63,7 @@ async def assembled(settings: Settings) -> AsyncIterator[Parts]:
         if desk.audit:
             held.callback(desk.audit.close)
         inference = await held.enter_async_context(
-            connect(settings.triton, settings.stall_seconds, settings.probe_seconds)
+            connect(settings.triton, settings.stall_seconds, settings.probe_seconds, metrics.mended)
         )
         library = await held.enter_async_context(
             open_library(settings.library, settings.qdrant_url, _plain(settings.qdrant_api_key))

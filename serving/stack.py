@@ -3,32 +3,29 @@
 from __future__ import annotations
 
 import fcntl
+import http.client
 import os
 import socket
+import ssl
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from http import HTTPStatus
 from pathlib import Path
-from typing import Any
-
-import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from pipeline.errors import Unavailable
 from serving import launcher, processes
 from serving.launcher import Triton
-from serving.ports import LOOPBACK, free_port, require_free
+from serving.ports import free_port, require_free
 from serving.supervisor import Supervised
 
 GATEWAY_SECONDS = 30.0
 POLL_SECONDS = 0.1
-GATEWAY_GRACE = 10.0
-"""For renders to end, unless the settings say otherwise."""
-GRACE_SECONDS = GATEWAY_GRACE + 10.0
-"""More than the gateway's own, so that it can close the style library."""
+CLOSING_SECONDS = 10.0
+"""For the gateway to close the style library, once its renders have ended."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +40,10 @@ class Options:
     http_port: int = 0
     triton_port: int = 0
     metrics_port: int = 0
+    grace_seconds: float = 60.0
+    """For renders to end when the gateway is stopped."""
+    tls: bool = False
+    """Whether the gateway's settings make it serve TLS."""
     gateway_settings: Mapping[str, str] = field(default_factory=dict)
     """MAQUETTE_* variables that win over the environment's."""
 
@@ -55,6 +56,8 @@ class Gateway:
     host: str
     port: int
     http_port: int
+    tls: bool
+    grace_seconds: float
     log: Path
 
     @property
@@ -79,6 +82,27 @@ class Gateway:
         except OSError:
             return False
 
+    def is_serving(self) -> bool:
+        """Whether renders are served."""
+        connection: http.client.HTTPConnection
+        if self.tls:
+            # It is the process that was started here, whatever name is in its certificate.
+            anybody = ssl.create_default_context()
+            anybody.check_hostname = False
+            anybody.verify_mode = ssl.CERT_NONE
+            connection = http.client.HTTPSConnection(
+                self.host, self.http_port, timeout=1, context=anybody
+            )
+        else:
+            connection = http.client.HTTPConnection(self.host, self.http_port, timeout=1)
+        try:
+            connection.request("GET", "/readyz")
+            return connection.getresponse().status == HTTPStatus.OK
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
     def reason(self) -> str:
         """The sentence that it ended with; its log's place where it did not expect to end."""
         text = self.log.read_text(encoding="utf-8", errors="replace").strip()
@@ -88,7 +112,7 @@ class Gateway:
 
     def stop(self) -> None:
         """End it, once the renders in progress are done or their time is over."""
-        processes.stop(self.process, GRACE_SECONDS)
+        processes.stop(self.process, self.grace_seconds + CLOSING_SECONDS)
 
     def require_running(self) -> None:
         """Fail with its own sentence when it has ended.
@@ -255,9 +279,8 @@ def _start_gateway(options: Options) -> Gateway:
     log = options.state / "gateway.log"
     environment = {
         "MAQUETTE_LIBRARY": str(options.state / "library"),
-        "MAQUETTE_KEYS": str(options.state / "keys.json"),
-        "MAQUETTE_GRACE_SECONDS": f"{GATEWAY_GRACE:g}",
         **os.environ,
+        "MAQUETTE_GRACE_SECONDS": str(options.grace_seconds),
         "MAQUETTE_HOST": options.host,
         "MAQUETTE_PORT": str(options.port),
         "MAQUETTE_HTTP_PORT": str(options.http_port),
@@ -267,24 +290,22 @@ def _start_gateway(options: Options) -> Gateway:
     }
     # -P keeps a folder called `gateway` where the user happens to be from being run instead.
     process = processes.start([sys.executable, "-P", "-m", "gateway"], log, environment)
-    return Gateway(process, options.host, options.port, options.http_port, log)
+    return Gateway(
+        process,
+        options.host,
+        options.port,
+        options.http_port,
+        options.tls,
+        options.grace_seconds,
+        log,
+    )
 
 
 def _wait_until_serving(gateway: Gateway) -> None:
     deadline = time.monotonic() + GATEWAY_SECONDS
-    with grpc.insecure_channel(gateway.address, options=LOOPBACK) as channel:
-        health = health_pb2_grpc.HealthStub(channel)
-        while time.monotonic() < deadline:
-            gateway.require_running()
-            if _is_serving(health):
-                return
-            time.sleep(POLL_SECONDS)
+    while time.monotonic() < deadline:
+        gateway.require_running()
+        if gateway.is_serving():
+            return
+        time.sleep(POLL_SECONDS)
     raise Unavailable(f"The gateway was not ready in {GATEWAY_SECONDS:g} s ({gateway.log})")
-
-
-def _is_serving(health: Any) -> bool:
-    try:
-        answer = health.Check(health_pb2.HealthCheckRequest(), timeout=1)
-    except grpc.RpcError:
-        return False
-    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)

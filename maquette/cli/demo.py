@@ -23,6 +23,8 @@ from serving.stack import Options, Stack
 
 PROMPT = "futuristic neon city at night"
 SEED = 7
+NOT_OURS = ("MAQUETTE_QDRANT_URL", "MAQUETTE_TLS_CERTIFICATE", "MAQUETTE_TLS_KEY", "MAQUETTE_AUDIT")
+"""Settings of the user's service, which a demo leaves alone."""
 
 
 def demo(
@@ -43,7 +45,7 @@ def demo(
     # A library of its own, made anew: a demo neither touches the user's nor trips over an old one.
     library = out / "state" / "library"
     shutil.rmtree(library, ignore_errors=True)
-    own = {"MAQUETTE_LIBRARY": str(library), "MAQUETTE_QDRANT_URL": ""}
+    own = {"MAQUETTE_LIBRARY": str(library), **dict.fromkeys(NOT_OURS, ""), "MAQUETTE_AUTH": "off"}
     options = Options(MODEL_REPOSITORY, state=out / "state", gateway_settings=own)
     try:
         with ends_on_signal(), started(options) as serving:

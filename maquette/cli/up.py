@@ -6,12 +6,16 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import timedelta
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
 
 import typer
 
+from gateway.protection.caller import Scope
+from gateway.protection.keys import KeyStore
+from gateway.settings import Settings, read
 from maquette.cli.common import console, errors, fail
 from maquette.cli.styles import add_all, find_pictures
 from maquette.client import CallFailed, connect
@@ -21,6 +25,7 @@ from serving import stack
 from serving.stack import Options, Stack
 
 WATCH_SECONDS = 0.2
+OWN_KEY_LIFETIME = timedelta(minutes=10)
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -48,11 +53,24 @@ def up(
     Whichever of the two ends before that is started again. Triton listens to this machine only; the
     gateway is the door. Logs and the style library are in the state folder.
     """
-    options = Options(repository, state, host, port, http_port, triton_port)
     try:
+        settings = read(host=host)
+        keys = settings.keys if "keys" in settings.model_fields_set else state / "keys.json"
+        options = Options(
+            repository,
+            state,
+            host,
+            port,
+            http_port,
+            triton_port,
+            grace_seconds=settings.grace_seconds,
+            tls=settings.tls is not None,
+            gateway_settings={"MAQUETTE_KEYS": str(keys)},
+        )
         with ends_on_signal(), started(options) as serving:
             if bundled_styles:
-                fill_empty_library(serving.address)
+                with own_key(settings, keys) as key:
+                    _fill(serving.address, key, settings.tls_certificate)
             console.print(
                 f"[bold]maquette is up[/bold] at {serving.address} (gRPC) and "
                 f"{serving.http_address} (HTTP)",
@@ -80,7 +98,8 @@ def started(options: Options) -> Iterator[Stack]:
         try:
             yield serving
         finally:
-            with errors.status("stopping, once the running renders are done or 10 s have gone by"):
+            seconds = f"{options.grace_seconds:g} s"
+            with errors.status(f"stopping, once the running renders are done, or after {seconds}"):
                 held.close()
 
 
@@ -106,9 +125,39 @@ def ends_on_signal() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def fill_empty_library(address: str) -> None:
+@contextmanager
+def own_key(settings: Settings, keys: Path) -> Iterator[str | None]:
+    """An API key of our own for the block; None where callers are not asked for one."""
+    if not settings.auth_required:
+        yield None
+        return
+    store = KeyStore(keys)
+    key, secret = store.create("maquette up", {Scope.STYLES}, OWN_KEY_LIFETIME)
+    try:
+        yield secret
+    finally:
+        store.revoke(key.id)
+
+
+def _fill(address: str, key: str | None, certificate: Path | None) -> None:
+    try:
+        fill_empty_library(address, key, certificate)
+    except CallFailed as error:
+        if certificate is None:
+            raise
+        # A certificate need not be for the address that is bound here.
+        errors.print(
+            f"note: no bundled styles were added ({error}) Add some with "
+            "`maquette styles add examples/styles`.",
+            style="yellow",
+            markup=False,
+            highlight=False,
+        )
+
+
+def fill_empty_library(address: str, key: str | None = None, ca: Path | None = None) -> None:
     """Add the bundled styles to a library that has none."""
-    with connect(address) as client:
+    with connect(address, key, ca) as client:
         if next(client.styles(), None) is None:
             added, failures = add_all(client, list(find_pictures([EXAMPLE_STYLES])))
             for path, reason in failures:

@@ -59,7 +59,7 @@ class Triton:
             raise InferenceServerException(died("tokenizer"), "StatusCode.INTERNAL")
         return Vector
 
-    def stream_infer(self, _requests):
+    def stream_infer(self, _requests, headers=None):
         return Stream(self)
 
     async def get_model_config(self, model, **_):
