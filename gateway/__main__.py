@@ -39,7 +39,9 @@ async def serve(settings: Settings) -> None:
     async with assembled(settings) as parts, AsyncExitStack() as doors:
 
         async def is_ready() -> bool:
-            return not stopping.is_set() and await parts.inference.is_ready()
+            if stopping.is_set() or not await parts.inference.is_ready():
+                return False
+            return await parts.service.library.is_ready()
 
         model = VirtualModel(parts.renders, is_ready, VERSION)
         server, reported = make_server(

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
+from gateway.errors import code_of
 from gateway.observability.metrics import Metrics
 from gateway.protection.audit import Audit
 from gateway.protection.caller import Caller
@@ -22,10 +25,22 @@ class Desk:
     metrics: Metrics
     audit: Audit | None = None
 
-    def note(self, caller: Caller, action: str, **ids: str) -> None:
-        """Write down what `caller` has done to what, where that is asked for."""
-        if self.audit:
-            self.audit.record(caller, action, ids=ids, outcome="done")
+    @contextmanager
+    def noting(self, caller: Caller, action: str, **ids: str) -> Iterator[dict[str, str]]:
+        """Write down what `caller` does in the block, to what, and how it ends.
+
+        Yields:
+            The ids, which may be set right in the block.
+        """
+        outcome = "done"
+        try:
+            yield ids
+        except Exception as error:
+            outcome = code_of(error).grpc.name.lower()
+            raise
+        finally:
+            if self.audit:
+                self.audit.record(caller, action, ids=ids, outcome=outcome)
 
 
 def request_id_of(sent: str | None) -> str:

@@ -144,11 +144,13 @@ class Inference:
         return server.version, tuple(known)
 
     async def has_safety_checker(self) -> bool:
-        """Whether finished pictures are looked at before they are shown."""
+        """Whether finished pictures are looked at before they are shown; True when in doubt."""
         try:
-            return bool(await self._client.is_model_ready("check_image"))
+            return bool(
+                await self._client.is_model_ready("check_image", client_timeout=READY_SECONDS)
+            )
         except InferenceServerException:
-            return False
+            return True
 
     async def check_image(self, png: bytes) -> float | None:
         """How far a finished picture is beyond what may be shown: above 0, it is unsafe.

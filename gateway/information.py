@@ -11,6 +11,9 @@ from gateway.version import VERSION
 from pipeline.errors import Unavailable
 from pipeline.samplers import SAMPLERS
 
+VIRTUAL_MODEL = "sketch_to_render"
+"""What a whole render is called where callers think in models."""
+
 
 @dataclass(frozen=True)
 class Facts:

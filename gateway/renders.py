@@ -12,7 +12,7 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ from typing import TypeVar
 from gateway.desk import Desk
 from gateway.errors import code_of
 from gateway.protection.caller import Caller
-from gateway.protection.limits import Limits, Permit
+from gateway.protection.limits import Limits
 from gateway.service import Chosen, Event, Finished, Service, Stepped
 from pipeline.errors import (
     Cancelled,
@@ -37,6 +37,8 @@ from pipeline.request import RenderRequest
 
 MAX_ID = 64
 MAX_KEY = 128
+MAX_KEPT = 1000
+"""Renders that have ended, whatever they weigh."""
 
 Kind = TypeVar("Kind")
 
@@ -63,8 +65,12 @@ class Asked:
     keep_running: bool = False
 
     def __post_init__(self) -> None:
-        if self.id and not re.fullmatch(rf"[A-Za-z0-9._-]{{1,{MAX_ID}}}", self.id):
-            allowed = f"1 to {MAX_ID} letters, digits, dots, hyphens and underscores"
+        # "." and ".." would be no names in a URL.
+        if self.id and not re.fullmatch(rf"[A-Za-z0-9][A-Za-z0-9._-]{{,{MAX_ID - 1}}}", self.id):
+            allowed = (
+                f"1 to {MAX_ID} letters, digits, dots, hyphens and underscores, the first a letter "
+                "or digit"
+            )
             raise InvalidRequest("id", self.id, allowed, "Leave it out to have one made.")
         key = self.idempotency_key
         if len(key) > MAX_KEY or not key.isprintable():
@@ -86,10 +92,17 @@ class Render:
         self.ended_at: float | None = None
         self._events: list[Event] = []
         self._news = asyncio.Event()
+        self._decided = asyncio.Event()
+        """Whether it is accepted is known."""
         self._followers = 0
         self._task: asyncio.Task[None] | None = None
-        self._is_running = False
         self._unwanted = False
+        self.was_accepted = False
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether nothing will come of it, so that its id and key are free."""
+        return self.error is not None or (self._unwanted and self.ended_at is None)
 
     @property
     def state(self) -> State:
@@ -137,50 +150,67 @@ class Render:
         """
         return Following(self)
 
-    def begin(
-        self, events: AsyncGenerator[Event], permit: Permit, then: Callable[[], None]
-    ) -> None:
-        """Run `events` in a task of its own, holding `permit`; call `then` when it has ended."""
-        self._task = asyncio.create_task(self._run(events, permit), name=f"render {self.id}")
-        self._task.add_done_callback(lambda _task: then())
+    def begin(self, events: AsyncGenerator[Event | None]) -> asyncio.Task[None]:
+        """Run `events` in a task of its own; the first, None, says that the render is accepted."""
+        self._task = asyncio.create_task(self._run(events), name=f"render {self.id}")
+        # For a task that is cancelled before its first step, which nothing else tells.
+        self._task.add_done_callback(lambda _: self._fail(self._cancelled()))
+        return self._task
+
+    async def accepted(self) -> None:
+        """Return when it is accepted. Who waits here counts as a follower.
+
+        Raises:
+            MaquetteError: it is not; says why.
+        """
+        self._followers += 1
+        try:
+            await self._decided.wait()
+        except asyncio.CancelledError:
+            self._leave()
+            raise
+        # Whoever is told now follows at once, or has asked that it keeps running.
+        self._followers -= 1
+        if self.error and not self.was_accepted:
+            raise self.error.with_traceback(None)
 
     def cancel(self) -> None:
         """Stop it at its next step; nothing happens when it has ended."""
-        self._unwanted = True
-        # A task that is cancelled before its first step never gives its permit back.
-        if self._task and self._is_running and self.ended_at is None:
+        if self._task and self.ended_at is None:
+            self._unwanted = True
             self._task.cancel()
 
-    def fail(self, error: Exception) -> None:
-        """End it with `error`."""
-        self.error = error
-        self._end()
-
     async def ended(self) -> None:
-        """Return when it has ended, however it did."""
+        """Return when it has ended, however it did, and has given back what it held."""
         if self._task:
             await asyncio.wait([self._task])
 
-    async def _run(self, events: AsyncGenerator[Event], permit: Permit) -> None:
-        self._is_running = True
+    async def _run(self, events: AsyncGenerator[Event | None]) -> None:
         try:
-            async with permit, aclosing(events):
-                if self._unwanted:
-                    raise asyncio.CancelledError
+            async with aclosing(events):
                 async for event in events:
                     self._tell(event)
         except asyncio.CancelledError:
-            self.error = Cancelled(f"The render {self.id} was cancelled.")
+            self._fail(self._cancelled())
         except MaquetteError as error:
-            self.error = error
+            self._fail(error)
         except Exception as error:
             log.exception("render %s failed unexpectedly", self.id)
-            self.error = error
-        finally:
+            self._fail(error)
+
+    def _cancelled(self) -> Cancelled:
+        return Cancelled(f"The render {self.id} was cancelled.")
+
+    def _fail(self, error: Exception) -> None:
+        if self.ended_at is None:
+            # What it was raised from holds the whole request, pictures included.
+            error.__cause__ = error.__context__ = None
+            self.error = error.with_traceback(None)
             self._end()
 
     def _end(self) -> None:
         self.ended_at = time.monotonic()
+        self._decided.set()
         self._wake()
 
     async def _all_events(self) -> AsyncGenerator[Event]:
@@ -194,18 +224,25 @@ class Render:
                 break
             await news.wait()
         if self.error:
-            raise self.error
+            raise self.error.with_traceback(None)
 
     def _leave(self) -> None:
         self._followers -= 1
         if not self._followers and not self.keep_running:
             self.cancel()
 
-    def _tell(self, event: Event) -> None:
+    def _tell(self, event: Event | None) -> None:
+        if event is None:
+            self.was_accepted = True
+            self._decided.set()
+            return
         if isinstance(event, Stepped) and event.previews:
             # Only the newest preview is worth its bytes to someone who comes late.
             self._events = [_without_preview(earlier) for earlier in self._events]
         self._events.append(event)
+        if isinstance(event, Finished):
+            # Here, and not after giving back what it holds: nobody can cancel what is done.
+            self._end()
         self._wake()
 
     def _wake(self) -> None:
@@ -266,33 +303,41 @@ class Renders:
     async def begin(self, request: RenderRequest, caller: Caller, asked: Asked) -> Render:
         """The render of `request`; the one there is when it was begun with the same key before.
 
-        Everything that can be refused is refused here, before it waits.
+        What can be known before it waits is found out here: pictures that cannot be read, an
+        unknown style, moderation, a full queue, the caller's limits.
 
         Raises:
             MaquetteError: as :meth:`gateway.service.Service.check` and the caller's limits say;
                 ``Conflict`` when the id or key belongs to another request.
         """
+        digest = await asyncio.to_thread(_digest, request)
+        # From here to the render's task nothing is awaited, so that two who send one key get one.
         if self._closing:
             raise Unavailable("The gateway is shutting down. Try again in some seconds.")
         self._forget_old()
-        digest = _digest(request)
-        known = self._known(caller, asked, digest)
-        if known:
-            return known
-        # Entered before anything is awaited, so that two who send one key get one render.
-        render = self._enter(caller, asked, digest)
+        render = self._known(caller, asked, digest)
+        if render is None:
+            render = self._enter(caller, asked, digest)
+            task = render.begin(self._life(request, caller))
+            task.add_done_callback(lambda _: self._write_down(render, request))
+        try:
+            await render.accepted()
+        except Exception:
+            self._forget(render)
+            raise
+        return render
+
+    async def _life(self, request: RenderRequest, caller: Caller) -> AsyncGenerator[Event | None]:
+        # The limits come first: a check decodes pictures, which costs more than counting.
+        permit = await self._limits.begin(caller)
         try:
             await self._service.check(request)
-            permit = await self._limits.begin(caller)
-        except BaseException as error:
-            self._forget(render)
-            render.fail(error if isinstance(error, Exception) else Cancelled("The caller left."))
-            self._write_down(render, request)
-            raise
-        render.begin(
-            self._service.render(request), permit, lambda: self._write_down(render, request)
-        )
-        return render
+            yield None
+            async with aclosing(self._service.render(request)) as events:
+                async for event in events:
+                    yield event
+        finally:
+            await asyncio.shield(permit.give_back())
 
     def get(self, identity: str, caller: Caller) -> Render:
         """The render `identity` of `caller`; an admin finds everybody's.
@@ -353,7 +398,7 @@ class Renders:
 
     def _known(self, caller: Caller, asked: Asked, digest: str) -> Render | None:
         render = self._by_key.get((caller.id, asked.idempotency_key))
-        if render is None or render.state in (State.FAILED, State.CANCELLED):
+        if render is None or render.is_lost:
             return None
         if render.digest != digest:
             raise Conflict(
@@ -366,11 +411,13 @@ class Renders:
     def _enter(self, caller: Caller, asked: Asked, digest: str) -> Render:
         identity = asked.id or uuid.uuid4().hex
         known = self._renders.get((caller.id, identity))
-        if known and known.state not in (State.FAILED, State.CANCELLED):
+        if known and not known.is_lost:
             raise Conflict(
                 f"You have a render {shorten(identity)} already. Choose another id, or send an "
                 "idempotency-key to get the same one again."
             )
+        if known:
+            self._forget(known)
         render = Render(identity, caller, digest, keep_running=asked.keep_running)
         self._renders[caller.id, identity] = render
         if asked.idempotency_key:
@@ -378,12 +425,14 @@ class Renders:
         return render
 
     def _forget_old(self) -> None:
-        now, kept = time.monotonic(), 0
+        now, kept_bytes, kept = time.monotonic(), 0, 0
         for render in reversed(list(self._renders.values())):
             if render.ended_at is None:
                 continue
-            kept += render.size
-            if now - render.ended_at > self._keep_seconds or kept > self._keep_bytes:
+            kept_bytes += render.size
+            kept += 1
+            too_many = kept_bytes > self._keep_bytes or kept > MAX_KEPT
+            if too_many or now - render.ended_at > self._keep_seconds:
                 self._forget(render)
 
     def _forget(self, render: Render) -> None:

@@ -112,10 +112,13 @@ class Service:
         Raises:
             Overloaded: as many wait already as may.
             InvalidRequest: a picture is not acceptable.
+            NotFound: the library has no style of that id.
             Refused: moderation does not let it through.
         """
         self._admission.require_room()
         await asyncio.to_thread(_check_images, request)
+        if request.style:
+            await self.library.get(request.style)
         await self._moderation.check_request(request)
 
     async def render(self, request: RenderRequest) -> AsyncGenerator[Event]:
@@ -128,12 +131,12 @@ class Service:
         # Drawn here and not in the model, so that a render that starts again is the same one.
         seed = secrets.randbelow(SEEDS) if request.seed is None else request.seed
         request = replace(request, seed=seed)
-        if request.preview_interval and await self.inference.has_safety_checker():
-            # It sees the finished picture only, and previews would be past it.
-            request = replace(request, preview_interval=0)
         output = None
         async with self._admission.slot() as queued:
             yield Stepped(0, request.num_inference_steps)
+            if request.preview_interval and await self._looks_at_renders():
+                # Only finished pictures are looked at, and previews would be past that.
+                request = replace(request, preview_interval=0)
             styled = await self._with_style(request)
             if styled.chosen:
                 yield styled.chosen
@@ -146,6 +149,9 @@ class Service:
             raise StageFailed("render ended without a picture")
         await self._moderation.check_pictures(list(output["images"]))
         yield await asyncio.to_thread(self._finished, styled, output, queued, started)
+
+    async def _looks_at_renders(self) -> bool:
+        return self._moderation.looks_at_pictures or await self.inference.has_safety_checker()
 
     async def _painted(self, request: RenderRequest) -> AsyncGenerator[Arrays]:
         for last_try in (False, True):
@@ -168,6 +174,7 @@ class Service:
             Refused: moderation does not let it through.
         """
         await asyncio.to_thread(images.decode, image, "image")
+        await self._moderation.check_text(" ".join([name, *tags]), "name or a tag")
         await self._moderation.check_pictures([image], "style")
         embed = self.inference.embed_image
         return await self.library.add(image, name, tags, embed, replace=replace)
@@ -239,6 +246,8 @@ class Service:
 
     async def _dressed(self, request: RenderRequest, chosen: Chosen) -> RenderRequest:
         picture = await self.library.picture(chosen.style)
+        # Again, because it may have been added before what is denied now was.
+        await self._moderation.check_pictures([picture], "style")
         return replace(request, style="", style_images=(picture,))
 
 

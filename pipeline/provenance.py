@@ -10,6 +10,7 @@ import base64
 import hashlib
 import html
 import json
+import re
 import struct
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,9 +19,10 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.contract import CROSS_ATTENTION_LAYERS
 from pipeline.errors import InvalidRequest
 from pipeline.images import decode, encode_png
-from pipeline.request import RenderRequest
+from pipeline.request import MAX_PROMPT, MAX_STYLE_IMAGES, RenderRequest
 
 KEYWORD = b"maquette"
 SOFTWARE = "maquette"
@@ -32,6 +34,8 @@ from noise, and the sketch only guides it."""
 MAX_SKETCH = 2**20
 """Bytes of a sketch that still goes into the picture."""
 MAX_PICTURE = 64 * 2**20
+MAX_ENGINES = 64
+"""More networks than any pack has."""
 
 PARAMETERS: Mapping[str, type] = {
     "prompt": str,
@@ -276,41 +280,61 @@ def _provenance(found: Mapping[str, Any]) -> Provenance:
     sketch, pack = found["sketch"], found["pack"]
     png, style = sketch["png"], found["style"]
     references = _typed(found["style_images"], list)
-    if not references:
-        raise ValueError("every render has a reference")
+    if not 0 < len(references) <= MAX_STYLE_IMAGES or len(pack["engines"]) > MAX_ENGINES:
+        raise ValueError("no render has so few or so many")
     return Provenance(
         parameters={
             name: _typed(found["parameters"][name], kind) for name, kind in PARAMETERS.items()
         },
         style=None if style is None else _typed(style, str),
         style_images=tuple(
-            StyleImage(_typed(image["sha256"], str), _typed(image["weight"], float))
+            StyleImage(_checksum(image["sha256"]), _typed(image["weight"], float))
             for image in references
         ),
-        sketch_sha256=_typed(sketch["sha256"], str),
-        sketch=None if png is None else base64.b64decode(_typed(png, str), validate=True),
+        sketch_sha256=_checksum(sketch["sha256"]),
+        sketch=None if png is None else _embedded(png),
         pack=Pack(
             name=_typed(pack["name"], str),
             precision=_typed(pack["precision"], str),
             engine=_typed(pack["engine"], str),
-            engines={name: _typed(engine, str) for name, engine in pack["engines"].items()},
+            engines={
+                _typed(name, str): _typed(engine, str) for name, engine in pack["engines"].items()
+            },
         ),
         version=_typed(found["softwareAgent"]["version"], str),
     )
 
 
+def _checksum(value: Any) -> str:
+    if not re.fullmatch("[0-9a-f]{64}", value):
+        raise ValueError(f"{value!r:.60} is no sha256")
+    return str(value)
+
+
+def _embedded(png: Any) -> bytes:
+    sketch = base64.b64decode(png, validate=True)
+    if not isinstance(png, str) or len(sketch) > MAX_SKETCH:
+        raise ValueError("the sketch is larger than any that is embedded")
+    return sketch
+
+
 def _typed(value: Any, kind: type) -> Any:
+    """`value` if it is of `kind` and no longer than a render writes it."""
     if kind is tuple:
         return _numbers(_typed(value, list))
     if kind is float:
         return _numbers([value])[0]
     if type(value) is not kind:
         raise ValueError(f"{value!r:.60} is not {kind.__name__}")
+    if isinstance(value, str) and len(value) > MAX_PROMPT:
+        raise ValueError(f"{value!r:.60} is longer than a prompt may be")
     return value
 
 
 def _numbers(values: Sequence[Any]) -> tuple[float, ...]:
-    if not values or not all(type(value) in (int, float) for value in values):
+    if not 0 < len(values) <= len(CROSS_ATTENTION_LAYERS):
+        raise ValueError("no option has so few or so many numbers")
+    if not all(type(value) in (int, float) for value in values):
         raise ValueError("not numbers")
     return tuple(float(value) for value in values)
 

@@ -32,6 +32,9 @@ from retrieval.styles import (
 )
 
 COLLECTION = "styles"
+READY_SECONDS = 1.0
+"""Within which Qdrant answers when it is well."""
+
 Vector = npt.NDArray[np.float32]
 Embed = Callable[[bytes], Awaitable[Vector]]
 Answer = TypeVar("Answer")
@@ -69,6 +72,14 @@ class StyleLibrary:
             if error.status_code != HTTPStatus.CONFLICT:
                 raise Unavailable(f"Qdrant made no collection ({error.status_code}).") from error
 
+    async def is_ready(self) -> bool:
+        """Whether Qdrant answers and has the collection; false, too, when it takes too long."""
+        try:
+            async with asyncio.timeout(READY_SECONDS):
+                return await self._client.collection_exists(COLLECTION)
+        except Exception:  # noqa: BLE001 - what is wrong with it is for other calls to tell
+            return False
+
     async def add(
         self, image: bytes, name: str, tags: Sequence[str], embed: Embed, *, replace: bool = False
     ) -> tuple[Style, bool]:
@@ -76,7 +87,8 @@ class StyleLibrary:
 
         The picture is decoded behind the usual guards and stored anew as PNG, so nothing hidden in
         the file's metadata is kept. The file is written before the point that names it: a crash
-        between the two leaves an unused file, never a style without a picture.
+        between the two leaves an unused file, never a style without a picture. The file of a style
+        that is replaced goes, unless another style has the same one.
 
         Args:
             image: the encoded file.
@@ -106,6 +118,10 @@ class StyleLibrary:
                 id=point_id(style.id), vector=vector.tolist(), payload=style.payload()
             )
             await _answered(self._client.upsert(COLLECTION, [point], wait=True))
+            # Another gateway on the same Qdrant may have discarded the file before the point came.
+            await asyncio.to_thread(self._pictures.put, sha256, png)
+            if existing and existing.sha256 != sha256:
+                await self._discard(existing.sha256)
         return style, existing != style
 
     @staticmethod
@@ -145,9 +161,7 @@ class StyleLibrary:
             style = await self.get(identity)
             selector = models.PointIdsList(points=[point_id(style.id)])
             await _answered(self._client.delete(COLLECTION, selector, wait=True))
-            same = [other async for other in self._all() if other.sha256 == style.sha256]
-            if not same:
-                await asyncio.to_thread(self._pictures.remove, style.sha256)
+            await self._discard(style.sha256)
         return style
 
     async def page(self, size: int, start: str | None = None) -> Page:
@@ -178,6 +192,18 @@ class StyleLibrary:
     async def picture(self, style: Style) -> bytes:
         """The stored PNG of `style`."""
         return await asyncio.to_thread(self._pictures.get, style.sha256)
+
+    async def _discard(self, sha256: str) -> None:
+        """Remove a picture that no style has any more."""
+        if await self._has(sha256):
+            return
+        png = await asyncio.to_thread(self._pictures.take, sha256)
+        # Another gateway may have added a style with it in between.
+        if png and await self._has(sha256):
+            await asyncio.to_thread(self._pictures.put, sha256, png)
+
+    async def _has(self, sha256: str) -> bool:
+        return sha256 in {style.sha256 async for style in self._all()}
 
     async def _find(self, identity: str) -> Style | None:
         points = await _answered(self._client.retrieve(COLLECTION, [point_id(identity)]))

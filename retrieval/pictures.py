@@ -43,9 +43,15 @@ class Pictures:
                 "Add the style again with `maquette styles add --replace`."
             ) from error
 
-    def remove(self, name: str) -> None:
-        """Take the PNG called `name` away, if it is there."""
-        self._path(name).unlink(missing_ok=True)
+    def take(self, name: str) -> bytes | None:
+        """Remove the PNG called `name`, and return what it was; None if it is not there."""
+        path = self._path(name)
+        try:
+            png = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        path.unlink(missing_ok=True)
+        return png
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}.png"

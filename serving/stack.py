@@ -24,8 +24,8 @@ from serving.supervisor import Supervised
 
 GATEWAY_SECONDS = 30.0
 POLL_SECONDS = 0.1
-CLOSING_SECONDS = 10.0
-"""For the gateway to close the style library, once its renders have ended."""
+CLOSING_SECONDS = 20.0
+"""For the gateway's last words and its style library, once its renders have ended."""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, replace
 from typing import Any
 
+from gateway.information import VIRTUAL_MODEL
 from gateway.service import Finished
 from pipeline import contract
 from pipeline.contract import Tensor
@@ -16,7 +17,7 @@ from pipeline.errors import NotFound, shorten
 from pipeline.request import DEFAULTS, RenderRequest
 from pipeline.wire import text
 
-NAME = "sketch_to_render"
+NAME = VIRTUAL_MODEL
 VERSION = "1"
 BACKEND = "maquette"
 

@@ -5,7 +5,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
@@ -13,11 +13,10 @@ from fastapi.responses import JSONResponse
 from gateway.openinference import model, reasons, rest_messages
 from gateway.openinference.rest_messages import HEADER_LENGTH, RestRequest
 from gateway.openinference.virtual_model import VirtualModel
+from gateway.over_http import unless_gone
 from gateway.protection.caller import Caller, Scope
-from pipeline.errors import Cancelled
 
 Admitted = Callable[[Scope | None], Callable[..., Any]]
-Done = TypeVar("Done")
 
 PREFIX = "/v2"
 MODEL = "/models/{name}"
@@ -130,8 +129,8 @@ def _add_infer(
     @routes.post(VERSION + "/infer", dependencies=known + OF_VERSION, openapi_extra=TAKES)
     async def infer(request: Request, caller: Annotated[Caller, Depends(admitted)]) -> Response:
         asked = await _asked(request)
-        outputs = await _while_there(request, virtual_model.infer(asked.infer, caller))
-        body, header_length = rest_messages.infer_response(asked, outputs)
+        outputs = await unless_gone(request.receive, virtual_model.infer(asked.infer, caller))
+        body, header_length = await asyncio.to_thread(rest_messages.infer_response, asked, outputs)
         if header_length is None:
             return Response(body, media_type="application/json")
         headers = {HEADER_LENGTH: str(header_length)}
@@ -146,36 +145,12 @@ def _refusing(reason: str) -> Callable[[], Awaitable[JSONResponse]]:
 
 
 async def _asked(request: Request) -> RestRequest:
-    body = bytearray()
-    async for chunk in request.stream():
-        rest_messages.check_size(len(body) + len(chunk))
-        body += chunk
+    body = await request.body()
     encoding = request.headers.get("Content-Encoding", "")
     header_length = request.headers.get(HEADER_LENGTH)
 
     def decoded() -> RestRequest:
-        return rest_messages.infer_request(
-            rest_messages.plain(bytes(body), encoding), header_length
-        )
+        return rest_messages.infer_request(rest_messages.plain(body, encoding), header_length)
 
     # Megabytes of JSON and base64 take a while, and others are served meanwhile.
     return await asyncio.to_thread(decoded)
-
-
-async def _while_there(request: Request, work: Awaitable[Done]) -> Done:
-    """`work`, cancelled when the caller leaves before it is done."""
-    working, leaving = asyncio.ensure_future(work), asyncio.create_task(_left(request))
-    try:
-        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise Cancelled("The caller left before the render was finished.")
-        return working.result()
-    finally:
-        working.cancel()
-        leaving.cancel()
-        await asyncio.gather(working, leaving, return_exceptions=True)
-
-
-async def _left(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass

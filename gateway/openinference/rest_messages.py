@@ -18,14 +18,11 @@ from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
 from gateway.openinference import model, tensors
 from gateway.openinference.model import OUTPUTS, PICTURES, Output
 from gateway.openinference.tensors import InferRequest, Values, shown
+from gateway.over_http import MAX_BODY, SMALLER
 from pipeline.contract import Tensor
 from pipeline.errors import InvalidRequest, Words
-from pipeline.images import MAX_BYTES
-from pipeline.request import MAX_STYLE_IMAGES
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
-# Room for every picture that a request may carry, in base64.
-MAX_BODY = (MAX_STYLE_IMAGES + 2) * MAX_BYTES * 4 // 3
 MAX_TENSORS = 64
 GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
 JSON_TYPES: Mapping[str, tuple[type, ...]] = {
@@ -89,21 +86,11 @@ def plain(body: bytes, encoding: str, limit: int = MAX_BODY) -> bytes:
         inflated = inflater.decompress(body, limit + 1)
     except zlib.error as error:
         raise _damaged(body, name) from error
-    check_size(len(inflated), limit)
+    if len(inflated) > limit:
+        raise InvalidRequest("body", Words("larger"), f"at most {limit:,} bytes", SMALLER)
     if not inflater.eof or inflater.unused_data:
         raise _damaged(body, name)
     return inflated
-
-
-def check_size(size: int, limit: int = MAX_BODY) -> None:
-    """Let a body of `size` bytes pass.
-
-    Raises:
-        InvalidRequest: it is larger than any request needs.
-    """
-    if size > limit:
-        allowed = f"at most {limit:,} bytes"
-        raise InvalidRequest("body", Words("larger"), allowed, "Save the pictures smaller.")
 
 
 def infer_request(body: bytes, header_length: str | None) -> RestRequest:

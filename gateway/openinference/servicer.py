@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
@@ -19,7 +20,8 @@ from gateway.openinference import grpc_messages, model, reasons
 from gateway.openinference.ordered import in_order
 from gateway.openinference.virtual_model import VirtualModel
 from gateway.protection.caller import Caller, Scope
-from gateway.rpc.call import Call, Context, answered, metadata_of, unary
+from gateway.protection.doorkeeper import Credentials
+from gateway.rpc.call import Call, Context, answered, credentials_of, metadata_of, unary
 from pipeline.errors import InvalidRequest, MaquetteError, Words
 
 STREAM_AT_ONCE = 8
@@ -106,14 +108,15 @@ class OpenInferenceServicer(service_pb2_grpc.GRPCInferenceServiceServicer):
         self, requests: AsyncIterator[pb.ModelInferRequest], context: Context
     ) -> None:
         """Answer each request in turn, though several are worked on at once."""
-        as_status = metadata_of(context).get(AS_STATUS) == "true"
+        sent = metadata_of(context)
+        as_status = sent.get(AS_STATUS) == "true"
         name, kind = "ModelStreamInfer", "bidi_stream"
         async with answered(
             context, self.desk, self.service_name, name, kind=kind, scope=Scope.RENDER
-        ) as caller:
+        ):
 
             async def work(request: pb.ModelInferRequest) -> pb.ModelStreamInferResponse:
-                return await self._streamed(request, caller, as_status=as_status)
+                return await self._streamed(request, credentials_of(sent), as_status=as_status)
 
             async with aclosing(in_order(_readable(requests), work, STREAM_AT_ONCE)) as answers:
                 async for answer in answers:
@@ -131,13 +134,17 @@ class OpenInferenceServicer(service_pb2_grpc.GRPCInferenceServiceServicer):
     LogSettings = _unimplemented(reasons.LOGGING)
 
     async def _infer(self, message: pb.ModelInferRequest, caller: Caller) -> pb.ModelInferResponse:
-        request = grpc_messages.infer_request(message)
-        return grpc_messages.infer_response(request, await self._model.infer(request, caller))
+        # Megabytes are copied on the way in and out, and others are served meanwhile.
+        request = await asyncio.to_thread(grpc_messages.infer_request, message)
+        outputs = await self._model.infer(request, caller)
+        return await asyncio.to_thread(grpc_messages.infer_response, request, outputs)
 
     async def _streamed(
-        self, message: pb.ModelInferRequest, caller: Caller, *, as_status: bool
+        self, message: pb.ModelInferRequest, credentials: Credentials, *, as_status: bool
     ) -> pb.ModelStreamInferResponse:
         try:
+            # A stream may last for days: each of its requests is a call like any other.
+            caller = await self.desk.doorkeeper.admit(credentials, Scope.RENDER)
             response = await self._infer(message, caller)
         except Exception as error:
             if as_status:

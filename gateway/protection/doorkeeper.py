@@ -71,13 +71,19 @@ class Doorkeeper:
             Overloaded: too many calls within a minute.
             Unavailable: the keys or the counts cannot be read.
         """
-        caller = self._caller(credentials)
+        caller = self.identify(credentials)
         await self._limits.count_call(caller)
         if scope:
             caller.require(scope)
         return caller
 
-    def _caller(self, credentials: Credentials) -> Caller:
+    def identify(self, credentials: Credentials) -> Caller:
+        """Whoever `credentials` belong to, without counting a call.
+
+        Raises:
+            Unauthenticated: nothing was sent where that is asked for, or it proves nothing.
+            Unavailable: the keys cannot be read.
+        """
         bearer = credentials.bearer
         key = credentials.api_key or (bearer if bearer.startswith(PREFIX) else "")
         if key:

@@ -58,10 +58,24 @@ class Moderation:
             Unavailable: a moderator failed, or took too long.
         """
         # Not the negative prompt: it names what should not be seen, and often is such a list.
-        for moderator in self._moderators:
-            await self._ask(moderator, "prompt", moderator.check_prompt, request.prompt)
+        await self.check_text(request.prompt, "prompt")
         await self.check_pictures([request.sketch], "sketch")
         await self.check_pictures(request.style_images, "style")
+
+    @property
+    def looks_at_pictures(self) -> bool:
+        """Whether somebody beside the pack's safety checker decides on finished pictures."""
+        return any(not isinstance(one, DeniedWords | SafetyChecker) for one in self._moderators)
+
+    async def check_text(self, text: str, what: str) -> None:
+        """Check a text that callers send.
+
+        Raises:
+            Refused: a moderator does not let it through; names it as `what`, without repeating it.
+            Unavailable: a moderator failed, or took too long.
+        """
+        for moderator in self._moderators:
+            await self._ask(moderator, what, moderator.check_prompt, text)
 
     async def check_pictures(self, pictures: Sequence[bytes], kind: Kind = "render") -> None:
         """Check encoded pictures of one kind.

@@ -8,8 +8,9 @@ from contextlib import aclosing
 from gateway import messages
 from gateway.desk import Desk
 from gateway.information import Information
+from gateway.paging import DEFAULT_LIMIT, DEFAULT_PAGE, MAX_LIMIT, MAX_PAGE, checked
 from gateway.protection.caller import Scope
-from gateway.renders import Asked, Renders
+from gateway.renders import MAX_ID, Asked, Renders
 from gateway.rpc.call import Call, server_stream, unary
 from gateway.service import Finished, Service
 from maquette.v1 import maquette_pb2 as pb
@@ -17,10 +18,9 @@ from maquette.v1 import maquette_pb2_grpc
 from pipeline.errors import InvalidRequest, StageFailed
 from pipeline.images import MAX_SIDE, MIN_SIDE
 from pipeline.request import check_prompt
+from retrieval.styles import MAX_NAME
 
 SERVICE_NAME = pb.DESCRIPTOR.services_by_name["MaquetteService"].full_name
-DEFAULT_PAGE, MAX_PAGE = 100, 1000
-DEFAULT_LIMIT, MAX_LIMIT = 5, 100
 
 
 class MaquetteServicer(maquette_pb2_grpc.MaquetteServiceServicer):
@@ -69,7 +69,8 @@ class MaquetteServicer(maquette_pb2_grpc.MaquetteServiceServicer):
     async def CancelRender(  # noqa: N802
         self, request: pb.CancelRenderRequest, call: Call
     ) -> pb.CancelRenderResponse:
-        render = await self._renders.cancel(request.id, call.caller)
+        with self.desk.noting(call.caller, "cancel", render=request.id[:MAX_ID]):
+            render = await self._renders.cancel(request.id, call.caller)
         return pb.CancelRenderResponse(state=messages.state(render.state))
 
     @unary()
@@ -82,10 +83,11 @@ class MaquetteServicer(maquette_pb2_grpc.MaquetteServiceServicer):
     async def AddStyle(  # noqa: N802
         self, request: pb.AddStyleRequest, call: Call
     ) -> pb.AddStyleResponse:
-        style, added = await self._service.add_style(
-            request.image, request.name, request.tags, replace=request.replace
-        )
-        self.desk.note(call.caller, "add_style", style=style.id)
+        with self.desk.noting(call.caller, "add_style", style=request.name[:MAX_NAME]) as noted:
+            style, added = await self._service.add_style(
+                request.image, request.name, request.tags, replace=request.replace
+            )
+            noted["style"] = style.id
         return pb.AddStyleResponse(style=messages.style(style), added=added)
 
     @unary()
@@ -104,15 +106,15 @@ class MaquetteServicer(maquette_pb2_grpc.MaquetteServiceServicer):
     async def RemoveStyle(  # noqa: N802
         self, request: pb.RemoveStyleRequest, call: Call
     ) -> pb.RemoveStyleResponse:
-        style = await self._service.library.remove(request.id)
-        self.desk.note(call.caller, "remove_style", style=style.id)
+        with self.desk.noting(call.caller, "remove_style", style=request.id[:MAX_NAME]):
+            style = await self._service.library.remove(request.id)
         return pb.RemoveStyleResponse(style=messages.style(style))
 
     @unary()
     async def ListStyles(  # noqa: N802
         self, request: pb.ListStylesRequest, _call: Call
     ) -> pb.ListStylesResponse:
-        size = _checked("page_size", request.page_size, DEFAULT_PAGE, MAX_PAGE)
+        size = checked("page_size", request.page_size, DEFAULT_PAGE, MAX_PAGE)
         page = await self._service.library.page(size, request.page_token or None)
         return pb.ListStylesResponse(
             styles=map(messages.style, page.styles), next_page_token=page.next_id or ""
@@ -123,7 +125,7 @@ class MaquetteServicer(maquette_pb2_grpc.MaquetteServiceServicer):
         self, request: pb.SearchStylesRequest, _call: Call
     ) -> pb.SearchStylesResponse:
         check_prompt(request.prompt)
-        limit = _checked("limit", request.limit, DEFAULT_LIMIT, MAX_LIMIT)
+        limit = checked("limit", request.limit, DEFAULT_LIMIT, MAX_LIMIT)
         tags = tuple(request.style_filter)
         found, _, _ = await self._service.search(request.prompt, tags, limit)
         return pb.SearchStylesResponse(styles=map(messages.scored_style, found))
@@ -135,9 +137,3 @@ def _asked(request: pb.RenderRequest, call: Call) -> Asked:
         idempotency_key=call.metadata.get("idempotency-key", ""),
         keep_running=request.keep_running,
     )
-
-
-def _checked(field: str, value: int, default: int, highest: int) -> int:
-    if not 0 <= value <= highest:
-        raise InvalidRequest(field, value, f"1 to {highest}", f"Leave it out for {default}.")
-    return value or default

@@ -14,6 +14,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from gateway.openinference.servicer import OpenInferenceServicer
 from gateway.rpc.decoding import Decoding
+from gateway.rpc.entrance import Entrance
 from gateway.rpc.maquette import SERVICE_NAME, MaquetteServicer
 from maquette.v1 import maquette_pb2_grpc
 from pipeline.errors import Unavailable
@@ -35,7 +36,7 @@ def make_server(
         max_calls: calls in progress; more are answered with RESOURCE_EXHAUSTED at once.
     """
     server = grpc.aio.server(
-        interceptors=[Decoding()],
+        interceptors=[Entrance(servicer.desk, (SERVICE_NAME, OPEN_INFERENCE)), Decoding()],
         maximum_concurrent_rpcs=max_calls,
         options=[
             ("grpc.max_receive_message_length", MAX_MESSAGE),

@@ -14,11 +14,7 @@ from gateway.web import errors, generate, images, operations, renders, styles
 from gateway.web.middleware import REQUEST_ID, Envelope, Guard
 from gateway.wiring import Parts
 from pipeline.errors import MaquetteError
-from pipeline.images import MAX_BYTES
-from pipeline.request import MAX_STYLE_IMAGES
 
-MAX_BODY = (1 + MAX_STYLE_IMAGES) * MAX_BYTES + 1024 * 1024
-"""Every picture that a request may carry, and room for its words."""
 MAY_SEND = (
     "Authorization",
     "Content-Type",
@@ -86,7 +82,7 @@ def make_app(
 
 def _surround(app: FastAPI, parts: Parts, settings: Settings) -> None:
     # The last one added is the outermost.
-    app.add_middleware(Guard, max_body=MAX_BODY)
+    app.add_middleware(Guard, settings=settings)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from gateway import service
@@ -205,6 +208,14 @@ class InfoBody(BaseModel):
 def in_base64(png: bytes) -> str:
     """`png` as JSON can carry it."""
     return base64.b64encode(png).decode()
+
+
+async def in_json(make: Callable[[], Any], headers: Mapping[str, str]) -> JSONResponse:
+    """A response with what `make` makes, which holds pictures.
+
+    Megabytes of base64 and JSON take a while, and others are served meanwhile.
+    """
+    return await asyncio.to_thread(lambda: JSONResponse(make(), headers=dict(headers)))
 
 
 def path_of(render: Render) -> str:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any, TypeVar
+from typing import Any
 
 from fastapi.responses import StreamingResponse
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 from pydantic import BaseModel
-from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
+from gateway.over_http import unless_gone
 from gateway.renders import Following, Render
 from gateway.service import Chosen, Finished, Stepped
 from gateway.web import errors
@@ -22,29 +22,6 @@ from pipeline.errors import StageFailed
 PING_SECONDS = 15.0
 """Of silence, after which a comment keeps proxies from closing the connection."""
 EVENT_STREAM = "text/event-stream"
-
-Answer = TypeVar("Answer")
-
-
-async def unless_gone(receive: Receive, work: Coroutine[Any, Any, Answer]) -> Answer:
-    """What `work` brings; it is cancelled when the client leaves.
-
-    Args:
-        receive: of the request, whose body has been read.
-
-    Raises:
-        ClientDisconnect: the client has left.
-    """
-    working, leaving = asyncio.create_task(work), asyncio.create_task(_gone(receive))
-    try:
-        await asyncio.wait([working, leaving], return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise ClientDisconnect
-        return working.result()
-    finally:
-        working.cancel()
-        leaving.cancel()
-        await asyncio.wait([working, leaving])
 
 
 async def finished(render: Render, receive: Receive) -> Finished:
@@ -73,11 +50,6 @@ class EventStream(StreamingResponse):
             await unless_gone(receive, self.stream_response(send))
 
 
-async def _gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
 async def _last(events: Following) -> Finished:
     told = [event async for event in events]
     if not told or not isinstance(told[-1], Finished):
@@ -95,9 +67,13 @@ async def _told(render: Render, events: Following) -> AsyncGenerator[bytes]:
                 case Stepped():
                     yield _event("progress", ProgressBody.of(event))
         # Not before the end, so that the result says "succeeded".
-        yield _event("result", RenderBody.of(render, with_images=True))
+        yield await asyncio.to_thread(_result, render)
     except Exception as error:  # noqa: BLE001 - Renders has logged it; here it is only told
         yield _event("error", Problem(**errors.problem(errors.tell(error))))
+
+
+def _result(render: Render) -> bytes:
+    return _event("result", RenderBody.of(render, with_images=True))
 
 
 def _event(name: str, body: BaseModel) -> bytes:

@@ -20,6 +20,8 @@ from typing import Any, get_args, get_origin, get_type_hints
 from fastapi import HTTPException, Request
 from starlette.datastructures import UploadFile
 
+from gateway.messages import ABOUT_THE_CALL
+from gateway.renders import Asked
 from pipeline.errors import InvalidRequest, Words, shorten
 from pipeline.request import RenderRequest
 
@@ -34,9 +36,6 @@ NOT_PICTURES = re.compile(r"\s*[A-Za-z][A-Za-z+.-]*:")
 """The beginning of a URL."""
 INLINE = re.compile(r"data:image/(png|jpeg|webp);base64,")
 """What a browser's canvas puts before the base64."""
-
-ABOUT_THE_CALL: Mapping[str, Any] = {"id": str, "keep_running": bool}
-"""Fields that say how to render, not what."""
 
 
 async def read(request: Request, *kinds: str) -> Sent:
@@ -58,14 +57,16 @@ async def read(request: Request, *kinds: str) -> Sent:
     return await (_read_form(request) if kind == FORM else _read_json(request))
 
 
-def render_request(sent: Mapping[str, list[Any]]) -> RenderRequest:
+async def render_request(sent: Mapping[str, list[Any]]) -> RenderRequest:
     """The request that the fields in `sent` say; one that is left out takes its default.
 
     Raises:
         InvalidRequest: a field is unknown, of the wrong kind, or outside its range.
     """
     given = {name: values for name, values in sent.items() if name not in ABOUT_THE_CALL}
-    return RenderRequest(**{"sketch": b"", "prompt": "", **values_of(given, HINTS)})
+    # Megabytes of base64 take a while, and others are served meanwhile.
+    values = await asyncio.to_thread(values_of, given, HINTS)
+    return RenderRequest(**{"sketch": b"", "prompt": "", **values})
 
 
 def values_of(sent: Mapping[str, list[Any]], hints: Mapping[str, Any]) -> dict[str, Any]:
@@ -224,6 +225,8 @@ def _unknown(name: str, known: Mapping[str, Any]) -> InvalidRequest:
 
 HINTS: Mapping[str, Any] = get_type_hints(RenderRequest)
 """Every field of a render request, and its type."""
+CALL_HINTS: Mapping[str, Any] = {name: get_type_hints(Asked)[name] for name in ABOUT_THE_CALL}
+"""The same of the fields that say how to render, not what."""
 PICTURES = {name for name, hint in HINTS.items() if kind_of(hint)[0] is bytes} | {"image", "file"}
 PARSERS: Mapping[type, Callable[[str, Any], Any]] = {
     bytes: _picture,

@@ -13,7 +13,7 @@ from gateway.web.events import finished
 from gateway.web.forms import FORM, called, read, render_request
 from gateway.web.renders import asked_of
 from gateway.web.schemas import (
-    ABOUT_THE_CALL,
+    CALL_FIELDS,
     EXAMPLE,
     IN_A_FORM,
     PROBLEMS,
@@ -34,7 +34,7 @@ TOLD = {
 HEADERS = tuple(name.replace("_", "-") for name in TOLD)
 
 _FIELDS = render_fields(IN_A_FORM)
-_FIELDS = {"file": _FIELDS.pop("sketch"), **_FIELDS, **ABOUT_THE_CALL}
+_FIELDS = {"file": _FIELDS.pop("sketch"), **_FIELDS, **CALL_FIELDS}
 _FIELDS["num_images"] = {**_FIELDS["num_images"], "maximum": 1}
 
 router = APIRouter(tags=["renders"], responses=PROBLEMS)
@@ -56,7 +56,7 @@ async def generate(request: Request, caller: Rendering, behind: Behind) -> Respo
         raise InvalidRequest("file", b"", "a PNG, JPEG or WebP file", "Send the sketch in it.")
     with called({"sketch": "file"}):
         sent["sketch"] = sent.pop("file")
-        wanted = render_request(sent)
+        wanted = await render_request(sent)
         if wanted.num_images != 1:
             remedy = "POST /v1/renders makes several."
             raise InvalidRequest("num_images", wanted.num_images, "1 on this route", remedy)

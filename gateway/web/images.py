@@ -10,8 +10,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Request
 from fastapi.responses import JSONResponse
 
+from gateway.information import VIRTUAL_MODEL
 from gateway.protection.caller import Caller
-from gateway.web.bodies import in_base64
+from gateway.service import Finished
+from gateway.web.bodies import in_base64, in_json
 from gateway.web.desk import Behind, OpenAIKnown, OpenAIRendering
 from gateway.web.events import finished
 from gateway.web.forms import FORM, HINTS, JSON, Sent, called, read, render_request
@@ -20,7 +22,7 @@ from gateway.web.schemas import EXAMPLE, IN_A_FORM, IN_JSON, SKETCH, as_json, fo
 from gateway.wiring import Parts
 from pipeline.errors import InvalidRequest, NotFound, Words, shorten
 
-MODEL = "sketch_to_render"
+MODEL = VIRTUAL_MODEL
 OURS = HINTS.keys() - {"sketch", "num_images", "width", "height"}
 """Options of ours that may be sent besides."""
 ABOUT = {"id": MODEL, "object": "model", "created": 0, "owned_by": "maquette"}
@@ -106,9 +108,13 @@ async def _render(
 ) -> JSONResponse:
     _check(sent)
     with called(names):
-        wanted = render_request(_ours(sent))
+        wanted = await render_request(_ours(sent))
         render = await behind.renders.begin(wanted, caller, asked_of(request, {}))
         result = await finished(render, request.receive)
+    return await in_json(lambda: _told(result), {"X-Render-Id": render.id})
+
+
+def _told(result: Finished) -> dict[str, Any]:
     data = [
         {
             "b64_json": in_base64(picture.png),
@@ -117,8 +123,7 @@ async def _render(
         }
         for picture in result.pictures
     ]
-    body = {"created": int(time.time()), "data": data, "output_format": "png"}
-    return JSONResponse(body, headers={"X-Render-Id": render.id})
+    return {"created": int(time.time()), "data": data, "output_format": "png"}
 
 
 def _check(sent: Sent) -> None:

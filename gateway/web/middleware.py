@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 
 from fastapi import Request
@@ -16,7 +18,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gateway.desk import request_id_of
 from gateway.observability import logs, tracing
 from gateway.observability.metrics import Metrics
-from gateway.web import errors
+from gateway.over_http import MAX_BODY, SMALLER
+from gateway.settings import Settings
+from gateway.web import errors, origins
+from pipeline.errors import MaquetteError, Overloaded
 
 REQUEST_ID = "X-Request-Id"
 CLIENT_LEFT = 499
@@ -28,6 +33,9 @@ SAFE = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Cache-Control": "no-store",
 }
+HEALTH = {"/livez", "/readyz", "/v2/health/live", "/v2/health/ready"}
+"""Answered whoever asks, by whatever name, and above all when there is too much to do."""
+METRICS = "/metrics"
 OVER_TLS = {"Strict-Transport-Security": "max-age=31536000"}
 
 log = logging.getLogger("maquette.gateway")
@@ -79,15 +87,17 @@ class Envelope:
 
 
 class Guard:
-    """Refuses bodies that are too large before they are held, and tells the unexpected.
+    """Refuses strange pages, calls that are too many and bodies too large; tells the unexpected.
 
     Args:
-        max_body: bytes.
+        settings: whom it answers, and how many at once.
     """
 
-    def __init__(self, app: ASGIApp, max_body: int) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
-        self._max_body = max_body
+        self._settings = settings
+        self._calls = 0
+        """In progress now."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -99,8 +109,8 @@ class Guard:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
-            if received > self._max_body:
-                raise self._too_large()
+            if received > MAX_BODY:
+                raise _too_large()
             return message
 
         async def send_on(message: Message) -> None:
@@ -109,26 +119,48 @@ class Guard:
             await send(message)
 
         try:
-            self._check_length(Headers(scope=scope))
-            await self._app(scope, receive_some, send_on)
+            with self._place(scope):
+                _check_length(Headers(scope=scope))
+                await self._app(scope, receive_some, send_on)
         except ClientDisconnect:
             return
         except Exception as error:
-            if not isinstance(error, HTTPException):
+            if not isinstance(error, HTTPException | MaquetteError):
                 log.exception("%s %s failed unexpectedly", scope["method"], route_of(scope))
             if answering:
                 raise
             response = await errors.answer(Request(scope), error)
             await response(scope, receive, send)
 
-    def _check_length(self, headers: Headers) -> None:
-        declared = headers.get("content-length", "0")
-        if declared.isdecimal() and int(declared) > self._max_body:
-            raise self._too_large()
+    @contextmanager
+    def _place(self, scope: Scope) -> Iterator[None]:
+        if scope["path"] in HEALTH:
+            yield
+            return
+        origins.check(Headers(scope=scope), scope["scheme"], self._settings)
+        # Scraped, not called: it shows what is going on above all when there is too much of it.
+        counted = scope["path"] != METRICS
+        if counted and self._calls >= self._settings.max_calls:
+            raise Overloaded(
+                f"{self._calls} calls are in progress already; allowed: "
+                f"{self._settings.max_calls}. Try again in a few seconds."
+            )
+        self._calls += counted
+        try:
+            yield
+        finally:
+            self._calls -= counted
 
-    def _too_large(self) -> HTTPException:
-        sentence = f"The body is too large; allowed: at most {self._max_body:,} bytes."
-        return HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, sentence)
+
+def _check_length(headers: Headers) -> None:
+    declared = headers.get("content-length", "0")
+    if declared.isdecimal() and int(declared) > MAX_BODY:
+        raise _too_large()
+
+
+def _too_large() -> HTTPException:
+    sentence = f"The body is too large; allowed: at most {MAX_BODY:,} bytes. {SMALLER}"
+    return HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, sentence)
 
 
 def route_of(scope: Scope) -> str:

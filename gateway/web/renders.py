@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -12,16 +13,15 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import JSONResponse
 
-from gateway.renders import Asked, Render
+from gateway.over_http import unless_gone
+from gateway.renders import MAX_ID, Asked, Render
 from gateway.service import Finished
-from gateway.web.bodies import RenderBody, path_of
+from gateway.web.bodies import RenderBody, in_json, path_of
 from gateway.web.desk import Behind, Rendering
-from gateway.web.events import EVENT_STREAM, EventStream, finished, unless_gone
-from gateway.web.forms import ABOUT_THE_CALL, FORM, JSON, Sent, read, render_request, values_of
+from gateway.web.events import EVENT_STREAM, EventStream, finished
+from gateway.web.forms import CALL_HINTS, FORM, JSON, Sent, read, render_request, values_of
 from gateway.web.schemas import (
-    ABOUT_THE_CALL as ABOUT_THE_CALL_FIELDS,
-)
-from gateway.web.schemas import (
+    CALL_FIELDS,
     EXAMPLE,
     IN_A_FORM,
     IN_JSON,
@@ -52,8 +52,8 @@ router = APIRouter(prefix="/v1/renders", tags=["renders"], responses=PROBLEMS)
         202: {"model": RenderBody, "description": "It goes on; Location says where to look."},
     },
     openapi_extra=form_or_json(
-        {**render_fields(IN_A_FORM), **ABOUT_THE_CALL_FIELDS},
-        {**render_fields(IN_JSON), **ABOUT_THE_CALL_FIELDS},
+        {**render_fields(IN_A_FORM), **CALL_FIELDS},
+        {**render_fields(IN_JSON), **CALL_FIELDS},
         ["sketch", "prompt"],
         {**EXAMPLE, "id": EXAMPLE_ID, "keep_running": True},
     )
@@ -85,13 +85,13 @@ async def create(request: Request, caller: Rendering, behind: Behind) -> Respons
     wish = Wish.of(request)
     sent = await read(request, FORM, JSON)
     asked = asked_of(request, sent, keep_running=wish.respond_async)
-    render = await behind.renders.begin(render_request(sent), caller, asked)
+    render = await behind.renders.begin(await render_request(sent), caller, asked)
     if EVENT_STREAM in request.headers.get("accept", ""):
         return EventStream(render)
     if wish.respond_async:
         return await _later(request, render, wish)
     await finished(render, request.receive)
-    return _told(render)
+    return await _told(render)
 
 
 @router.get("/{id}", summary="Look a render up")
@@ -142,7 +142,8 @@ async def events(id: Identity, caller: Rendering, behind: Behind) -> Response:  
 @router.post("/{id}/cancel", summary="Cancel a render")
 async def cancel(id: Identity, caller: Rendering, behind: Behind) -> RenderBody:  # noqa: A002
     """Stop the render at its next step. One that has ended stays as it is."""
-    return RenderBody.of(await behind.renders.cancel(id, caller))
+    with behind.desk.noting(caller, "cancel", render=id[:MAX_ID]):
+        return RenderBody.of(await behind.renders.cancel(id, caller))
 
 
 @dataclass(frozen=True)
@@ -172,8 +173,8 @@ def asked_of(request: Request, sent: Sent, *, keep_running: bool = False) -> Ask
     Raises:
         InvalidRequest: the id or the key is not acceptable.
     """
-    known = {name: sent[name] for name in ABOUT_THE_CALL if name in sent}
-    values = values_of(known, ABOUT_THE_CALL)
+    known = {name: sent[name] for name in CALL_HINTS if name in sent}
+    values = values_of(known, CALL_HINTS)
     return Asked(
         id=values.get("id", ""),
         idempotency_key=request.headers.get("idempotency-key", ""),
@@ -189,15 +190,17 @@ async def _later(request: Request, render: Render, wish: Wish) -> Response:
     if render.error:
         raise render.error
     if render.result:
-        return _told(render, {"Preference-Applied": wish.applied})
+        return await _told(render, {"Preference-Applied": wish.applied})
     headers = {"Location": path_of(render), "Preference-Applied": wish.applied}
     body = RenderBody.of(render).model_dump(mode="json")
     return JSONResponse(body, HTTPStatus.ACCEPTED, headers)
 
 
-def _told(render: Render, headers: dict[str, str] | None = None) -> Response:
-    body: Any = RenderBody.of(render, with_images=True).model_dump(mode="json")
-    return JSONResponse(body, headers={"X-Render-Id": render.id, **(headers or {})})
+async def _told(render: Render, headers: Mapping[str, str] | None = None) -> Response:
+    def body() -> Any:
+        return RenderBody.of(render, with_images=True).model_dump(mode="json")
+
+    return await in_json(body, {"X-Render-Id": render.id, **(headers or {})})
 
 
 def _result(render: Render) -> Finished:

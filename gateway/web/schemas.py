@@ -44,7 +44,7 @@ DESCRIPTIONS: Mapping[str, str] = {
     "id": "The render's id, your choice: letters, digits, dots, hyphens, underscores.",
     "keep_running": "Go on when nobody listens any more, so that the result can be fetched.",
 }
-ABOUT_THE_CALL = {
+CALL_FIELDS: Mapping[str, Schema] = {
     "id": {"type": "string", "maxLength": 64, "description": DESCRIPTIONS["id"]},
     "keep_running": {
         "type": "boolean",

@@ -32,7 +32,8 @@ async def serving(app: FastAPI, settings: Settings, stop_seconds: int) -> AsyncI
         stop_seconds: for calls in progress at the end of the block.
 
     Raises:
-        Unavailable: the port is taken, or the certificate cannot be used.
+        Unavailable: the port is taken, the certificate cannot be used, or the server ended before
+            it had begun.
     """
     listening = _socket(settings.host, settings.http_port)
     certificate, key = settings.tls or (None, None)
@@ -41,7 +42,6 @@ async def serving(app: FastAPI, settings: Settings, stop_seconds: int) -> AsyncI
         log_config=None,
         access_log=False,
         server_header=False,
-        limit_concurrency=settings.max_calls,
         timeout_graceful_shutdown=stop_seconds,
         ssl_certfile=certificate,
         ssl_keyfile=key,
@@ -56,12 +56,24 @@ async def serving(app: FastAPI, settings: Settings, stop_seconds: int) -> AsyncI
         raise Unavailable(f"The TLS certificate cannot be used: {error}.") from error
     task = asyncio.create_task(server.serve(sockets=[listening]), name="http")
     try:
-        while not server.started and not task.done():  # noqa: ASYNC110 - it knows no event
-            await asyncio.sleep(POLL_SECONDS)
+        await _begun(server, task)
         yield
     finally:
         server.should_exit = True
-        await task
+        await asyncio.wait([task])
+        listening.close()
+
+
+async def _begun(server: uvicorn.Server, task: asyncio.Task[None]) -> None:
+    while not server.started and not task.done():  # noqa: ASYNC110 - it knows no event
+        await asyncio.sleep(POLL_SECONDS)
+    if task.done():
+        error = task.exception()
+        why = f": {error}" if error else ""
+        raise Unavailable(
+            f"The HTTP server ended as it began{why}. Start the gateway again, or set "
+            "MAQUETTE_HTTP_PORT=0 to do without HTTP."
+        ) from error
 
 
 def _socket(host: str, port: int) -> socket.socket:

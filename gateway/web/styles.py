@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
+from gateway.paging import DEFAULT_LIMIT, DEFAULT_PAGE, MAX_LIMIT, MAX_PAGE
 from gateway.web.bodies import THUMBNAIL, Found, Scored, StyleBody, StylePage
 from gateway.web.desk import Behind, Curating, Known
 from gateway.web.forms import FORM, read, values_of
@@ -15,8 +16,6 @@ from pipeline.images import MAX_SIDE, MIN_SIDE
 from pipeline.request import MAX_PROMPT, check_prompt
 from retrieval.styles import MAX_NAME, MAX_TAG, MAX_TAGS
 
-DEFAULT_PAGE, MAX_PAGE = 100, 1000
-DEFAULT_LIMIT, MAX_LIMIT = 5, 100
 EXAMPLE_NAME, EXAMPLE_ID = "Winter dusk", "winter-dusk"
 
 FIELDS = {
@@ -76,13 +75,15 @@ async def page(
 async def add(request: Request, response: Response, caller: Curating, behind: Behind) -> StyleBody:
     """Add a picture to the library. Adding the same one again changes nothing."""
     sent = values_of(await read(request, FORM), HINTS)
-    style, added = await behind.service.add_style(
-        sent.get("image", b""),
-        sent.get("name", ""),
-        sent.get("tags", ()),
-        replace=sent.get("replace", False),
-    )
-    behind.desk.note(caller, "add_style", style=style.id)
+    name = sent.get("name", "")
+    with behind.desk.noting(caller, "add_style", style=name[:MAX_NAME]) as ids:
+        style, added = await behind.service.add_style(
+            sent.get("image", b""),
+            name,
+            sent.get("tags", ()),
+            replace=sent.get("replace", False),
+        )
+        ids["style"] = style.id
     response.status_code = HTTPStatus.CREATED if added else HTTPStatus.OK
     response.headers["Location"] = f"/v1/styles/{style.id}"
     return StyleBody.of(style)
@@ -140,8 +141,9 @@ async def image(
 @router.delete("/{id}", summary="Remove a style")
 async def remove(id: Identity, caller: Curating, behind: Behind) -> StyleBody:  # noqa: A002
     """Take a style out of the library; tells what was taken out."""
-    style = await behind.service.library.remove(id)
-    behind.desk.note(caller, "remove_style", style=style.id)
+    with behind.desk.noting(caller, "remove_style", style=id[:MAX_NAME]) as ids:
+        style = await behind.service.library.remove(id)
+        ids["style"] = style.id
     return StyleBody.of(style)
 
 

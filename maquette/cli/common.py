@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from maquette.client import CallFailed, Client
 
@@ -23,6 +25,10 @@ ApiKey = Annotated[
 Ca = Annotated[
     Path | None,
     typer.Option(envvar="MAQUETTE_CA", help="PEM file of who signed its certificate: use TLS."),
+]
+Tls = Annotated[
+    bool,
+    typer.Option("--tls", envvar="MAQUETTE_TLS", help="Use TLS; a known authority signed."),
 ]
 
 OPTIONS = {
@@ -47,9 +53,35 @@ console = Console()
 errors = Console(stderr=True, soft_wrap=True)
 
 
+def plain(text: object) -> str:
+    """`text` on one line, with "?" for what could steer a terminal or reorder what it shows.
+
+    Pictures and servers say what others wrote.
+    """
+    spaced = re.sub(r"\s", " ", str(text))
+    return "".join(letter if letter.isprintable() else "?" for letter in spaced)
+
+
+def in_markup(text: object) -> str:
+    """The same, for where Rich reads markup."""
+    return escape(plain(text))
+
+
+def print_facts(facts: Mapping[str, object]) -> None:
+    """Show names and values, a line each."""
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        console.print(f"[bold]{name:<{width}}[/bold]", in_markup(value), highlight=False)
+
+
+def note(message: object) -> None:
+    """Say on standard error what the user may want to know."""
+    errors.print(f"note: {plain(message)}", style="yellow", markup=False, highlight=False)
+
+
 def fail(message: object) -> typer.Exit:
     """Say what went wrong in one plain line; raise what this returns."""
-    errors.print(f"maquette: {message}", style="red", markup=False, highlight=False)
+    errors.print(f"maquette: {plain(message)}", style="red", markup=False, highlight=False)
     return typer.Exit(1)
 
 
@@ -59,10 +91,22 @@ def in_options(message: str) -> str:
 
 
 @contextmanager
-def connected(server: str, api_key: str | None, ca: Path | None) -> Iterator[Client]:
+def connected(
+    server: str, api_key: str | None, ca: Path | None, tls: bool = False
+) -> Iterator[Client]:
     """A client for the block; what fails in it ends the command with one plain line."""
     try:
-        with Client(server, api_key or None, ca) as client:
+        with Client(server, api_key or None, ca, tls=tls) as client:
+            if api_key and not (tls or ca or _is_loopback(server)):
+                note(f"the API key goes to {server} in clear. --tls or --ca keeps it from others.")
             yield client
     except CallFailed as error:
         raise fail(in_options(str(error))) from error
+
+
+def _is_loopback(server: str) -> bool:
+    host = server.rpartition(":")[0].strip("[]")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from gateway.protection.caller import Scope
 from gateway.protection.keys import Key, KeyStore
-from maquette.cli.common import console, errors, fail
+from maquette.cli.common import console, errors, fail, in_markup, plain
 from pipeline.errors import MaquetteError
 
 app = typer.Typer(help="Make, list and revoke API keys.", no_args_is_help=True)
@@ -67,7 +66,7 @@ def create(
     except MaquetteError as error:
         raise fail(error) from error
     typer.echo(secret)
-    said = f"key {key.id} for {key.name}: {_scopes(key)}; expires {_expiry(key)}"
+    said = f"key {key.id} for {plain(key.name)}: {_scopes(key)}; expires {_expiry(key)}"
     errors.print(f"{said}. It is not shown again.", markup=False, highlight=False)
 
 
@@ -79,7 +78,7 @@ def list_keys(file: File = DEFAULT_FILE) -> None:
         for key in KeyStore(file).all():
             limits = "\n".join(f"{limit} {value:,}" for limit, value in key.limits.items())
             created = f"{key.created:%Y-%m-%d}"
-            table.add_row(key.id, escape(key.name), _scopes(key), created, _expiry(key), limits)
+            table.add_row(key.id, in_markup(key.name), _scopes(key), created, _expiry(key), limits)
     except MaquetteError as error:
         raise fail(error) from error
     console.print(table)
@@ -95,7 +94,8 @@ def revoke(
         key = KeyStore(file).revoke(key_id)
     except MaquetteError as error:
         raise fail(error) from error
-    console.print(f"key {key.id} for {key.name} is revoked", markup=False, highlight=False)
+    said = f"key {key.id} for {plain(key.name)} is revoked"
+    console.print(said, markup=False, highlight=False)
 
 
 def _scopes(key: Key) -> str:

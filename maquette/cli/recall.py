@@ -11,9 +11,19 @@ from typing import Annotated, Any, cast
 
 import numpy as np
 import typer
-from rich.markup import escape
 
-from maquette.cli.common import DEFAULT_SERVER, ApiKey, Ca, Server, connected, console, fail
+from maquette.cli.common import (
+    DEFAULT_SERVER,
+    ApiKey,
+    Ca,
+    Server,
+    Tls,
+    connected,
+    console,
+    fail,
+    note,
+    print_facts,
+)
 from maquette.cli.files import check_output, read
 from maquette.cli.render import follow
 from maquette.client import Client, RenderOptions
@@ -63,6 +73,7 @@ def recall(
     server: Server = DEFAULT_SERVER,
     api_key: ApiKey = None,
     ca: Ca = None,
+    tls: Tls = False,
 ) -> None:
     """Tell what made a picture, render it again from that, and compare the two.
 
@@ -82,7 +93,7 @@ def recall(
             check_output("--out", out)
         drawing = _sketch(made, read(sketch) if sketch else None)
         own = [read(path) for path in style_image or []]
-        with connected(server, api_key, ca) as client:
+        with connected(server, api_key, ca, tls) as client:
             again = _paint(made, drawing, own, client)
         if out:
             out.write_bytes(again)
@@ -96,7 +107,7 @@ def recall(
         typer.echo(json.dumps(told, indent=2))
     else:
         for change in changes:
-            console.print(f"note: {change}", style="yellow", markup=False, highlight=False)
+            note(change)
         console.print(str(difference), highlight=False)
     if difference.largest:
         raise typer.Exit(1)
@@ -219,10 +230,7 @@ def _print(made: Provenance) -> None:
         "pack": f"{made.pack.name}, {made.pack.precision}, {made.pack.engine}",
         "made by": f"maquette {made.version}",
     }
-    width = max(map(len, rows))
-    for name, value in rows.items():
-        if value:
-            console.print(f"[bold]{name:<{width}}[/bold]", escape(value), highlight=False)
+    print_facts({name: value for name, value in rows.items() if value})
 
 
 def _words(value: object) -> str:

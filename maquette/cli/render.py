@@ -10,7 +10,6 @@ from typing import Annotated
 
 import typer
 from rich import progress as bars
-from rich.markup import escape
 
 from maquette.board import Panel, make_board
 from maquette.cli.common import (
@@ -18,11 +17,14 @@ from maquette.cli.common import (
     ApiKey,
     Ca,
     Server,
+    Tls,
     connected,
-    console,
     errors,
     fail,
+    in_markup,
     in_options,
+    note,
+    print_facts,
 )
 from maquette.cli.files import check_output, read, write_aside
 from maquette.client import CallFailed, Event, Progress, Result, StyleChosen, Timings
@@ -109,6 +111,7 @@ def render(
     server: Server = DEFAULT_SERVER,
     api_key: ApiKey = None,
     ca: Ca = None,
+    tls: Tls = False,
 ) -> None:
     """Turn a sketch and a sentence into a render.
 
@@ -121,7 +124,7 @@ def render(
         _check_files(sketch, {"--out": out, "--board": board, "--preview": preview})
         drawing = read(sketch)
         own = [read(path) for path in style_image or []]
-        with connected(server, api_key, ca) as client:
+        with connected(server, api_key, ca, tls) as client:
             events = client.stream(
                 drawing,
                 prompt,
@@ -192,7 +195,8 @@ def follow(events: Iterable[Event], preview: Path | None = None) -> Result:
         for event in events:
             match event:
                 case StyleChosen():
-                    progress.update(task, description=f"painting in {escape(event.style.name)}")
+                    name = in_markup(event.style.name)
+                    progress.update(task, description=f"painting in {name}")
                 case Progress():
                     progress.update(task, completed=event.step, total=event.steps)
                     if preview and event.previews:
@@ -253,6 +257,5 @@ def _print(result: Result, files: Sequence[Path]) -> None:
         "wrote": ", ".join(map(str, files)),
     }
     for warning in result.warnings:
-        errors.print(f"note: {in_options(warning)}", style="yellow", markup=False, highlight=False)
-    for name, value in rows.items():
-        console.print(f"[bold]{name:<10}[/bold]", escape(value), highlight=False)
+        note(in_options(warning))
+    print_facts(rows)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
@@ -18,10 +17,14 @@ from maquette.cli.common import (
     ApiKey,
     Ca,
     Server,
+    Tls,
     connected,
     console,
     errors,
     fail,
+    in_markup,
+    plain,
+    print_facts,
 )
 from maquette.cli.files import check_output
 from maquette.client import CallFailed, Client
@@ -55,6 +58,7 @@ def add(
     server: Server = DEFAULT_SERVER,
     api_key: ApiKey = None,
     ca: Ca = None,
+    tls: Tls = False,
 ) -> None:
     """Add pictures to the library; they can be retrieved at once, without a restart.
 
@@ -69,25 +73,27 @@ def add(
         raise fail(f"--name is for one picture, and there are {len(entries)}.")
     if name:
         entries = [Entry(entries[0].path, name, entries[0].tags)]
-    with connected(server, api_key, ca) as client:
+    with connected(server, api_key, ca, tls) as client:
         added, failures = add_all(client, entries, replace=replace)
     same = len(entries) - added - len(failures)
     console.print(f"{added} added or replaced, {same} there already")
     for path, reason in failures:
-        line = f"not added: {path}: {reason}".encode(errors="replace").decode()
+        line = plain(f"not added: {path}: {reason}")
         errors.print(line, style="red", markup=False, highlight=False)
     if failures:
         raise typer.Exit(1)
 
 
 @app.command("list")
-def list_styles(server: Server = DEFAULT_SERVER, api_key: ApiKey = None, ca: Ca = None) -> None:
+def list_styles(
+    server: Server = DEFAULT_SERVER, api_key: ApiKey = None, ca: Ca = None, tls: Tls = False
+) -> None:
     """List the library."""
     table = Table("id", "name", "tags", "pixels")
-    with connected(server, api_key, ca) as client:
+    with connected(server, api_key, ca, tls) as client:
         for style in client.styles():
             pixels = f"{style.width} x {style.height}"
-            table.add_row(style.id, escape(style.name), escape(", ".join(style.tags)), pixels)
+            table.add_row(*map(in_markup, (style.id, style.name, ", ".join(style.tags), pixels)))
     console.print(table)
 
 
@@ -99,14 +105,15 @@ def search(
     server: Server = DEFAULT_SERVER,
     api_key: ApiKey = None,
     ca: Ca = None,
+    tls: Tls = False,
 ) -> None:
     """Show the styles nearest to a sentence."""
     table = Table("similarity", "id", "name", "tags")
-    with connected(server, api_key, ca) as client:
+    with connected(server, api_key, ca, tls) as client:
         for found in client.search(prompt, style_filter=tag or (), limit=limit):
             style = found.style
-            tags = escape(", ".join(style.tags))
-            table.add_row(f"{found.score:.3f}", style.id, escape(style.name), tags)
+            facts = (f"{found.score:.3f}", style.id, style.name, ", ".join(style.tags))
+            table.add_row(*map(in_markup, facts))
     console.print(table)
 
 
@@ -119,10 +126,11 @@ def show(
     server: Server = DEFAULT_SERVER,
     api_key: ApiKey = None,
     ca: Ca = None,
+    tls: Tls = False,
 ) -> None:
     """Show what is known of a style; write its picture."""
     try:
-        with connected(server, api_key, ca) as client:
+        with connected(server, api_key, ca, tls) as client:
             found, png = client.get_style(style)
         if out:
             check_output("--out", out)
@@ -130,8 +138,7 @@ def show(
     except (OSError, ValueError) as error:
         raise fail(error) from error
     facts = asdict(found) | {"tags": ", ".join(found.tags)} | ({"wrote": out} if out else {})
-    for name, value in facts.items():
-        console.print(f"[bold]{name:<8}[/bold]", escape(str(value)), highlight=False)
+    print_facts(facts)
 
 
 @app.command()
@@ -140,11 +147,13 @@ def remove(
     server: Server = DEFAULT_SERVER,
     api_key: ApiKey = None,
     ca: Ca = None,
+    tls: Tls = False,
 ) -> None:
     """Take styles out of the library, in order, until one is not there."""
-    with connected(server, api_key, ca) as client:
+    with connected(server, api_key, ca, tls) as client:
         for style in styles:
-            console.print(f"removed {client.remove_style(style).id}", highlight=False)
+            removed = plain(client.remove_style(style).id)
+            console.print(f"removed {removed}", markup=False, highlight=False)
 
 
 def find_pictures(paths: Sequence[Path], tags: tuple[str, ...] = ()) -> Iterator[Entry]:

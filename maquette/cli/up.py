@@ -16,7 +16,7 @@ import typer
 from gateway.protection.caller import Scope
 from gateway.protection.keys import KeyStore
 from gateway.settings import Settings, read
-from maquette.cli.common import console, errors, fail
+from maquette.cli.common import console, errors, fail, note
 from maquette.cli.styles import add_all, find_pictures
 from maquette.client import CallFailed, connect
 from maquette.paths import EXAMPLE_STYLES, MODEL_REPOSITORY
@@ -146,12 +146,9 @@ def _fill(address: str, key: str | None, certificate: Path | None) -> None:
         if certificate is None:
             raise
         # A certificate need not be for the address that is bound here.
-        errors.print(
-            f"note: no bundled styles were added ({error}) Add some with "
-            "`maquette styles add examples/styles`.",
-            style="yellow",
-            markup=False,
-            highlight=False,
+        note(
+            f"no bundled styles were added ({error}) Add some with "
+            "`maquette styles add examples/styles`."
         )
 
 

@@ -29,6 +29,7 @@ class Target:
         api_key: sent with every call, as a bearer token.
         ca: PEM file of the authority that signed the gateway's certificate; with it, TLS.
         timeout: seconds that a call may take.
+        tls: trust the authorities that gRPC knows, where there is no `ca`.
 
     Raises:
         CallFailed: a part has another form.
@@ -38,6 +39,7 @@ class Target:
     api_key: str | None = field(default=None, repr=False)
     ca: str | os.PathLike[str] | None = None
     timeout: float | None = None
+    tls: bool = False
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[\w.-]+:\d+|\[[\da-fA-F:]+\]:\d+", self.address):
@@ -53,7 +55,7 @@ class Target:
             CallFailed: the PEM file cannot be read.
         """
         if self.ca is None:
-            return None
+            return grpc.ssl_channel_credentials() if self.tls else None
         try:
             return grpc.ssl_channel_credentials(Path(self.ca).read_bytes())
         except OSError as error:

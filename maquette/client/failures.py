@@ -10,6 +10,8 @@ from google.rpc import error_details_pb2, status_pb2
 
 STATUS_DETAILS = "grpc-status-details-bin"
 TRIES = 3
+NOWHERE = ("failed to connect", "resolution failed", "errors resolving")
+"""How gRPC says that nobody answers at an address, or that no address has that name."""
 BROKEN_SECONDS = 0.5
 """Wait after a connection that broke off, where nobody said how long."""
 LONGEST_SECONDS = 10.0
@@ -54,8 +56,9 @@ def failure(status: Status, address: str) -> CallFailed:
     if code is not grpc.StatusCode.UNAVAILABLE or wait is not None:
         return CallFailed(details or code.name, code, wait)
     if "andshake" in details:
-        return CallFailed(f"{address} and the CA file do not fit one another: {details}", code)
-    if "failed to connect" in details or "resolution failed" in details:
+        trusted = "the CA file, or the authorities trusted without one,"
+        return CallFailed(f"{address} and {trusted} do not fit one another: {details}", code)
+    if any(words in details for words in NOWHERE):
         remedy = "Start one with `maquette up`, or name another address."
         return CallFailed(f"No gateway at {address}. {remedy}", code)
     shutting_down = "The service is shutting down, or the connection broke."

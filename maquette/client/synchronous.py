@@ -31,6 +31,7 @@ class Client:
         api_key: where callers are asked who they are.
         ca: PEM file of the authority that signed the gateway's certificate; with it, TLS.
         timeout: seconds that a call may take; as long as it takes by default.
+        tls: speak TLS, and trust the authorities that gRPC knows, or `ca` alone if given.
     """
 
     def __init__(
@@ -39,8 +40,9 @@ class Client:
         api_key: str | None = None,
         ca: str | os.PathLike[str] | None = None,
         timeout: float | None = None,
+        tls: bool = False,
     ) -> None:
-        self._target = Target(address, api_key, ca, timeout)
+        self._target = Target(address, api_key, ca, timeout, tls)
         secure = self._target.credentials()
         self._channel = (
             grpc.secure_channel(address, secure, options=OPTIONS)

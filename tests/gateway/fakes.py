@@ -39,7 +39,8 @@ WARNING = "The prompt was cut after “façade”."
 DENIED = "forbidden"
 """A word that moderation refuses."""
 BOUNDLESS = Quota(1_000_000, 1_000_000, 1_000, 1_000_000)
-STYLES = ("winter", "sunset", "blueprint")
+STYLES = {"winter": "snow", "sunset": "warm", "blueprint": "drawing"}
+"""Bundled styles, and a tag of each."""
 
 
 class Painter:
@@ -157,9 +158,9 @@ async def staged(settings: Settings, quota: Quota = BOUNDLESS) -> AsyncIterator[
             held.callback(audit.close)
         desk = Desk(doorkeeper, Metrics("0"), audit)
         library = await held.enter_async_context(open_library(settings.library))
-        for name in STYLES:
+        for name, tag in STYLES.items():
             picture = (ROOT / f"examples/styles/{name}.png").read_bytes()
-            await library.add(picture, name, [name, "bundled"], painter.embed_image)
+            await library.add(picture, name, [name, tag, "bundled"], painter.embed_image)
         denied = settings.library / "denied.txt"
         denied.write_text(DENIED)
         moderation = Moderation([DeniedWords(denied)], seconds=5)

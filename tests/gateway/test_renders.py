@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from contextlib import aclosing
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from gateway.observability.metrics import Metrics
 from gateway.protection.caller import Caller, Quota, Scope
 from gateway.protection.doorkeeper import Doorkeeper
 from gateway.protection.keys import KeyStore
-from gateway.protection.limits import Limits
+from gateway.protection.limits import Limits, Permit
 from gateway.renders import Asked, Renders, State
 from gateway.service import Finished, Picture, Stepped, Timings
 from pipeline.errors import Cancelled, Conflict, InvalidRequest, NotFound, Unavailable
@@ -45,9 +47,13 @@ class Painter:
         self.left = 0
         self.size = size
         self.error = None
+        self.checking = asyncio.Event()
+        self.decide = asyncio.Event()
+        self.decide.set()
 
     async def check(self, request):
-        await asyncio.sleep(0)
+        self.checking.set()
+        await self.decide.wait()
         if request.prompt == "bad":
             raise InvalidRequest("prompt", "bad", "a good one", "Think again.")
 
@@ -65,9 +71,27 @@ class Painter:
             self.left += 1
 
 
-def renders_over(painter, keep_seconds=60, keep_bytes=1000):
-    limits = Limits(None)
-    desk = Desk(Doorkeeper(limits, QUOTA, KeyStore(Path("no-keys")), required=False), Metrics(""))
+class Lender:
+    """Limits over a store that takes a while to answer, as Redis does."""
+
+    def __init__(self):
+        self.lent = 0
+
+    async def begin(self, _caller):
+        self.lent += 1
+
+        async def give_back():
+            await asyncio.sleep(0.01)
+            self.lent -= 1
+
+        return Permit(give_back)
+
+
+def renders_over(painter, keep_seconds=60, keep_bytes=1000, limits=None):
+    limits = limits or Limits(None)
+    desk = Desk(
+        Doorkeeper(Limits(None), QUOTA, KeyStore(Path("no-keys")), required=False), Metrics("")
+    )
     return Renders(painter, limits, desk, keep_seconds, keep_bytes)
 
 
@@ -155,7 +179,7 @@ async def test_an_id_is_given_once():
     await renders.begin(request(), ALICE, Asked(id="x"))
 
 
-@pytest.mark.parametrize("bad", ["a b", "x" * 65, "ä", "a/b"])
+@pytest.mark.parametrize("bad", ["a b", "x" * 65, "ä", "a/b", ".", "..", "-x"])
 def test_an_id_has_a_form(bad):
     with pytest.raises(InvalidRequest, match="^id is"):
         Asked(id=bad)
@@ -257,3 +281,83 @@ async def test_closing_cancels_what_does_not_finish():
     render = await renders.begin(request(), ALICE, Asked(keep_running=True))
     await renders.close(grace_seconds=0.01)
     assert render.state is State.CANCELLED
+
+
+async def test_a_render_that_is_done_cannot_be_cancelled_while_it_gives_back_its_place():
+    painter, lender = Painter(), Lender()
+    painter.go_on.set()
+    renders = renders_over(painter, limits=lender)
+    asked = Asked(idempotency_key="k")
+    render = await renders.begin(request(), ALICE, asked)
+    async with aclosing(render.follow()) as events:
+        async for event in events:
+            if isinstance(event, Finished):
+                break
+    assert render.state is State.SUCCEEDED
+    assert await renders.begin(request(), ALICE, asked) is render
+    await render.ended()
+    assert (render.state, lender.lent, painter.begun) == (State.SUCCEEDED, 0, 1)
+
+
+async def test_a_cancelled_render_gives_back_its_place():
+    painter, lender = Painter(), Lender()
+    renders = renders_over(painter, limits=lender)
+    render = await renders.begin(request(), ALICE, Asked())
+    await anext(render.follow())
+    await renders.cancel(render.id, ALICE)
+    assert (render.state, lender.lent, painter.left) == (State.CANCELLED, 0, 1)
+
+
+async def test_what_a_failed_render_was_asked_is_not_kept():
+    painter = Painter()
+    painter.go_on.set()
+    painter.error = Unavailable("Triton is away.")
+    asked = request()
+    kept = weakref.ref(asked)
+    render = await renders_over(painter).begin(asked, ALICE, Asked(keep_running=True))
+    await render.ended()
+    for _ in "ab":
+        with pytest.raises(Unavailable):
+            await kinds(render)
+    del asked
+    gc.collect()
+    assert kept() is None
+
+
+async def test_an_id_that_is_used_again_leaves_no_key_behind():
+    painter = Painter()
+    painter.go_on.set()
+    painter.error = Unavailable("Triton is away.")
+    renders = renders_over(painter)
+    for number in range(5):
+        asked = Asked(id="x", idempotency_key=f"k{number}", keep_running=True)
+        await (await renders.begin(request(), ALICE, asked)).ended()
+    assert len(renders._by_key) == 1
+
+
+async def test_who_sends_a_key_again_does_not_depend_on_who_sent_it_first():
+    painter = Painter()
+    painter.go_on.set()
+    painter.decide.clear()
+    renders, asked = renders_over(painter), Asked(idempotency_key="k")
+    first = asyncio.create_task(renders.begin(request(), ALICE, asked))
+    await painter.checking.wait()
+    second = asyncio.create_task(renders.begin(request(), ALICE, asked))
+    await asyncio.sleep(0.05)
+    first.cancel()
+    painter.decide.set()
+    assert (await kinds(await second))[-1] is Finished
+    assert painter.begun == 1
+
+
+async def test_one_who_leaves_before_it_is_accepted_has_it_cancelled():
+    painter = Painter()
+    painter.decide.clear()
+    renders = renders_over(painter)
+    beginning = asyncio.create_task(renders.begin(request(), ALICE, Asked(id="x")))
+    await painter.checking.wait()
+    (render,) = renders.unfinished
+    beginning.cancel()
+    await render.ended()
+    assert render.state is State.CANCELLED
+    assert painter.begun == 0

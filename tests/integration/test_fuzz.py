@@ -192,7 +192,11 @@ def refused(door, answer):
 
 
 values = some.recursive(
-    some.none() | some.booleans() | numbers | some.floats(allow_nan=False, allow_infinity=False) | texts,
+    some.none()
+    | some.booleans()
+    | numbers
+    | some.floats(allow_nan=False, allow_infinity=False)
+    | texts,
     lambda inner: some.lists(inner, max_size=3) | some.dictionaries(texts, inner, max_size=3),
     max_leaves=6,
 )

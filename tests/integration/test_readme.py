@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 
 import pytest
 import typer
@@ -80,6 +81,34 @@ def test_python(own, checkout):
     assert done.returncode == 0, done.stderr
     assert "step 8 of 8" in done.stdout
     assert (checkout / "render.png").read_bytes().startswith(b"\x89PNG")
+
+
+def run_block(language, block, stack, folder):
+    """Run one block of a page, with the stack's addresses in the place of the usual ones."""
+    code = block.replace("127.0.0.1:8034", stack.http_address)
+    code = code.replace("127.0.0.1:8033", stack.address)
+    shell = ["bash", "-euo", "pipefail", "-c"]
+    command = shell if language == "bash" else [sys.executable, "-c"]
+    return subprocess.run(
+        [*command, code], capture_output=True, text=True, check=False, cwd=folder,
+        env={**os.environ, "HOST": stack.http_address},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("line", [line for line in LINES if line.startswith("curl ")])
+def test_curl(own, checkout, line):
+    done = run_block("bash", line, own, checkout)
+    assert done.returncode == 0, done.stderr
+    assert "x-retrieved-style: " in done.stdout
+
+
+def test_every_example_of_the_page_about_http(own, checkout):
+    page = (ROOT / "docs" / "http.md").read_text(encoding="utf-8")
+    examples = re.findall(r"```(bash|python)\n(.*?)```", page, re.DOTALL)
+    assert len(examples) > 10
+    for language, block in examples:
+        done = run_block(language, block, own, checkout)
+        assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
 
 
 def test_every_make_target_that_is_named_exists():

@@ -6,6 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from maquette.__main__ import app
+from maquette.cli.common import plain
 from maquette.cli.styles import find_pictures
 from tests.conftest import ROOT
 
@@ -81,6 +82,46 @@ def test_a_names_file_of_another_form_is_refused(tmp_path, names, words):
     shown = run(app, ["styles", "add", str(tmp_path), "--server", "127.0.0.1:9"])
     assert shown.exit_code == 1
     assert words in " ".join(shown.output.split())
+
+
+KEY = ["--api-key", "mq_secret"]
+
+
+@pytest.mark.parametrize(
+    ("told", "warns"),
+    [
+        (["--server", "0.0.0.0:9", *KEY], True),
+        (["--server", "gateway.invalid:9", *KEY], True),
+        (["--server", "0.0.0.0:9", "--tls", *KEY], False),
+        (["--server", "0.0.0.0:9"], False),
+        (["--server", "localhost:9", *KEY], False),
+        (["--server", "127.0.0.1:9", *KEY], False),
+        (["--server", "[::1]:9", *KEY], False),
+    ],
+)
+def test_a_key_that_leaves_the_machine_in_clear_is_told(told, warns):
+    shown = run(app, ["styles", "list", *told])
+    assert ("note: the API key goes to" in shown.stderr) is warns
+    assert "mq_secret" not in shown.output
+    assert "No gateway at" in shown.stderr
+
+
+def test_tls_can_be_asked_for_in_the_environment():
+    told = ["styles", "list", "--server", "0.0.0.0:9", *KEY]
+    assert "in clear" not in run(app, told, env={"MAQUETTE_TLS": "true"}).output
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a \x1b]0;title\x07\x1b[2Jhouse", "a ?]0;title??[2Jhouse"),
+        ("two\nlines\r\tand\x85more", "two lines  and more"),
+        ("\x9b31mred \u202eback\u2066 \x7f\ud800", "?31mred ?back? ??"),
+        ("maison à côté – 家", "maison à côté – 家"),
+    ],
+)
+def test_a_terminal_is_not_steered(text, shown):
+    assert plain(text) == shown
 
 
 def test_the_version():

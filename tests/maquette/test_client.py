@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import os
 import subprocess
 import sys
 import typing
@@ -361,6 +362,41 @@ async def test_tls(kind, gateway, certificate):
     with serving(gateway, secure) as address:
         async with kind(address, ca=file) as client:
             assert (await client.info()).version == "9.9"
+
+
+ASK_BY_TLS = """
+import asyncio, sys
+from maquette.client import AsyncClient, Client
+
+async def version():
+    async with AsyncClient(sys.argv[1], tls=True) as client:
+        return (await client.info()).version
+
+with Client(sys.argv[1], tls=True) as client:
+    print(client.info().version, asyncio.run(version()))
+"""
+
+
+def test_tls_with_the_authorities_that_grpc_knows(gateway, certificate):
+    """In a process of its own, since gRPC reads them once."""
+    file, private = certificate
+    secure = grpc.ssl_server_credentials([(private, file.read_bytes())])
+    told = {"GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": str(file)}
+    with serving(gateway, secure) as address:
+        asked = [sys.executable, "-c", ASK_BY_TLS, address]
+        shown = subprocess.run(
+            asked, cwd=ROOT, env={**os.environ, **told}, capture_output=True, check=False
+        )
+    assert shown.stdout.split() == [b"9.9", b"9.9"], shown.stderr.decode()
+
+
+async def test_tls_does_not_trust_everybody(kind, gateway, certificate):
+    file, private = certificate
+    secure = grpc.ssl_server_credentials([(private, file.read_bytes())])
+    with serving(gateway, secure) as address:
+        async with kind(address, tls=True) as client:
+            with pytest.raises(CallFailed, match="do not fit one another"):
+                await client.info()
 
 
 async def test_tls_where_there_is_none_is_told(kind, address, certificate):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -63,6 +64,13 @@ def run(address):
     return run
 
 
+def rewritten(file, made):
+    """`file` with the same pixels, which says that it was `made` so."""
+    pixels = np.array(decode(file.read_bytes(), "x"))
+    file.write_bytes(stamp(encode_png(pixels), made))
+    return file
+
+
 def words(shown) -> str:
     return " ".join(shown.output.split())
 
@@ -98,6 +106,21 @@ def test_it_tells_what_made_the_picture(made, run, gateway):
     assert "guidance scale 3.3" in words(shown)
     assert "ip adapter scale 0.7" in words(shown)
     assert gateway.calls == []
+
+
+def test_a_picture_does_not_steer_the_terminal(made, run, gateway):
+    steering = "\x1b]0;owned\x07\x1b[2J\x9b1m\u202e\n"
+    gateway.engines = {f"unet{steering}": f"aaaa{steering}"}
+    picture = made()
+    gateway.engines = {}
+    png = picture.read_bytes()
+    written = read(png)
+    pack = replace(written.pack, name=f"pack{steering}", engine=steering)
+    parameters = {**written.parameters, "prompt": f"a house{steering}"}
+    forged = replace(written, parameters=parameters, pack=pack, style=f"s{steering}")
+    for shown in (run(picture), run(rewritten(picture, forged), "--show"), run(picture)):
+        assert "guidance scale" in shown.output
+        assert all(letter.isprintable() for letter in shown.output.replace("\n", ""))
 
 
 def test_it_tells_it_as_json(made, run):

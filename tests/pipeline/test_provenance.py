@@ -215,6 +215,35 @@ def test_json_of_other_types_is_damage(request_, picture):
 
 
 @pytest.mark.parametrize(
+    ("path", "wrong"),
+    [
+        (("sketch", "sha256"), "0" * 63 + "\x1b"),
+        (("sketch", "sha256"), "A" * 64),
+        (("sketch", "sha256"), "0" * 64 + "\n"),
+        (("sketch", "png"), "AAAA" * (MAX_SKETCH // 3 + 1)),
+        (("style_images",), [{"sha256": "0" * 12, "weight": 1.0}]),
+        (("style_images",), [{"sha256": "0" * 64, "weight": 1.0}] * 9),
+        (("parameters", "prompt"), "x" * 501),
+        (("parameters", "ip_adapter_scale"), [0.5] * 17),
+        (("style",), "x" * 501),
+        (("pack", "name"), "x" * 501),
+        (("pack", "engines"), {"x" * 501: "a"}),
+        (("pack", "engines"), {str(number): "a" for number in range(65)}),
+        (("softwareAgent", "version"), "x" * 501),
+    ],
+)
+def test_what_is_longer_than_maquette_writes_is_damage(request_, picture, path, wrong):
+    with Image.open(io.BytesIO(stamp(picture, described(request_)))) as image:
+        changed = json.loads(image.info["maquette"])
+    place = changed
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = wrong
+    with pytest.raises(InvalidRequest, match="not what maquette writes"):
+        read(saying(json.dumps(changed)))
+
+
+@pytest.mark.parametrize(
     "text",
     ["", "{", "null", "[]", "7", '"x"', b"\xff\xfe\xff", "[" * 100_000, '{"sketch": {}}'],
 )

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import io
+import socket
+import threading
 
 import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
+from qdrant_client import AsyncQdrantClient
 
 from pipeline.contract import CLIP_DIM
 from pipeline.errors import Conflict, InvalidRequest, NotFound, StageFailed, Unavailable
-from retrieval.library import open_library
+from retrieval.library import StyleLibrary, open_library
+from retrieval.pictures import Pictures
 from tests.pictures import encoded
 
 COLOURS = {"red": 0, "green": 1, "blue": 2}
@@ -108,6 +112,84 @@ async def test_another_picture_under_the_same_id_needs_replace(library):
     assert (await library.search(direction("blue"), (), 1))[0].score > 0.99
 
 
+def files(folder):
+    return {file.stem for file in (folder / "pictures").iterdir()}
+
+
+async def test_the_picture_that_was_replaced_goes_unless_another_style_has_it(library, tmp_path):
+    old, _ = await library.add(picture("red"), "house", [], embed)
+    await library.add(picture("red"), "other house", [], embed)
+    new, _ = await library.add(picture("blue"), "house", [], embed, replace=True)
+    assert files(tmp_path) == {old.sha256, new.sha256}
+    await library.add(picture("blue"), "other house", [], embed, replace=True)
+    assert files(tmp_path) == {new.sha256}
+    await library.add(picture("blue"), "house", ["tagged"], embed, replace=True)
+    assert files(tmp_path) == {new.sha256}
+
+
+class Wanted(Pictures):
+    """Every picture is wanted still."""
+
+    def take(self, name):
+        raise AssertionError(f"{name} was taken away")
+
+
+async def test_a_picture_that_another_style_has_is_there_all_the_while(tmp_path):
+    client = AsyncQdrantClient(":memory:")
+    library = StyleLibrary(client, Wanted(tmp_path / "pictures"))
+    await library.prepare()
+    for name in ("first", "second"):
+        await library.add(picture("red"), name, [], embed)
+    await library.remove("first")
+    await library.add(picture("red"), "second", ["tagged"], embed, replace=True)
+    await client.close()
+
+
+class Halting(Pictures):
+    """Halts beside one of its steps until it is told to go on."""
+
+    def __init__(self, folder, step):
+        super().__init__(folder)
+        self._step = step
+        self.halted, self.go_on = threading.Event(), threading.Event()
+
+    def put(self, name, png):
+        super().put(name, png)
+        self._halt("after put")
+
+    def take(self, name):
+        self._halt("before take")
+        return super().take(name)
+
+    def _halt(self, step):
+        if step == self._step:
+            self.halted.set()
+            assert self.go_on.wait(30)
+
+
+@pytest.mark.parametrize("step", ["after put", "before take"])
+async def test_two_gateways_on_one_qdrant_lose_no_picture(tmp_path, step):
+    client, pictures = AsyncQdrantClient(":memory:"), Halting(tmp_path / "pictures", step)
+    halting, other = (
+        StyleLibrary(client, pictures),
+        StyleLibrary(client, Pictures(tmp_path / "pictures")),
+    )
+    await other.prepare()
+    await other.add(picture("red"), "first", [], embed)
+    if step == "after put":
+        first = asyncio.create_task(halting.add(picture("red"), "second", [], embed))
+        assert await asyncio.to_thread(pictures.halted.wait, 30)
+        await other.remove("first")
+    else:
+        first = asyncio.create_task(halting.remove("first"))
+        assert await asyncio.to_thread(pictures.halted.wait, 30)
+        await other.add(picture("red"), "second", [], embed)
+    pictures.go_on.set()
+    await first
+    assert await other.picture(await other.get("second"))
+    await client.close()
+
+
 async def test_pages_follow_each_other_without_gap_or_repeat(library):
     await filled(library)
     first = await library.page(2)
@@ -186,6 +268,26 @@ async def test_a_server_that_does_not_answer_is_said_plainly(tmp_path):
     with pytest.raises(Unavailable, match="Qdrant"):
         async with open_library(tmp_path, url="http://127.0.0.1:9"):
             pass
+
+
+async def test_it_is_ready_while_qdrant_answers(tmp_path):
+    async with open_library(tmp_path) as library:
+        assert await library.is_ready()
+
+
+async def test_it_is_not_ready_when_qdrant_is_away(tmp_path):
+    client = AsyncQdrantClient(url="http://127.0.0.1:9", check_compatibility=False)
+    assert await StyleLibrary(client, Pictures(tmp_path)).is_ready() is False
+    await client.close()
+
+
+async def test_it_is_not_ready_when_qdrant_is_silent(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        client = AsyncQdrantClient(url=url, check_compatibility=False, timeout=3600)
+        asking = StyleLibrary(client, Pictures(tmp_path)).is_ready()
+        assert await asyncio.wait_for(asking, 60) is False
+        await client.close()
 
 
 async def test_a_lost_picture_is_said_plainly(library, tmp_path):

@@ -124,6 +124,7 @@ class Served:
     grpc: str
     http: str
     painter: Painter
+    keys: KeyStore
     key: str = ""
     """An API key, where callers are asked who they are."""
     ready: bool = True
@@ -137,12 +138,12 @@ def serving(folder: Path, *, required: bool = False) -> Iterator[Served]:
     """Both faces, in a thread of their own, for the block."""
     keys = KeyStore(folder / "keys.json")
     key = keys.create("test", [Scope.STYLES])[1]
-    served = Served("", "", Painter(), key)
+    served = Served("", "", Painter(), keys, key)
     started, stop = threading.Event(), threading.Event()
 
     def run() -> None:
         try:
-            asyncio.run(_serve(served, keys, started, stop, required=required))
+            asyncio.run(_serve(served, started, stop, required=required))
         finally:
             started.set()
 
@@ -158,11 +159,10 @@ def serving(folder: Path, *, required: bool = False) -> Iterator[Served]:
         assert not thread.is_alive()
 
 
-async def _serve(served, keys, started, stop, *, required) -> None:
+async def _serve(served, started, stop, *, required) -> None:
     limits = Limits()
-    desk = Desk(
-        Doorkeeper(limits, Quota(600, 60, 4, 1000), keys, required=required), Metrics(VERSION)
-    )
+    doorkeeper = Doorkeeper(limits, Quota(600, 60, 4, 1000), served.keys, required=required)
+    desk = Desk(doorkeeper, Metrics(VERSION))
     renders = Renders(served.painter, limits, desk, keep_seconds=60, keep_bytes=1_000_000)
     virtual_model = VirtualModel(renders, served.is_ready, VERSION)
     rpc = grpc.aio.server(interceptors=[Decoding()])

@@ -77,9 +77,28 @@ def inputs(draw):
     return name, INPUTS[name].dtype if right else draw(dtypes), draw(shapes)
 
 
+def right(draw, sketch):
+    """A request to which there is an answer: chance alone seldom makes one."""
+    seed = draw(st.integers(0, 2**32 - 1))
+    return pb.ModelInferRequest(
+        model_name=MODEL,
+        id=draw(st.text(max_size=5)),
+        inputs=[
+            pb.ModelInferRequest.InferInputTensor(name=name, datatype=dtype, shape=[1])
+            for name, dtype in (("sketch", "BYTES"), ("prompt", "BYTES"), ("seed", "INT64"))
+        ],
+        raw_input_contents=[
+            *(struct.pack("<I", len(part)) + part for part in (sketch, b"a house")),
+            struct.pack("<q", seed),
+        ],
+    )
+
+
 @st.composite
 def messages(draw, sketch):
-    """A request, often with a sketch and a prompt that are right."""
+    """A request, often with a sketch and a prompt that are right, and sometimes all right."""
+    if draw(st.sampled_from([True, False, False, False])):
+        return right(draw, sketch)
     described = draw(st.lists(inputs(), max_size=4))
     data = draw(st.lists(raws, min_size=len(described), max_size=len(described)))
     if draw(st.booleans()):
@@ -113,11 +132,12 @@ def test_grpc_never_blames_itself(stub, tiny_sketch):
     @given(messages(tiny_sketch))
     def ask(message):
         call = stub.ModelInfer.future(message)
-        assert call.code() in FINE, call.details()
+        in_time = {grpc.StatusCode.DEADLINE_EXCEEDED} if "timeout" in message.parameters else set()
+        assert call.code() in FINE | in_time, call.details()
         codes.add(call.code())
 
     ask()
-    assert codes == FINE
+    assert codes >= FINE
 
 
 plain = st.none() | st.booleans() | numbers | st.text(max_size=9)
@@ -158,8 +178,8 @@ def bodies(draw, sketch):
     }
 
 
-def refused_or_answered(response) -> int:
-    assert response.status_code in {200, 400}, response.text
+def refused_or_answered(response, besides=frozenset()) -> int:
+    assert response.status_code in {200, 400} | besides, response.text
     if response.status_code == 400:
         assert list(response.json()) == ["error"]
     return response.status_code
@@ -171,10 +191,11 @@ def test_rest_never_blames_itself(post, tiny_sketch):
     @settings(steady, max_examples=700)
     @given(bodies(b64encode(tiny_sketch).decode()))
     def ask(body):
-        codes.add(refused_or_answered(post(json.dumps(body))))
+        # Some bodies ask for an answer within a microsecond.
+        codes.add(refused_or_answered(post(json.dumps(body)), besides={504}))
 
     ask()
-    assert codes == {200, 400}
+    assert codes >= {200, 400}
 
 
 def test_text_that_is_hardly_json_is_never_its_own_fault(post):

@@ -7,6 +7,7 @@ import gzip
 import json
 import re
 import struct
+import threading
 import tracemalloc
 import zlib
 
@@ -16,7 +17,9 @@ import pytest
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc
 
-from gateway.openinference.rest_messages import MAX_BODY, plain
+from gateway.openinference.rest_messages import plain
+from gateway.over_http import MAX_BODY
+from gateway.protection.caller import Scope
 from pipeline.errors import InvalidRequest
 from tests.gateway.openinference.clients import MODEL
 from tests.gateway.openinference.serving import SCORE, STYLE
@@ -201,6 +204,40 @@ def test_a_stream_asks_who_calls(guarded):
         other = stub.ModelStreamInfer(iter([]), metadata=[("x-api-key", guarded.key)])
         assert strange.code() is grpc.StatusCode.UNAUTHENTICATED
         assert other.code() is grpc.StatusCode.PERMISSION_DENIED
+
+
+def asking_in_turn(served, key, sketch, between):
+    """What a stream answers to two requests, the second of which is sent after `between`."""
+    answered = threading.Event()
+
+    def requests():
+        yield message(sketch, id="1")
+        assert answered.wait(20)
+        between()
+        yield message(sketch, id="2")
+
+    with grpc.insecure_channel(served.grpc) as channel:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        stream = stub.ModelStreamInfer(requests(), metadata=[("x-api-key", key)])
+        first = next(stream)
+        answered.set()
+        return [first, *stream]
+
+
+def test_a_revoked_key_is_refused_in_a_stream_that_is_open(guarded, tiny_sketch):
+    known, key = guarded.keys.create("soon gone", [Scope.RENDER])
+    first, second = asking_in_turn(guarded, key, tiny_sketch, lambda: guarded.keys.revoke(known.id))
+    assert not first.error_message
+    assert "API key is not known" in second.error_message
+    assert second.infer_response.id == "2"
+
+
+def test_each_request_of_a_stream_is_a_call(guarded, tiny_sketch):
+    """Opening it is one, so that the second request is the third."""
+    _, key = guarded.keys.create("seldom", [Scope.RENDER], limits={"calls_per_minute": 2})
+    first, second = asking_in_turn(guarded, key, tiny_sketch, lambda: None)
+    assert not first.error_message
+    assert "calls_per_minute is 2" in second.error_message
 
 
 def test_typed_contents_are_read(stub, tiny_sketch, open_inference):
@@ -405,11 +442,3 @@ def test_a_bomb_is_put_out_before_it_grows():
         assert tracemalloc.get_traced_memory()[1] < 2_000_000
     finally:
         tracemalloc.stop()
-
-
-def test_a_body_that_is_too_large_is_refused_while_it_comes(http):
-    def chunks():
-        yield from (bytes(2**20) for _ in range(MAX_BODY // 2**20))
-        yield bytes(MAX_BODY % 2**20 + 1)
-
-    assert_refused(http.post("/infer", content=chunks()), "body is larger; allowed: at most")

@@ -14,12 +14,15 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from gateway.observability import tracing
+from gateway.over_http import MAX_BODY
 from gateway.protection.caller import Quota, Scope
 from gateway.settings import Settings
-from gateway.web.app import MAX_BODY, make_app
+from gateway.web.app import make_app
 from gateway.web.server import _socket
 from tests.gateway.fakes import DENIED
 from tests.gateway.web.conftest import ORIGIN, serve, until
+
+POST = "POST /v1/renders HTTP/1.1\r\nHost: localhost\r\n"
 
 
 def form(sketch, **fields):
@@ -132,7 +135,7 @@ async def test_pages_of_listed_origins_may_call(served):
 
 async def test_too_large_by_its_own_word(served):
     """Refused before any of it is read."""
-    head = "POST /v1/renders HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    head = f"{POST}Content-Type: application/json\r\n"
     async with connection(served) as (reader, writer):
         writer.write(f"{head}Content-Length: {MAX_BODY + 1}\r\n\r\n".encode())
         answer = await reader.readuntil(b"bytes.")
@@ -142,7 +145,7 @@ async def test_too_large_by_its_own_word(served):
 
 async def test_too_large_without_saying_so(served):
     """Refused as soon as it is too large, though it never ends."""
-    head = "POST /v1/renders HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=x"
+    head = f"{POST}Content-Type: multipart/form-data; boundary=x"
     part = b'--x\r\nContent-Disposition: form-data; name="sketch"; filename="a"\r\n\r\n'
     chunk = b"%x\r\n%b\r\n" % (1024 * 1024, bytes(1024 * 1024))
     async with connection(served) as (reader, writer):
@@ -175,7 +178,7 @@ async def test_parts_without_end(served):
 
 
 async def test_a_client_that_leaves_in_the_middle_of_its_upload(served, caplog):
-    head = "POST /v1/renders HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=x"
+    head = f"{POST}Content-Type: multipart/form-data; boundary=x"
     async with connection(served) as (_, writer):
         writer.write(f"{head}\r\nContent-Length: 1000\r\n\r\n--x\r\n".encode())
         await writer.drain()
@@ -235,10 +238,7 @@ async def test_a_key_may_come_as_bearer(guarded):
 
 
 async def test_who_calls_is_asked_before_the_body_is_read(guarded):
-    head = (
-        "POST /v1/renders HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=x\r\n"
-        "Content-Length: 1000000\r\n\r\n"
-    )
+    head = f"{POST}Content-Type: multipart/form-data; boundary=x\r\nContent-Length: 1000000\r\n\r\n"
     async with connection(guarded) as (reader, writer):
         writer.write(head.encode())
         assert (await reader.readline()).startswith(b"HTTP/1.1 401")
@@ -254,13 +254,25 @@ async def test_renders_of_others_are_not_there(guarded, sketch):
 async def test_what_changed_is_written_down(guarded, sketch):
     admin = guarded.key(Scope.ADMIN)
     upload = {"data": {"name": "Mine"}, "files": {"image": ("a.png", sketch)}}
+    broken = {"data": {"name": "Mine"}, "files": {"image": ("a.png", b"no picture")}}
     await guarded.client.post("/v1/styles", headers=admin, **upload)
+    await guarded.client.post("/v1/styles", headers=admin, **broken)
+    await guarded.client.delete("/v1/styles/Mine", headers=admin)
     await guarded.client.delete("/v1/styles/mine", headers=admin)
+    await guarded.client.post("/v1/renders/nowhere/cancel", headers=admin)
     await guarded.client.post("/v1/renders", headers=admin, **form(sketch, prompt=DENIED))
     audit = guarded.settings.audit
-    await until(lambda: audit.exists() and len(audit.read_text().splitlines()) == 3)
+    await until(lambda: audit.exists() and len(audit.read_text().splitlines()) == 6)
     lines = [json.loads(line) for line in audit.read_text().splitlines()]
-    assert [line["action"] for line in lines] == ["add_style", "remove_style", "render"]
+    told = [(line["action"], line["outcome"], line["ids"].get("style")) for line in lines]
+    assert told[:4] == [
+        ("add_style", "done", "mine"),
+        ("add_style", "invalid_argument", "Mine"),
+        ("remove_style", "done", "mine"),
+        ("remove_style", "not_found", "mine"),
+    ]
+    assert [told[4][:2], told[5][0]] == [("cancel", "not_found"), "render"]
+    assert lines[4]["ids"]["render"] == "nowhere"
 
 
 async def test_a_used_up_quota_says_when_to_try_again(tmp_path, sketch):

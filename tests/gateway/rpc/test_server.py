@@ -1,0 +1,109 @@
+"""The gRPC door over a painter: what is settled before and around a method."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from gateway.openinference.servicer import OpenInferenceServicer
+from gateway.openinference.virtual_model import VirtualModel
+from gateway.protection.caller import Scope
+from gateway.protection.keys import KeyStore
+from gateway.rpc.maquette import MaquetteServicer
+from gateway.rpc.server import make_server
+from gateway.settings import Settings
+from maquette.v1 import maquette_pb2 as pb
+from maquette.v1.maquette_pb2_grpc import MaquetteServiceStub
+from tests.gateway.fakes import staged
+
+CODE = grpc.StatusCode
+SERVICE = "/maquette.v1.MaquetteService"
+
+
+@pytest.fixture
+async def door(tmp_path):
+    """A server that asks who calls: its channel, a key, the painter, the audit log."""
+    settings = Settings(
+        auth="required", keys=tmp_path / "keys.json", library=tmp_path / "library",
+        audit=tmp_path / "audit.log",
+    )  # fmt: skip
+    _, key = KeyStore(settings.keys).create("all", {Scope.RENDER, Scope.STYLES})
+    async with staged(settings) as stage:
+        parts = stage.parts
+        servicer = MaquetteServicer(parts.service, parts.renders, parts.information, parts.desk)
+        model = VirtualModel(parts.renders, parts.inference.is_ready, "0")
+        server, _ = make_server(servicer, OpenInferenceServicer(model, parts.desk), 64)
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            metadata = (("authorization", f"Bearer {key}"),)
+            yield channel, metadata, stage.painter, settings.audit
+        await server.stop(0)
+
+
+async def never():
+    await asyncio.Event().wait()
+    yield b""
+
+
+@pytest.mark.parametrize(
+    "method",
+    [f"{SERVICE}/Render", f"{SERVICE}/AddStyle", "/inference.GRPCInferenceService/ModelInfer"],
+)
+async def test_a_stranger_is_turned_away_before_the_request_is_read(door, method):
+    channel = door[0]
+    for metadata in ((), (("x-api-key", "mqt_AAAAAAAA_" + "A" * 43),)):
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await channel.stream_unary(method)(never(), metadata=metadata, timeout=20)
+        assert refused.value.code() is CODE.UNAUTHENTICATED
+        assert "maquette keys create" in refused.value.details()
+
+
+async def test_a_stranger_is_turned_away_from_a_stream_too(door):
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        async for _ in door[0].stream_stream(f"{SERVICE}/RenderStream")(never(), timeout=20):
+            pass
+    assert refused.value.code() is CODE.UNAUTHENTICATED
+
+
+async def test_health_asks_nobody(door):
+    await health_pb2_grpc.HealthStub(door[0]).Check(health_pb2.HealthCheckRequest())
+    live = door[0].unary_unary("/inference.GRPCInferenceService/ServerLive")
+    assert await live(b"")
+
+
+async def test_bytes_that_are_no_message_are_refused_as_such(door):
+    for method in ("Render", "RenderStream"):
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await door[0].unary_unary(f"{SERVICE}/{method}")(b"\xff\xff", metadata=door[1])
+        assert refused.value.code() is CODE.INVALID_ARGUMENT
+
+
+async def test_what_is_done_to_styles_and_renders_is_written_down(door, sketch, style_image):
+    channel, metadata, painter, audit = door
+    stub = MaquetteServiceStub(channel)
+    await stub.AddStyle(pb.AddStyleRequest(image=style_image, name="Mine"), metadata=metadata)
+    with pytest.raises(grpc.aio.AioRpcError):
+        await stub.AddStyle(
+            pb.AddStyleRequest(image=style_image, name="forbidden"), metadata=metadata
+        )
+    await stub.RemoveStyle(pb.RemoveStyleRequest(id="mine"), metadata=metadata)
+    painter.hold()
+    request = pb.RenderRequest(sketch=sketch, prompt="a house", id="r", keep_running=True)
+    call = stub.RenderStream(request, metadata=metadata)
+    assert (await call.read()).accepted.id == "r"
+    await stub.CancelRender(pb.CancelRenderRequest(id="r"), metadata=metadata)
+    lines = [json.loads(line) for line in audit.read_text().splitlines()]
+    assert [(line["action"], line["outcome"]) for line in lines] == [
+        ("add_style", "done"),
+        ("add_style", "failed_precondition"),
+        ("remove_style", "done"),
+        ("render", "cancelled"),
+        ("cancel", "done"),
+    ]
+    assert lines[0]["ids"] == {"style": "mine"}
+    assert lines[-1]["ids"] == {"render": "r"}
