@@ -173,7 +173,7 @@ class Service:
         Raises:
             Refused: moderation does not let it through.
         """
-        await asyncio.to_thread(images.decode, image, "image")
+        await asyncio.to_thread(images.require_picture, image, "image")
         await self._moderation.check_text(" ".join([name, *tags]), "name or a tag")
         await self._moderation.check_pictures([image], "style")
         embed = self.inference.embed_image
@@ -253,9 +253,9 @@ class Service:
 
 def _check_images(request: RenderRequest) -> None:
     """Decode every upload behind the guards, so that a bad one is refused before it waits."""
-    images.decode(request.sketch, "sketch")
+    images.require_picture(request.sketch, "sketch")
     for image in request.style_images:
-        images.decode(image, "style_images")
+        images.require_picture(image, "style_images")
 
 
 def _nothing_found(request: RenderRequest) -> str:

@@ -35,15 +35,35 @@ def decode(data: bytes, field: str) -> Image.Image:
     Raises:
         InvalidRequest: not an image, not an allowed format, too large, or damaged.
     """
+    image = _loaded(data, field)
+    try:
+        return _on_white(ImageOps.exif_transpose(image))
+    except (OSError, SyntaxError, ValueError) as error:
+        raise _damaged(data, field, error) from error
+
+
+def require_picture(data: bytes, field: str) -> None:
+    """Find out whether `data` can be decoded, without making a picture of it.
+
+    Raises:
+        InvalidRequest: as :func:`decode`.
+    """
+    _loaded(data, field)
+
+
+def _loaded(data: bytes, field: str) -> Image.Image:
     image = _open(data, field)
     try:
         image.load()
-        upright = ImageOps.exif_transpose(image)
     except (OSError, SyntaxError, ValueError) as error:
-        allowed = "a complete PNG, JPEG or WebP file"
-        remedy = f"The file is damaged or cut short ({error}). Save it again."
-        raise InvalidRequest(field, data, allowed, remedy) from error
-    return _on_white(upright)
+        raise _damaged(data, field, error) from error
+    return image
+
+
+def _damaged(data: bytes, field: str, error: Exception) -> InvalidRequest:
+    allowed = "a complete PNG, JPEG or WebP file"
+    remedy = f"The file is damaged or cut short ({error}). Save it again."
+    return InvalidRequest(field, data, allowed, remedy)
 
 
 def _open(data: bytes, field: str) -> Image.Image:

@@ -58,6 +58,8 @@ PARAMETERS: Mapping[str, type] = {
 _NOT_OURS = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 """What reading JSON of another form raises."""
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_PIXELS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
+"""Chunks that the pixels are made of."""
 _HEADER_END = len(_SIGNATURE) + 25
 """Where the first chunk, IHDR, ends: 13 bytes of data, and 12 around them."""
 
@@ -204,8 +206,23 @@ def _sha256(data: bytes) -> str:
 
 
 def _small_enough(sketch: bytes) -> bytes | None:
-    png = encode_png(np.asarray(decode(sketch, "sketch")))
+    # Encoding takes longer than everything else here, and most sketches need none.
+    png = sketch if _is_bare(sketch) else encode_png(np.asarray(decode(sketch, "sketch")))
     return png if len(png) <= MAX_SKETCH else None
+
+
+def _is_bare(picture: bytes) -> bool:
+    """Whether `picture` is a PNG that holds pixels and nothing else."""
+    if not picture.startswith(_SIGNATURE):
+        return False
+    kinds, size = set(), len(_SIGNATURE)
+    try:
+        for kind, data in _chunks(picture):
+            kinds.add(kind)
+            size += len(data) + 12
+    except InvalidRequest:
+        return False
+    return kinds <= _PIXELS and size == len(picture)
 
 
 def _to_json(provenance: Provenance) -> str:

@@ -13,6 +13,7 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from pipeline import provenance
 from pipeline.errors import InvalidRequest
@@ -267,3 +268,23 @@ def test_a_file_beyond_all_renders_is_not_searched(monkeypatch, request_, pictur
 def test_only_a_png_is_stamped(request_):
     with pytest.raises(ValueError, match="only a PNG"):
         stamp(encoded(Image.new("RGB", (20, 20)), "JPEG"), described(request_))
+
+
+def test_a_png_of_pixels_alone_is_embedded_as_it_was_sent(request_):
+    bare = encode_png(np.asarray(decode(request_.sketch, "sketch")))
+    assert described(replace(request_, sketch=bare)).sketch == bare
+
+
+def with_text(png):
+    buffer, text = io.BytesIO(), PngInfo()
+    text.add_text("Author", "a secret")
+    Image.open(io.BytesIO(png)).save(buffer, "PNG", pnginfo=text)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("dress", [with_text, lambda png: png + b"a secret"])
+def test_what_else_is_in_a_sketch_is_not_embedded(request_, dress):
+    bare = encode_png(np.asarray(decode(request_.sketch, "sketch")))
+    embedded = described(replace(request_, sketch=dress(bare))).sketch
+    assert b"a secret" not in embedded
+    assert decode(embedded, "sketch").tobytes() == decode(bare, "sketch").tobytes()
