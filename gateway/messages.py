@@ -7,7 +7,7 @@ from typing import Any
 from gateway import errors, service
 from gateway.information import Facts
 from gateway.protection.caller import Caller
-from gateway.renders import Render, State
+from gateway.render import Render, State
 from maquette.v1 import maquette_pb2 as pb
 from pipeline.request import RenderRequest
 from retrieval.styles import ScoredStyle, Style

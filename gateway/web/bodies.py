@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 from gateway import service
 from gateway.information import Facts
 from gateway.protection.caller import Caller
-from gateway.renders import Render, State
+from gateway.render import Render, State
 from gateway.web import errors
 from retrieval.styles import ScoredStyle, Style
 

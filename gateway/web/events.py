@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from starlette.types import Receive, Scope, Send
 
 from gateway.over_http import unless_gone
-from gateway.renders import Following, Render
+from gateway.render import Following, Render
 from gateway.service import Chosen, Finished, Stepped
 from gateway.web import errors
 from gateway.web.bodies import Accepted, Problem, ProgressBody, RenderBody, Scored, links

@@ -6,7 +6,7 @@ import json
 
 from fastapi import APIRouter, Request, Response
 
-from gateway.renders import Render
+from gateway.render import Render
 from gateway.service import Finished
 from gateway.web.desk import Behind, Rendering
 from gateway.web.events import finished

@@ -14,7 +14,8 @@ from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import JSONResponse
 
 from gateway.over_http import unless_gone
-from gateway.renders import MAX_ID, Asked, Render
+from gateway.render import Render
+from gateway.renders import MAX_ID, Asked
 from gateway.service import Finished
 from gateway.web.bodies import RenderBody, in_json, path_of
 from gateway.web.desk import Behind, Rendering

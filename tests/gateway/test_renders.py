@@ -16,7 +16,8 @@ from gateway.protection.caller import Caller, Quota, Scope
 from gateway.protection.doorkeeper import Doorkeeper
 from gateway.protection.keys import KeyStore
 from gateway.protection.limits import Limits, Permit
-from gateway.renders import Asked, Renders, State
+from gateway.render import State
+from gateway.renders import Asked, Renders
 from gateway.service import Finished, Picture, Stepped, Timings
 from pipeline.errors import Cancelled, Conflict, InvalidRequest, NotFound, Unavailable
 from pipeline.request import RenderRequest

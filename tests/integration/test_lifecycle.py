@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -54,6 +55,17 @@ def test_health_and_reflection(live):
             assert answer.status == health_pb2.HealthCheckResponse.SERVING
         services = ProtoReflectionDescriptorDatabase(channel).get_services()
         assert "maquette.v1.MaquetteService" in services
+
+
+def test_where_callers_are_asked_for_keys_it_starts_as_well(tmp_path, monkeypatch):
+    monkeypatch.setenv("MAQUETTE_AUTH", "required")
+    with live_stack(tmp_path) as stack, stack.channel() as channel:
+        assert "added the 12 bundled styles" in stack.output.read_text()
+        with pytest.raises(grpc.RpcError) as refused:
+            stub_of(channel).ListStyles(pb.ListStylesRequest())
+        assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
+        # The key that it made for itself is revoked.
+        assert not json.loads((tmp_path / "keys.json").read_text()).get("keys")
 
 
 def test_renders_are_served_without_torch(live):
