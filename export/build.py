@@ -21,6 +21,7 @@ from export.onnx import (
     run_torch,
 )
 from export.pack import Pack
+from export.skip import skip_where_unwanted
 from export.trials import available_gpu, check_half, large_tensors, rounding, trial_inputs
 
 ONNX_FILE = "model.onnx"
@@ -49,6 +50,8 @@ def build_network(network: str, pack: Pack, folder: Path, build: Build) -> Built
     module = wrap(network, pack, fused if build.engine == "onnx" else plain)
     path = folder / ONNX_FILE
     export_network(network, module, pack, path)
+    if network == "controlnet" and (build.engine, precision) == ("onnx", "fp32"):
+        skip_where_unwanted(path, pack)
     gc.collect()  # the exporter leaves cycles, which hold gigabytes at full size
     built = Built(check_parity(network, module, pack, path), hardware={"checked_on": CPU})
     if built.parity.passed and precision == "fp16":
