@@ -37,6 +37,7 @@ exec tritonserver \
     --model-control-mode=explicit \
     "$@" \
     "--model-config-name=$config" \
+    --rate-limit=execution_count \
     --grpc-port=8001 \
     --http-port=8000 \
     --allow-metrics=true \

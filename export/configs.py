@@ -45,8 +45,8 @@ def config_text(name: str, network: str, pack: Pack, repository: Path) -> str:
     for declared, tensors in ((config.input, model.inputs), (config.output, model.outputs)):
         for entry, tensor in zip(declared, tensors, strict=True):
             entry.dims[:] = dims(tensor, widths, -1, -1)
-    del config.instance_group[:]
-    config.instance_group.add(count=1, kind=ModelInstanceGroup.KIND_GPU)
+    for group in config.instance_group:
+        group.kind = ModelInstanceGroup.KIND_GPU
     WRITERS[name](config, network, pack)
     return NOTE + text_format.MessageToString(config)
 

@@ -114,6 +114,8 @@ def spawn(repository: Path, state: Path, *, grpc_port: int = 0, metrics_port: in
         "--model-control-mode=explicit",
         *(f"--load-model={name}" for name in models_of(repository)),
         "--allow-http=false",
+        # Of the networks that take turns: the rate limiters in their configs.
+        "--rate-limit=execution_count",
         f"--grpc-address={HOST}",
         f"--grpc-port={triton_grpc}",
         f"--metrics-address={HOST}",
