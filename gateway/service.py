@@ -252,10 +252,10 @@ class Service:
 
 
 def _check_images(request: RenderRequest) -> None:
-    """Decode every upload behind the guards, so that a bad one is refused before it waits."""
-    images.require_picture(request.sketch, "sketch")
+    """Look through every upload behind the guards, so that a bad one is refused before it waits."""
+    images.require_whole(request.sketch, "sketch")
     for image in request.style_images:
-        images.require_picture(image, "style_images")
+        images.require_whole(image, "style_images")
 
 
 def _nothing_found(request: RenderRequest) -> str:

@@ -107,3 +107,31 @@ def test_clip_pixels_equal_transformers():
     found = images.clip_pixel_values(images.decode(encoded(source), "image"), preprocessing)
     assert found.shape == (3, 128, 128)
     np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+NOISE = Image.effect_noise((64, 48), 50).convert("RGB")
+
+
+@pytest.mark.parametrize("kind", images.FORMATS)
+def test_a_whole_file_is_whole(kind):
+    images.require_whole(encoded(NOISE, kind), "sketch")
+
+
+@pytest.mark.parametrize("kind", images.FORMATS)
+@pytest.mark.parametrize("left", [0.3, 0.9])
+def test_a_file_that_is_cut_short_is_not_whole(kind, left):
+    data = encoded(NOISE, kind)
+    with pytest.raises(InvalidRequest, match="sketch is .*(damaged or cut short|could not be read)"):
+        images.require_whole(data[: int(len(data) * left)], "sketch")
+
+
+def test_one_changed_byte_of_a_png_is_seen():
+    data = bytearray(encoded(NOISE))
+    data[len(data) // 2] ^= 1
+    with pytest.raises(InvalidRequest, match="damaged"):
+        images.require_whole(bytes(data), "sketch")
+
+
+def test_a_whole_file_that_is_no_picture_is_refused():
+    with pytest.raises(InvalidRequest, match="a PNG, JPEG or WebP file"):
+        images.require_whole(b"GIF89a" + bytes(100), "sketch")
