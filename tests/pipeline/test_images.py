@@ -121,7 +121,8 @@ def test_a_whole_file_is_whole(kind):
 @pytest.mark.parametrize("left", [0.3, 0.9])
 def test_a_file_that_is_cut_short_is_not_whole(kind, left):
     data = encoded(NOISE, kind)
-    with pytest.raises(InvalidRequest, match="sketch is .*(damaged or cut short|could not be read)"):
+    wrong = "sketch is .*(damaged or cut short|could not be read)"
+    with pytest.raises(InvalidRequest, match=wrong):
         images.require_whole(data[: int(len(data) * left)], "sketch")
 
 
