@@ -64,7 +64,9 @@ class StyleLibrary:
         """Make the collection if it is not there."""
         if await _answered(self._client.collection_exists(COLLECTION)):
             return
-        vectors = models.VectorParams(size=CLIP_DIM, distance=models.Distance.COSINE)
+        # The vectors have unit length, so their cosine is their product. Asked for a cosine, the
+        # embedded engine measures the length of every vector at every search.
+        vectors = models.VectorParams(size=CLIP_DIM, distance=models.Distance.DOT)
         try:
             await self._client.create_collection(COLLECTION, vectors_config=vectors)
         except UnexpectedResponse as error:
@@ -180,7 +182,8 @@ class StyleLibrary:
             self._client.query_points(
                 COLLECTION,
                 query=vector.tolist(),
-                query_filter=models.Filter(must=list(wanted)),
+                # Embedded, even an empty filter is held against every style.
+                query_filter=models.Filter(must=list(wanted)) if wanted else None,
                 limit=limit,
             )
         )
