@@ -16,18 +16,16 @@ config=$(python3 -c '
 import json
 print(json.load(open("/repository/render/1/pack.json"))["model_config"])')
 
-# The safety checker is served where the pack has one, all other models always.
-has_safety_checker() {
-    for engine in /repository/safety_checker/*/model.onnx /repository/safety_checker/*/model.plan; do
-        [ ! -e "$engine" ] || return 0
-    done
-    return 1
+# Models that need an engine which not every pack has are served where it is there, all others always.
+has_engine() {
+    [ -e "/repository/$1/model.onnx" ] || [ -e "/repository/$1/model.plan" ]
 }
 set --
 for folder in /opt/model_repository/*/; do
     name=$(basename "$folder")
     case $name in
-        safety_checker | check_image) has_safety_checker || continue ;;
+        safety_checker | check_image) has_engine safety_checker/1 || continue ;;
+        denoiser_lcm) has_engine unet/2 || continue ;;
     esac
     set -- "$@" "--load-model=$name"
 done

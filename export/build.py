@@ -18,6 +18,7 @@ from export.onnx import (
     Parity,
     check_parity,
     export_network,
+    mark_tensors,
     run_torch,
 )
 from export.pack import Pack
@@ -25,6 +26,7 @@ from export.skip import skip_where_unwanted
 from export.trials import available_gpu, check_half, large_tensors, rounding, trial_inputs
 
 ONNX_FILE = "model.onnx"
+MARK_DIGITS = 8
 Trials = list[tuple[Inputs, list[Array]]]
 """Inputs, and torch's outputs for them in fp32."""
 ENGINE_FILES = (ONNX_FILE, tensorrt.PLAN_FILE)
@@ -52,6 +54,8 @@ def build_network(network: str, pack: Pack, folder: Path, build: Build) -> Built
     export_network(network, module, pack, path)
     if network == "controlnet" and (build.engine, precision) == ("onnx", "fp32"):
         skip_where_unwanted(path, pack)
+    if build.engine == "onnx-tensorrt":
+        mark_tensors(path, pack.digest(network)[:MARK_DIGITS])
     gc.collect()  # the exporter leaves cycles, which hold gigabytes at full size
     built = Built(check_parity(network, module, pack, path), hardware={"checked_on": CPU})
     if built.parity.passed and precision == "fp16":

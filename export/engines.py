@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -22,6 +22,7 @@ from export.files import PackError, elements, require_room
 from export.networks import NAMES, OPTIONAL, names_of
 from export.onnx import OPSET, Parity
 from export.pack import NETWORK_FOLDERS, Pack
+from pipeline import contract
 from pipeline.preview import LatentRgb
 
 VERSION = "1"
@@ -92,16 +93,33 @@ def export_pack(
     prepare(repository)
     _remove_others(pack, repository)
     passed = True
-    for network in names_of(pack):
-        report(network)
-        outcome = _bring_up_to_date(network, pack, repository, build, force)
+    for network, made_of in _to_build(pack):
+        report(engine_name(network, made_of))
+        outcome = _bring_up_to_date(network, made_of, repository, build, force)
         passed &= outcome.parity.passed
         yield outcome
-        pack.release()
+        made_of.release()
     if passed:
         side_files = _side_files(pack, repository, build)
         _write_texts(repository, configs_of(pack, repository, build) | side_files)
         pack.release()
+
+
+def _to_build(pack: Pack) -> list[tuple[str, Pack]]:
+    """Each network of `pack`; the UNet twice where there is one that paints in few steps."""
+    networks = [(network, pack) for network in names_of(pack)]
+    return [*networks, ("unet", pack.in_few_steps())] if pack.has_lcm_lora else networks
+
+
+def _version(network: str, pack: Pack) -> str:
+    few_steps = pack.few_steps and network == "unet"
+    return str(contract.FEW_STEPS_VERSION) if few_steps else VERSION
+
+
+def engine_name(network: str, pack: Pack) -> str:
+    """What people are told: `network`, and its version where that is not the first."""
+    version = _version(network, pack)
+    return network if version == VERSION else f"{network}/{version}"
 
 
 def _write_texts(repository: Path, texts: Mapping[str, str]) -> None:
@@ -133,10 +151,7 @@ def prepare(repository: Path) -> None:
     if repository.resolve() == STATIC.resolve():
         return
     if STATIC.is_dir():
-        engines = shutil.ignore_patterns(
-            "*.onnx", "*.data", "*.plan", "*.json", "__pycache__", "configs", ".*"
-        )
-        shutil.copytree(STATIC, repository, dirs_exist_ok=True, ignore=engines)
+        shutil.copytree(STATIC, repository, dirs_exist_ok=True, ignore=_built)
     missing = [
         name for name in (*NAMES, *OPTIONAL) if not (repository / name / "config.pbtxt").exists()
     ]
@@ -147,10 +162,22 @@ def prepare(repository: Path) -> None:
         )
 
 
+def _built(folder: str, names: list[str]) -> set[str]:
+    """What an export wrote into `folder` of the static repository: version folders, for a network.
+
+    Triton loads every version of the UNet that it finds, so not even an empty one is copied.
+    """
+    if Path(folder).name in (*NAMES, *OPTIONAL):
+        return {name for name in names if name != "config.pbtxt"}
+    return shutil.ignore_patterns("*.json", "__pycache__", ".*")(folder, names)
+
+
 def _remove_others(pack: Pack, repository: Path) -> None:
-    """Take away the engines of another pack for networks that `pack` has not."""
-    for network in set(OPTIONAL) - set(names_of(pack)):
-        folder = repository / network / VERSION
+    """Take away the engines of another pack for what `pack` has not."""
+    gone = [repository / name / VERSION for name in OPTIONAL if name not in names_of(pack)]
+    if not pack.has_lcm_lora:
+        gone.append(repository / "unet" / str(contract.FEW_STEPS_VERSION))
+    for folder in gone:
         if folder.exists():
             (repository / FINISHED).unlink(missing_ok=True)
             shutil.rmtree(folder)
@@ -159,12 +186,13 @@ def _remove_others(pack: Pack, repository: Path) -> None:
 def _bring_up_to_date(
     network: str, pack: Pack, repository: Path, build: Build, force: bool
 ) -> Outcome:
-    folder = repository / network / VERSION
+    folder = repository / network / _version(network, pack)
     fingerprint = _fingerprint(network, pack, build)
     record = read_record(folder)
     if record and record.fingerprint == fingerprint and not force:
         parity = Parity(record.error, record.tolerance)
-        return Outcome(network, parity, _megabytes(folder), record.fused, built=False)
+        name = engine_name(network, pack)
+        return Outcome(name, parity, _megabytes(folder), record.fused, built=False)
     (repository / FINISHED).unlink(missing_ok=True)
     return _build(network, pack, folder, build, fingerprint)
 
@@ -200,7 +228,7 @@ def _build(network: str, pack: Pack, folder: Path, build: Build, fingerprint: st
             aside.rename(folder)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-    return Outcome(network, built.parity, megabytes, built.fused, built=True)
+    return Outcome(engine_name(network, pack), built.parity, megabytes, built.fused, built=True)
 
 
 def _fingerprint(network: str, pack: Pack, build: Build) -> str:
@@ -229,8 +257,13 @@ def read_record(folder: Path) -> Record | None:
 
 def _side_files(pack: Pack, repository: Path, build: Build) -> dict[str, str]:
     """The small files that Python models read from their version folder; the marker comes last."""
-    engines = _engines_in(repository, names_of(pack))
-    facts = {**pack.facts(), **asdict(build), "model_config": KINDS[build.engine]}
+    engines = _engines_in(repository, pack)
+    facts = {
+        **pack.facts(),
+        **asdict(build),
+        "model_config": KINDS[build.engine],
+        "few_steps": pack.has_lcm_lora,
+    }
     return {
         f"tokenizer/{VERSION}/tokenizer.json": pack.tokenizer_json(),
         f"image_processor/{VERSION}/preprocessor_config.json": _json(pack.preprocessor_config()),
@@ -240,9 +273,14 @@ def _side_files(pack: Pack, repository: Path, build: Build) -> dict[str, str]:
     }
 
 
-def _engines_in(repository: Path, networks: Iterable[str]) -> dict[str, str]:
-    """The fingerprint that names each network's engine."""
-    records = {name: read_record(repository / name / VERSION) for name in networks}
+def _engines_in(repository: Path, pack: Pack) -> dict[str, str]:
+    """The fingerprint that names each engine of `pack`."""
+    records = {
+        engine_name(network, made_of): read_record(
+            repository / network / _version(network, made_of)
+        )
+        for network, made_of in _to_build(pack)
+    }
     return {
         name: record.fingerprint[:FINGERPRINT_SHOWN] for name, record in records.items() if record
     }

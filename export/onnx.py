@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 import onnxruntime
 import torch
 from torch import Tensor, nn
@@ -95,6 +96,24 @@ def export_network(network: str, module: nn.Module, pack: Pack, path: Path) -> N
             external_data=weights > LARGEST_INSIDE,
             verbose=False,
         )
+
+
+def mark_tensors(path: Path, mark: str) -> None:
+    """Put `mark` into the names of the tensors inside the network at `path`.
+
+    ONNX Runtime's TensorRT provider keeps what it compiled under the names of file and tensors, so
+    it would take a network of the same graph with other weights for this one.
+    """
+    model = onnx.load(path, load_external_data=False)
+    declared = {output.name for output in model.graph.output}
+    inside = {name for node in model.graph.node for name in node.output} - declared
+    marked = {name: f"{name}.{mark}" for name in inside if name}
+    for node in model.graph.node:
+        node.input[:] = [marked.get(name, name) for name in node.input]
+        node.output[:] = [marked.get(name, name) for name in node.output]
+    for info in model.graph.value_info:
+        info.name = marked.get(info.name, info.name)
+    path.write_bytes(model.SerializeToString())
 
 
 def _dynamic(model: contract.Model) -> tuple[object, ...]:

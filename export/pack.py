@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from transformers import (
 )
 
 from export.files import PackError, require_ip_adapter
+from export.lora import fuse_lora
 from export.weights import load_network
 from pipeline import contract
 
@@ -43,6 +44,8 @@ NETWORK_FOLDERS = {
     "safety_checker": ("safety_checker",),
 }
 """The pack folders that each served network is made of."""
+LCM_LORA = "lcm_lora"
+"""The folder of a LoRA that makes the UNet a latent consistency model; a pack may lack it."""
 
 REQUIRED = (
     *sorted(
@@ -64,6 +67,8 @@ class Pack:
     """A pack on disk. Networks are loaded in fp32 when they are first asked for."""
 
     folder: Path
+    few_steps: bool = False
+    """Whether its UNet is the one that paints in few steps: the LCM-LoRA is fused into it."""
 
     def __post_init__(self) -> None:
         missing = [name for name in REQUIRED if not (self.folder / name).is_dir()]
@@ -97,6 +102,8 @@ class Pack:
     def unet(self) -> UNet2DConditionModel:
         """The UNet with IP-Adapter in it, as ``load_ip_adapter`` leaves it."""
         unet = self._load(UNet2DConditionModel, "unet")
+        if self.few_steps:
+            fuse_lora(unet, self.lcm_lora_file, f"Take it from where {self.folder} came from.")
         # What `pipeline.load_ip_adapter` calls; the pipeline itself would want every other network.
         unet._load_ip_adapter_weights([self._ip_adapter()])
         return unet.eval()
@@ -144,6 +151,15 @@ class Pack:
         """Whether everything that `network` is made of is here."""
         return all((self.folder / name).is_dir() for name in NETWORK_FOLDERS[network])
 
+    @property
+    def has_lcm_lora(self) -> bool:
+        """Whether there is a second UNet, which paints in few steps."""
+        return (self.folder / LCM_LORA).is_dir()
+
+    def in_few_steps(self) -> Pack:
+        """The same pack with the UNet that paints in few steps."""
+        return replace(self, few_steps=True)
+
     def check(self) -> None:
         """Load every network once, and let go of it.
 
@@ -163,6 +179,8 @@ class Pack:
         for name in networks:
             getattr(self, name)
             self.release()
+        if self.has_lcm_lora:
+            self.in_few_steps().unet  # noqa: B018 - loading it is the check
         self.tokenizer_json()
 
     def _require_topology(self) -> None:
@@ -220,9 +238,9 @@ class Pack:
 
     def release(self) -> None:
         """Let go of every network that was loaded."""
-        folder = self.folder
+        kept = {field.name: getattr(self, field.name) for field in fields(self)}
         self.__dict__.clear()
-        self.__dict__["folder"] = folder
+        self.__dict__.update(kept)
 
     def _load(self, kind: Any, name: str) -> Any:
         return load_network(kind, self.folder / name)
@@ -243,12 +261,22 @@ class Pack:
         Raises:
             PackError: there is none, or more than one.
         """
-        files = sorted((self.folder / "ip_adapter").glob("*.safetensors"))
+        return self._only_file("ip_adapter")
+
+    @property
+    def lcm_lora_file(self) -> Path:
+        """The one file in ``lcm_lora``.
+
+        Raises:
+            PackError: there is none, or more than one.
+        """
+        return self._only_file(LCM_LORA)
+
+    def _only_file(self, folder: str) -> Path:
+        files = sorted((self.folder / folder).glob("*.safetensors"))
         if len(files) != 1:
             found = ", ".join(file.name for file in files) or "none"
-            raise PackError(
-                f"{self.folder / 'ip_adapter'} must hold one .safetensors file: {found}"
-            )
+            raise PackError(f"{self.folder / folder} must hold one .safetensors file: {found}")
         return files[0]
 
     def config(self, name: str) -> dict[str, Any]:
@@ -305,7 +333,10 @@ class Pack:
     def digest(self, network: str) -> str:
         """sha256 over the files that `network` is made of."""
         digest = hashlib.sha256()
-        for folder in NETWORK_FOLDERS[network]:
+        folders = NETWORK_FOLDERS[network]
+        if self.few_steps and network == "unet":
+            folders = (*folders, LCM_LORA)
+        for folder in folders:
             for path in sorted((self.folder / folder).rglob("*")):
                 if path.is_file():
                     digest.update(path.relative_to(self.folder).as_posix().encode())

@@ -33,6 +33,10 @@ CROSS_ATTENTION_LAYERS = (
 """SD 1.5's 16 cross-attention layers in the order the signal meets them; the columns of
 ``ip_adapter_scale``."""
 
+FEW_STEPS_VERSION = 2
+"""Of the UNet: the one that an LCM-LoRA is fused into, which paints in few steps without guidance.
+Every pack has version 1."""
+
 DOWN_RESIDUALS = tuple(f"down_block_res_{i}" for i in range(12))
 RESIDUALS = (*DOWN_RESIDUALS, "mid_block_res")
 """ControlNet's 12 + 1 outputs, in diffusers' order."""
@@ -58,8 +62,13 @@ class Model:
     outputs: tuple[Tensor, ...]
     max_batch_size: int = 0
     decoupled: bool = False
-    optional: bool = False
-    """Served only where the pack has what it is made of."""
+    needs: str = ""
+    """The engine, ``network/version``, without which it is not served; not every pack has it."""
+
+    @property
+    def optional(self) -> bool:
+        """Whether it is served only where the pack has what it is made of."""
+        return bool(self.needs)
 
     def input(self, name: str) -> Tensor:
         """The input called `name`; KeyError if there is none."""
@@ -98,6 +107,16 @@ CANNY_INPUTS = (
 STYLE_WEIGHTS = Tensor("style_weights", "FP32", (-1,))
 IP_ADAPTER_IMAGE_EMBEDS = Tensor("ip_adapter_image_embeds", "FP32", (2, -1, -1))
 """Negative row first, as diffusers orders them."""
+DENOISER_INPUTS = (
+    SAMPLE,
+    TIMESTEP,
+    PROMPT_EMBEDS,
+    CONTROL_IMAGE,
+    CONDITIONING_SCALE,
+    IMAGE_EMBEDS,
+    IP_ADAPTER_SCALE,
+)
+SAFETY_CHECKER_ENGINE = "safety_checker/1"
 
 NETWORKS = (
     Model("text_encoder", "network", (INPUT_IDS,), (PROMPT_EMBEDS,), BATCH_LIMIT),
@@ -126,7 +145,14 @@ NETWORKS = (
     ),
     Model("vae_encoder", "network", (PIXELS,), (LATENTS,), PICTURE_LIMIT),
     Model("vae_decoder", "network", (LATENTS,), (PIXELS,), PICTURE_LIMIT),
-    Model("safety_checker", "network", (PIXEL_VALUES,), (UNSAFE,), BATCH_LIMIT, optional=True),
+    Model(
+        "safety_checker",
+        "network",
+        (PIXEL_VALUES,),
+        (UNSAFE,),
+        BATCH_LIMIT,
+        needs=SAFETY_CHECKER_ENGINE,
+    ),
 )
 
 PYTHON_MODELS = (
@@ -217,7 +243,7 @@ ENSEMBLES = (
         (Tensor("image", "BYTES", (1,)),),
         (UNSAFE,),
         BATCH_LIMIT,
-        optional=True,
+        needs=SAFETY_CHECKER_ENGINE,
     ),
     Model(
         "condition",
@@ -235,20 +261,14 @@ ENSEMBLES = (
             Tensor("dropped_tokens", "INT32", (-1, 1)),
         ),
     ),
+    Model("denoiser", "ensemble", DENOISER_INPUTS, (NOISE_PRED,), BATCH_LIMIT),
     Model(
-        "denoiser",
+        "denoiser_lcm",
         "ensemble",
-        (
-            SAMPLE,
-            TIMESTEP,
-            PROMPT_EMBEDS,
-            CONTROL_IMAGE,
-            CONDITIONING_SCALE,
-            IMAGE_EMBEDS,
-            IP_ADAPTER_SCALE,
-        ),
+        DENOISER_INPUTS,
         (NOISE_PRED,),
         BATCH_LIMIT,
+        needs=f"unet/{FEW_STEPS_VERSION}",
     ),
 )
 

@@ -65,19 +65,25 @@ async def render(
     on_step: OnStep,
     vae_tile: int = 0,
     latent_rgb: LatentRgb | None = None,
+    few_steps: bool = False,
 ) -> Rendered:
     """Condition once, denoise ``request.num_inference_steps`` times, decode, score.
 
     Args:
-        infer: runs the served models ``condition``, ``denoiser`` and ``vae_decoder``.
+        infer: runs the served models ``condition``, ``vae_decoder`` and the denoisers.
         native_size: the side in pixels that the pack's networks were trained at.
         on_step: awaited after each step; what it raises (a cancellation) ends the render.
         vae_tile: side in pixels of the tiles that are decoded one by one; 0 decodes all at once.
         latent_rgb: what previews are made with; without it there are none.
+        few_steps: whether ``denoiser_lcm`` is served, whose UNet was distilled for the sampler
+            ``lcm`` without guidance.
     """
     sketch = await asyncio.to_thread(images.decode, request.sketch, "sketch")
     width, height = render_size(sketch.size, request.width, request.height, native_size)
     seeds = _seeds(request)
+    guidance = _guidance(request)
+    # Guidance is distilled into those weights, and more of it burns the picture.
+    distilled = few_steps and request.scheduler == "lcm" and not guidance.classifier_free
 
     started = time.perf_counter()
     conditioning, dropped_tokens = await _condition(infer, request, width, height)
@@ -86,11 +92,11 @@ async def render(
         schedule, request.num_inference_steps, Noise(seeds, height, width)
     )
     latents = await denoise(
-        denoiser=_denoiser(infer),
+        denoiser=_denoiser(infer, "denoiser_lcm" if distilled else "denoiser"),
         sampling=sampling,
         steps=request.num_inference_steps,
         conditioning=conditioning,
-        guidance=_guidance(request),
+        guidance=guidance,
         on_prediction=_with_previews(on_step, request, schedule, latent_rgb),
     )
     denoised = time.perf_counter()
@@ -183,9 +189,9 @@ def _warnings(
     return tuple(warnings)
 
 
-def _denoiser(infer: Infer) -> Denoiser:
+def _denoiser(infer: Infer, model: str) -> Denoiser:
     async def predict(inputs: Tensors) -> Array:
-        return (await infer("denoiser", inputs))["noise_pred"]
+        return (await infer(model, inputs))["noise_pred"]
 
     return predict
 

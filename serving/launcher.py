@@ -26,6 +26,8 @@ READY_SECONDS = 120.0
 POLL_SECONDS = 0.1
 EXIT_SECONDS = 5
 ENGINE_FILES = ("model.onnx", "model.plan")
+ENGINE_VERSION = 1
+"""Of a network that every pack has."""
 BACKENDS = ("python", "onnxruntime")
 CACHE_BYTES = 32 * 1024 * 1024
 """For what the encoders answered: some two hundred prompts and style pictures of SD 1.5's sizes."""
@@ -140,7 +142,7 @@ def require_engines(repository: Path) -> None:
     missing = [
         model.name
         for model in contract.NETWORKS
-        if not model.optional and not _has_engine(repository, model)
+        if not model.optional and not _has_engine(repository, f"{model.name}/{ENGINE_VERSION}")
     ]
     if missing:
         raise Unavailable(
@@ -165,16 +167,16 @@ def require_engines(repository: Path) -> None:
 
 def models_of(repository: Path) -> list[str]:
     """Names of the models to serve: optional ones only where the engine they need is there."""
-    optional = all(_has_engine(repository, model) for model in contract.NETWORKS if model.optional)
-    return [model.name for model in contract.MODELS.values() if optional or not model.optional]
+    return [
+        model.name
+        for model in contract.MODELS.values()
+        if not model.optional or _has_engine(repository, model.needs)
+    ]
 
 
-def _has_engine(repository: Path, model: contract.Model) -> bool:
-    return any(
-        path.exists()
-        for name in ENGINE_FILES
-        for path in (repository / model.name).glob(f"*/{name}")
-    )
+def _has_engine(repository: Path, engine: str) -> bool:
+    """Whether `engine`, a ``network/version``, lies in `repository`."""
+    return any((repository / engine / name).exists() for name in ENGINE_FILES)
 
 
 def _wait_until_ready(

@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from diffusers import UNet2DConditionModel
-from diffusers.loaders import StableDiffusionLoraLoaderMixin
 from safetensors.torch import save_file
 
 from export.checkpoints import parts, single_file
@@ -21,6 +20,7 @@ from export.checkpoints.architectures import SD15, Architecture
 from export.checkpoints.hub import Source
 from export.checkpoints.parts import Mapped, Part
 from export.files import PackError, read_header, require_room
+from export.lora import fuse_lora
 from export.pack import Pack
 from export.weights import load_network
 from pipeline import contract
@@ -253,24 +253,9 @@ def _flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, torch.Ten
 
 
 def _fuse(lora: Path, unet: Path) -> None:
-    """Add a LoRA to the UNet's weights for good."""
-    read_header(lora)
+    """Add a LoRA to the weights of the UNet in folder `unet` for good."""
     network = load_network(UNet2DConditionModel, unet)
-    loader = StableDiffusionLoraLoaderMixin
-    try:
-        state, alphas = loader.lora_state_dict(str(lora), unet_config=network.config)
-        loader.load_lora_into_unet(state, alphas, network)
-    except (ValueError, RuntimeError, KeyError) as error:
-        raise PackError(
-            f"{lora} is no LoRA for this UNet ({str(error).splitlines()[0]}). "
-            "Take one for Stable Diffusion 1.5."
-        ) from error
-    if not getattr(network, "peft_config", None):
-        raise PackError(
-            f"{lora} has nothing for the UNet of Stable Diffusion 1.5. Take a LoRA that has."
-        )
-    network.fuse_lora(safe_fusing=True)
-    network.unload_lora()
+    fuse_lora(network, lora, "Take a LoRA for Stable Diffusion 1.5.")
     # The file may be a link to the user's own checkpoint: never write into it.
     (unet / f"{parts.DIFFUSERS}.safetensors").unlink()
     network.save_pretrained(unet)

@@ -204,21 +204,23 @@ def test_triton_starts_with_the_configs_of_the_engines_and_the_images_own_files(
     assert (repository / "unet/config.pbtxt").read_text() == "new"
 
 
-@pytest.mark.parametrize("engine", [None, "model.onnx", "model.plan"])
-def test_triton_loads_the_safety_checker_where_there_is_one(started, engine):
+@pytest.mark.parametrize("engine", ["", "model.onnx", "model.plan"])
+@pytest.mark.parametrize("needs", sorted({model.needs for model in contract.MODELS.values()}))
+def test_triton_loads_what_not_every_pack_has_where_it_is(started, needs, engine):
     """By the rule of `maquette up`."""
     run, repository = started
     for name in contract.MODELS:
         (repository.parent / "image" / name).mkdir(exist_ok=True)
     (repository / "render/1").mkdir(parents=True)
     (repository / "render/1/pack.json").write_text('{"model_config": "onnxruntime_gpu"}')
-    (repository / "safety_checker/1").mkdir(parents=True)
-    if engine:
-        (repository / "safety_checker/1" / engine).touch()
+    if needs:
+        (repository / needs).mkdir(parents=True)
+        if engine:
+            (repository / needs / engine).touch()
     arguments = run("serve.sh").stdout.splitlines()
     loaded = {text.split("=")[1] for text in arguments if text.startswith("--load-model=")}
-    needed = {model.name for model in contract.MODELS.values() if not model.optional}
-    assert loaded == (set(contract.MODELS) if engine else needed)
+    there = {"", needs} if engine else {""}
+    assert loaded == {model.name for model in contract.MODELS.values() if model.needs in there}
     assert loaded == set(launcher.models_of(repository))
 
 

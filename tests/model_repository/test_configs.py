@@ -12,6 +12,7 @@ from pipeline import contract
 
 REPOSITORY = Path(__file__).resolve().parents[2] / "model_repository"
 DTYPES = {"BYTES": "TYPE_STRING"}
+NOT_EVERYWHERE = {model.needs for model in contract.MODELS.values() if model.optional}
 BACKENDS = {"network": "onnxruntime", "python": "python", "ensemble": ""}
 
 
@@ -61,8 +62,27 @@ def test_an_ensemble_is_optional_where_a_step_is():
     """Triton would not start over one whose step it cannot load."""
     for model in contract.ENSEMBLES:
         steps = config_of(model.name).ensemble_scheduling.step
-        found = any(contract.MODELS[step.model_name].optional for step in steps)
-        assert model.optional == found, model.name
+        needed = {contract.MODELS[step.model_name].needs for step in steps} - {""}
+        needed |= {f"{step.model_name}/{step.model_version}" for step in steps} & NOT_EVERYWHERE
+        assert needed == ({model.needs} - {""}), model.name
+
+
+def test_each_denoiser_names_the_unet_it_means():
+    """Both versions are loaded, and whichever is the newest is the wrong one for the other."""
+    assert config_of("unet").version_policy.HasField("all")
+    versions = {
+        name: [step.model_version for step in config_of(name).ensemble_scheduling.step]
+        for name in ("denoiser", "denoiser_lcm")
+    }
+    second = contract.FEW_STEPS_VERSION
+    assert versions == {"denoiser": [-1, 1], "denoiser_lcm": [-1, second]}
+
+
+def test_both_denoisers_are_the_same_but_for_that():
+    one, other = (config_of(name) for name in ("denoiser", "denoiser_lcm"))
+    other.name = one.name
+    other.ensemble_scheduling.step[1].model_version = 1
+    assert one == other
 
 
 @pytest.mark.parametrize("model", contract.NETWORKS, ids=lambda model: model.name)

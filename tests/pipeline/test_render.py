@@ -53,6 +53,8 @@ class ClosedFormStack:
         edges = inputs["control_image"][:, :, ::8, ::8] / np.float32(255)
         return {"noise_pred": np.tanh(inputs["sample"]) * 0.9 + 0.1 * edges}
 
+    denoiser_lcm = denoiser
+
     @staticmethod
     def vae_decoder(inputs):
         return {"pixels": np.tanh(inputs["latents"][:, :3].repeat(8, axis=2).repeat(8, axis=3))}
@@ -78,6 +80,24 @@ async def test_conditions_once_and_steps_as_often_as_asked(sketch, style_image):
     edges = np.asarray(Image.open(io.BytesIO(done.control_image)))
     assert set(np.unique(edges)) == {0, 255}
     assert 0 <= done.structure_f1[0] <= 1
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "guidance_scale", "few_steps", "model"),
+    [
+        ("lcm", 1.0, True, "denoiser_lcm"),
+        ("lcm", 1.5, True, "denoiser"),
+        ("lcm", 1.0, False, "denoiser"),
+        ("ddim", 1.0, True, "denoiser"),
+    ],
+)
+async def test_lcm_without_guidance_steps_through_weights_made_for_it(
+    sketch, style_image, scheduler, guidance_scale, few_steps, model
+):
+    stack = ClosedFormStack()
+    asked = request(sketch, style_image, scheduler=scheduler, guidance_scale=guidance_scale)
+    await render(stack, asked, SCHEDULE, 256, ignore, few_steps=few_steps)
+    assert stack.called == ["condition", *[model] * 4, "vae_decoder"]
 
 
 async def test_several_images_have_seeds_in_a_row_and_equal_the_single_ones(sketch, style_image):

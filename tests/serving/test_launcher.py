@@ -15,6 +15,30 @@ def test_missing_engines_are_named_before_triton_is_started(tmp_path):
     assert not (tmp_path / "state").exists()
 
 
+def engines(repository, *names):
+    for name in names:
+        (repository / name).mkdir(parents=True)
+        (repository / name / "model.onnx").touch()
+
+
+@pytest.mark.parametrize(
+    ("engine", "models"),
+    [("unet/2", {"denoiser_lcm"}), ("safety_checker/1", {"safety_checker", "check_image"})],
+)
+def test_what_not_every_pack_has_is_served_where_its_engine_is(tmp_path, engine, models):
+    always = {model.name for model in contract.MODELS.values() if not model.optional}
+    assert set(launcher.models_of(tmp_path)) == always
+    engines(tmp_path, engine)
+    assert set(launcher.models_of(tmp_path)) == always | models
+
+
+def test_another_version_does_not_stand_in_for_the_one_that_renders_take(tmp_path):
+    networks = [f"{model.name}/1" for model in contract.NETWORKS if not model.optional]
+    engines(tmp_path, "unet/2", *(name for name in networks if name != "unet/1"))
+    with pytest.raises(Unavailable, match="No engine for unet in"):
+        launcher.require_engines(tmp_path)
+
+
 LOG = r"""I1120 13:51:54.061713 5743 x.cc:839] "successfully loaded 'canny'"
 E1120 13:51:51.725699 5743 server.cc:241] "CudaDriverHelper has not been initialized."
 E1120 13:51:58.9 5743 x.cc:642] "failed to load 'unet' version 1: Internal: Bad file\n\nAt:\n"

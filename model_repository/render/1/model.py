@@ -28,6 +28,7 @@ class TritonPythonModel:
         facts = triton.read_json(args, "pack.json")
         self.native_size = int(facts["native_size"])
         self.pack = wire.pack_identity(facts)
+        self.few_steps = bool(facts.get("few_steps", False))
         self.latent_rgb = _latent_rgb(args)
         self.vae_tile = require_tile(triton.parameter(args, "vae_tile", default=0))
         # Each call to another model holds a thread while it waits; asyncio's default of a few per
@@ -61,6 +62,7 @@ class TritonPythonModel:
                 on_step,
                 self.vae_tile,
                 self.latent_rgb,
+                self.few_steps,
             )
             outputs = {**_outputs(rendered), "pack": [self.pack]}
             sender.send(triton.response("render", outputs), triton.FINAL)
