@@ -31,6 +31,7 @@ class TorchPainter:
     """A :class:`evaluation.painters.Painter` over a pack.
 
     Args:
+        pack: ``in_few_steps`` for what `denoiser_lcm` serves.
         settings: fields of every render request, such as ``guidance_scale``.
     """
 
@@ -92,7 +93,7 @@ class TorchInfer:
         match model:
             case "condition":
                 return self._condition(inputs)
-            case "denoiser":
+            case "denoiser" | "denoiser_lcm":
                 return self._denoise(inputs)
         return self.run(model, **inputs)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -19,13 +21,21 @@ from training.styles import STYLES
 class ServedPainter:
     """A :class:`evaluation.painters.Painter` over a running stack.
 
+    Args:
+        settings: fields of every render request, such as ``scheduler``.
+
     Raises:
         ValueError: the library holds other styles than the bundled ones, so a search in it would
             tell nothing.
     """
 
-    def __init__(self, gateway: Client, triton: InferenceServerClient) -> None:
-        self.gateway, self.triton = gateway, triton
+    def __init__(
+        self,
+        gateway: Client,
+        triton: InferenceServerClient,
+        settings: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
+        self.gateway, self.triton, self.settings = gateway, triton, settings
         found = sorted(style.name for style in gateway.styles())
         if found != sorted(style.name for style in STYLES):
             raise ValueError(f"the library must hold the bundled styles alone; it holds {found}")
@@ -40,6 +50,7 @@ class ServedPainter:
             seed=ask.seed,
             controlnet_conditioning_scale=ask.controlnet_conditioning_scale,
             ip_adapter_scale=ask.ip_adapter_scale,
+            **self.settings,
         )
         return result.images[0].png
 

@@ -16,6 +16,8 @@ from training import bundled
 from training.recipes import RECIPES, SAMPLES, Recipe
 
 if TYPE_CHECKING:
+    from transformers import CLIPModel, CLIPTokenizer
+
     from training.loop import Plan
 
 app = typer.Typer(no_args_is_help=True)
@@ -66,6 +68,7 @@ class StageName(StrEnum):
     CONTROLNET = "controlnet"
     IP_ADAPTER = "ip_adapter"
     JOINT = "joint"
+    LCM = "lcm"
 
 
 @app.command()
@@ -86,7 +89,7 @@ def data(
 @app.command()
 def train(
     stage: Annotated[
-        StageName, typer.Argument(help="vae and clip first, then `latents`, then the others.")
+        StageName, typer.Argument(help="vae and clip first, then `latents`, lcm last.")
     ],
     work: Work = WORK,
     device: Device = "cpu",
@@ -101,7 +104,8 @@ def train(
 
     vae: the autoencoder. clip: the two towers, contrastive. unet: text to image. controlnet: on the
     frozen UNet, from zero convolutions. ip_adapter: on the frozen UNet, over CLIP's vision tower.
-    joint: the last three at once, which gives more for the time on a small machine.
+    joint: the last three at once, which gives more for the time on a small machine. lcm: a LoRA
+    that paints in four steps without guidance, from what the painting stages learnt.
     """
     from training import autoencoder, contrastive
     from training.dataset import read
@@ -112,6 +116,8 @@ def train(
             autoencoder.train(read(work / "train"), plan, work / "vae")
         case StageName.CLIP:
             contrastive.train(read(work / "train"), plan, work / "clip")
+        case StageName.LCM:
+            _distil(work, plan)
         case painting:
             _paint(painting, work, plan, recipe)
 
@@ -137,8 +143,8 @@ def assemble(
     out: Annotated[Path, typer.Argument(help="Folder to write; replaced when it exists.")],
     work: Work = WORK,
 ) -> None:
-    """Write the tiny pack from the trained stages."""
-    from training import autoencoder, contrastive, painting
+    """Write the tiny pack from the trained stages, with the LCM-LoRA where there is one."""
+    from training import autoencoder, consistency, contrastive, painting
     from training import latents as cache
     from training import pack as packs
     from training.tokenizer import make_tokenizer
@@ -149,6 +155,7 @@ def assemble(
         float(cache.read(work / "latents")["scaling_factor"]),
         painting.load(work),
         contrastive.load(work / "clip", tokenizer),
+        consistency.load(work) if (work / consistency.STAGE).is_dir() else None,
     )
     packs.write_pack(out, made, tokenizer, "trained")
     typer.echo(f"Wrote {out}: {packs.megabytes(out):.1f} MB")
@@ -179,15 +186,28 @@ def _kind(device: str) -> str:
 
 
 def _paint(name: str, work: Path, plan: Plan, recipe: Recipe) -> None:
-    from training import contrastive, painting
+    from training import painting
     from training.dataset import read
+
+    crops = painting.Crops(share=recipe.crop_share)
+    stage = painting.STAGES[name]
+    data, text = read(work / "train"), _text(work)
+    painting.train(stage, data, text, work, plan, crops, recipe.guided_share)
+
+
+def _distil(work: Path, plan: Plan) -> None:
+    from training import consistency
+    from training.dataset import read
+
+    consistency.train(read(work / "train"), _text(work), work, plan)
+
+
+def _text(work: Path) -> tuple[CLIPModel, CLIPTokenizer]:
+    from training import contrastive
     from training.tokenizer import make_tokenizer
 
     tokenizer = make_tokenizer()
-    text = (contrastive.load(work / "clip", tokenizer), tokenizer)
-    crops = painting.Crops(share=recipe.crop_share)
-    stage = painting.STAGES[name]
-    painting.train(stage, read(work / "train"), text, work, plan, crops, recipe.guided_share)
+    return contrastive.load(work / "clip", tokenizer), tokenizer
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 from collections.abc import Callable
@@ -16,12 +17,14 @@ from diffusers import (
     StableDiffusionControlNetPipeline,
     UNet2DConditionModel,
 )
+from peft import get_peft_model_state_dict
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
+from export.pack import LCM_LORA
 from pipeline import contract
-from training import networks
+from training import consistency, networks
 from training.denoiser import Denoiser, cross_attention, ip_adapter_key
 from training.tokenizer import END, make_tokenizer
 
@@ -33,13 +36,17 @@ CONSTANT_SPREAD = 0.05
 
 @dataclass(frozen=True)
 class Networks:
-    """Everything in a pack that has weights; `ip_adapter` in ``load_ip_adapter``'s layout."""
+    """Everything in a pack that has weights.
+
+    `ip_adapter` is in ``load_ip_adapter``'s layout, `lcm_lora` in that of ``save_lora_weights``.
+    """
 
     vae: AutoencoderKL
     unet: UNet2DConditionModel
     controlnet: ControlNetModel
     ip_adapter: dict[str, Tensor]
     clip: CLIPModel
+    lcm_lora: dict[str, Tensor] | None = None
 
 
 def write_random_pack(folder: Path, seed: int, report: Callable[[str], None]) -> None:
@@ -70,6 +77,7 @@ def random_networks(tokenizer: CLIPTokenizer) -> Networks:
         controlnet=networks.controlnet(unet),
         ip_adapter=_random_ip_adapter(unet),
         clip=networks.clip(len(tokenizer), tokenizer.convert_tokens_to_ids(END)),
+        lcm_lora=_random_lora(unet),
     )
     for network in (made.vae, made.unet, made.controlnet, made.clip):
         _leave_nothing_constant(network)
@@ -77,7 +85,11 @@ def random_networks(tokenizer: CLIPTokenizer) -> Networks:
 
 
 def trained_networks(
-    vae: AutoencoderKL, scaling_factor: float, denoiser: Denoiser, clip: CLIPModel
+    vae: AutoencoderKL,
+    scaling_factor: float,
+    denoiser: Denoiser,
+    clip: CLIPModel,
+    lcm_lora: dict[str, Tensor] | None = None,
 ) -> Networks:
     """The training stages' results; the autoencoder learns the scale of its latents."""
     vae.register_to_config(scaling_factor=round(scaling_factor, 5))
@@ -87,6 +99,7 @@ def trained_networks(
         controlnet=denoiser.controlnet,
         ip_adapter=denoiser.ip_adapter(),
         clip=clip,
+        lcm_lora=lcm_lora,
     )
 
 
@@ -120,6 +133,8 @@ def write_pack(
         part.save_pretrained(aside / "clip")
     (aside / "ip_adapter").mkdir()
     save_file(made.ip_adapter, aside / "ip_adapter" / IP_ADAPTER_FILE)
+    if made.lcm_lora:
+        pipeline.save_lora_weights(aside / LCM_LORA, unet_lora_layers=made.lcm_lora)
     for file in aside.rglob("*.safetensors"):
         _halve(file)
     (aside / "pack.json").write_text(
@@ -151,6 +166,14 @@ def _leave_nothing_constant(network: nn.Module) -> None:
     for parameter in network.parameters():
         if parameter.min() == parameter.max():
             parameter.add_(torch.randn_like(parameter), alpha=CONSTANT_SPREAD)
+
+
+def _random_lora(unet: UNet2DConditionModel) -> dict[str, Tensor]:
+    adapted = copy.deepcopy(unet)
+    adapted.add_adapter(consistency.lora_config())
+    state = get_peft_model_state_dict(adapted)
+    # The second matrix of a fresh LoRA is zero.
+    return {name: torch.randn_like(weight) / consistency.RANK for name, weight in state.items()}
 
 
 def _random_ip_adapter(unet: UNet2DConditionModel) -> dict[str, Tensor]:

@@ -32,6 +32,7 @@ RECIPES: dict[str, dict[str, Recipe]] = {
         "controlnet": Recipe(2500, 8, 7e-4, crop_share=0.5),
         "ip_adapter": Recipe(1500, 8, 7e-4, guided_share=0.3),
         "joint": Recipe(3300, 4, 2e-3, crop_share=0.75, guided_share=0.24),
+        "lcm": Recipe(200, 8, 1e-3),
     },
     "cuda": {
         "vae": Recipe(10_000, 64, 1e-3),
@@ -40,5 +41,6 @@ RECIPES: dict[str, dict[str, Recipe]] = {
         "controlnet": Recipe(6000, 96, 7e-4),
         "ip_adapter": Recipe(5000, 96, 7e-4, guided_share=0.3),
         "joint": Recipe(12_000, 96, 1e-3, guided_share=0.2),
+        "lcm": Recipe(3000, 64, 1e-3),
     },
 }

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from evaluation import __main__ as command
 from evaluation import report
-from evaluation.bars import BARS
+from evaluation.bars import BARS, FEW_STEPS_BARS
 from evaluation.cases import Case, cases
 from evaluation.freehand import SHEETS
 from evaluation.measures import Evaluation, decoded, mean_f1
@@ -140,7 +140,28 @@ def test_the_bars_are_these():
     }
 
 
-@pytest.mark.parametrize("bar", BARS, ids=lambda bar: f"{bar.measure} {bar.share_of or ''}")
+def test_in_few_steps_painting_may_be_five_points_worse_and_retrieval_may_not():
+    found = {"structure_f1_vae": 0.92}
+    given = {
+        (one.measure, one.share_of): round(other.limit(found) - one.limit(found), 4)
+        for one, other in zip(BARS, FEW_STEPS_BARS, strict=True)
+    }
+    assert given == {
+        ("structure_f1", None): -0.05,
+        ("structure_f1", "structure_f1_vae"): -0.05,
+        ("structure_f1_gained_by_control", None): -0.05,
+        ("style_accuracy", None): -0.05,
+        ("style_accuracy_no_ip", None): 0.05,
+        ("reference_wins", None): -0.05,
+        ("text_top1", None): 0,
+        ("text_top3", None): 0,
+        ("image_top1", None): 0,
+    }
+
+
+@pytest.mark.parametrize(
+    "bar", [*BARS, *FEW_STEPS_BARS], ids=lambda bar: f"{bar.measure} {bar.share_of or ''}"
+)
 def test_a_bar_tells_reached_from_missed(bar):
     found = {"structure_f1": 0.9, "structure_f1_vae": 0.92}
     limit = bar.limit(found)
@@ -178,9 +199,11 @@ def test_sketches_by_another_hand_are_many_and_repeatable():
     [
         (["torch", "nowhere"], "nowhere"),
         (["served", "--renders", "12", "--variants", "24"], "--variants is 24; allowed: at most"),
+        (["served", "--few-steps"], "hold no UNet for few steps"),
     ],
 )
-def test_a_mistake_is_told_in_a_line(arguments, says, tmp_path):
+def test_a_mistake_is_told_in_a_line(arguments, says, tmp_path, monkeypatch):
+    monkeypatch.setattr("maquette.paths.MODEL_REPOSITORY", tmp_path)
     result = CliRunner().invoke(command.app, [*arguments, "--out", str(tmp_path)])
     assert result.exit_code == 1
     assert says in result.output

@@ -10,9 +10,10 @@ import json
 import pytest
 from tritonclient.grpc import InferenceServerClient
 
-from evaluation.bars import BARS
+from evaluation.bars import BARS, FEW_STEPS_BARS
 from evaluation.cases import Case, cases
 from evaluation.measures import Evaluation, mean_f1
+from evaluation.painters import FEW_STEPS
 from evaluation.served import ServedPainter
 from maquette.client import connect
 from serving.ports import LOOPBACK
@@ -36,18 +37,28 @@ MARGINS = {
 
 
 @pytest.fixture(scope="module")
-def evaluation(tmp_path_factory):
+def painter(tmp_path_factory):
     """Over a stack of its own: other tests add styles to theirs."""
     with (
         live_stack(tmp_path_factory.mktemp("quality")) as stack,
         connect(stack.address) as gateway,
         InferenceServerClient(stack.triton_address, channel_args=list(LOOPBACK)) as triton,
     ):
-        yield Evaluation(ServedPainter(gateway, triton), lambda: None)
+        yield ServedPainter(gateway, triton)
 
 
 @pytest.fixture(scope="module")
-def found(evaluation):
+def found(painter):
+    return measured(painter)
+
+
+@pytest.fixture(scope="module")
+def found_in_few_steps(painter):
+    return measured(ServedPainter(painter.gateway, painter.triton, FEW_STEPS))
+
+
+def measured(painter):
+    evaluation = Evaluation(painter, lambda: None)
     asked = cases(CASES)
     made = evaluation.paint(asked, Case.ask)
     no_control = mean_f1(evaluation.paint(asked, Case.without_control))
@@ -68,6 +79,28 @@ def found(evaluation):
 @pytest.mark.parametrize("bar", BARS, ids=lambda bar: f"{bar.measure} {bar.share_of or ''}")
 def test_the_pack_reaches(bar, found):
     assert bar.holds(found, MARGINS[bar.measure]), f"{found[bar.measure]}, not {bar.limit(found)}"
+
+
+@pytest.mark.parametrize(
+    "bar", FEW_STEPS_BARS, ids=lambda bar: f"{bar.measure} {bar.share_of or ''}"
+)
+def test_in_four_steps_without_guidance_the_pack_reaches(bar, found_in_few_steps):
+    found = found_in_few_steps
+    assert bar.holds(found, MARGINS[bar.measure]), f"{found[bar.measure]}, not {bar.limit(found)}"
+
+
+def test_in_four_steps_the_unet_with_the_lora_paints(painter):
+    """One row a step, and none of them through the version that wants guidance."""
+    before = {version: rows(painter.triton, version) for version in ("1", "2")}
+    ServedPainter(painter.gateway, painter.triton, FEW_STEPS).paint(cases(1)[0].ask())
+    after = {version: rows(painter.triton, version) for version in ("1", "2")}
+    assert {version: after[version] - before[version] for version in after} == {"1": 0, "2": 4}
+
+
+def rows(triton, version):
+    """What went through that version of the UNet so far."""
+    (found,) = triton.get_inference_statistics("unet", version).model_stats
+    return found.inference_count
 
 
 def test_it_is_the_image_prompt_that_brings_the_style(found):

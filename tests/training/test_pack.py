@@ -34,7 +34,7 @@ def test_the_same_seed_writes_the_same_pack(tmp_path):
     same, again, other = map(digests, folders)
     assert same == again
     weights = {name for name in same if name.endswith(".safetensors")}
-    assert len(weights) == 7
+    assert len(weights) == 8
     assert all(same[name] != other[name] for name in weights)
 
 
