@@ -18,7 +18,7 @@ DEV_READY := $(DEV)/.ready
 EXPORTED := model_repository/render/1/pack.json
 
 .DEFAULT_GOAL := help
-.PHONY: help setup pack train eval eval-torch export up up-gpu demo test test-full check format reference protocol lock clean
+.PHONY: help setup pack train eval eval-torch export up up-gpu demo bench perf test test-full check format reference protocol lock clean
 
 help: ## Show what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,7 +43,7 @@ pack: $(DEV_READY) ## Write packs/random, the tiny pack with random weights: all
 	@$(DEV)/bin/python -m training pack packs/random
 
 train: setup ## Train the tiny pack (DEVICE=cpu takes hours on two cores, DEVICE=cuda minutes)
-	@for stage in data 'train vae' 'train clip' latents $(addprefix 'train ,$(addsuffix ',$(STAGES))); do \
+	@for stage in data 'train vae' 'train clip' latents $(addprefix 'train ,$(addsuffix ',$(STAGES) lcm)); do \
 		$(DEV)/bin/python -m training $$stage --device $(DEVICE) || exit 1; done
 	@$(DEV)/bin/python -m training assemble packs/tiny
 
@@ -69,6 +69,12 @@ up-gpu: ## Export for an NVIDIA GPU and start everything in containers (docker/R
 
 demo: setup export ## Render a bundled sketch through everything, into out/demo
 	@$(SERVING)/bin/maquette demo
+
+bench: setup export ## Measure the served stack's performance, into out/bench (15 minutes on two cores)
+	@$(DEV)/bin/python -m bench
+
+perf: setup export ## Measure single models and renders with NVIDIA's perf_analyzer, into out/perf
+	@$(DEV)/bin/python -m bench perf
 
 test: setup export ## Run the tests, those on the live stack included
 	@$(DEV)/bin/python -m pytest

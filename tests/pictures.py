@@ -7,6 +7,7 @@ import struct
 import zlib
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 
@@ -14,6 +15,16 @@ def encoded(image: Image.Image, kind: str = "PNG", **options) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, format=kind, **options)
     return buffer.getvalue()
+
+
+def pixels(png: bytes) -> np.ndarray:
+    """``[h, w, 3]``, 0 to 255."""
+    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"), int)
+
+
+def difference(one: bytes, other: bytes) -> int:
+    """The largest of any pixel of two PNGs."""
+    return int(np.abs(pixels(one) - pixels(other)).max())
 
 
 def size_of(file: Path) -> tuple[int, int]:

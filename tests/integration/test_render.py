@@ -1,26 +1,17 @@
-"""What a client sees of a render: events, seeds, company, cancellation."""
+"""What a client sees of a render: events, seeds, deadlines."""
 
 from __future__ import annotations
 
 import io
-from concurrent.futures import ThreadPoolExecutor
 
 import grpc
-import numpy as np
 import pytest
 from PIL import Image
 
 from maquette.v1 import maquette_pb2 as pb
 from tests.conftest import ROOT
-from tests.integration.stack import settled, stub_of
-
-
-def pixels(png):
-    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"), int)
-
-
-def difference(one, other):
-    return int(np.abs(pixels(one) - pixels(other)).max())
+from tests.integration.stack import settled
+from tests.pictures import difference, pixels
 
 
 def test_the_stream_tells_the_style_then_each_step_then_the_picture(stub, request_for):
@@ -105,49 +96,6 @@ def test_a_prompt_that_is_cut_is_told(stub, request_for):
     assert len(long.warnings) == 1
     assert "prompt is longer than the model reads: its last " in long.warnings[0]
     assert not stub.Render(request_for(num_inference_steps=1)).warnings
-
-
-def test_eight_at_once_are_batched_and_each_is_right(live, request_for):
-    requests = [
-        request_for(seed=seed, num_inference_steps=8 + seed % 3, guidance_scale=3.0 + seed)
-        for seed in range(8)
-    ]
-
-    def render(request):
-        with live.channel() as channel:
-            return stub_of(channel).Render(request).images[0].png
-
-    alone = [render(request) for request in requests]
-    inferences, executions = live.inferences(), live.executions()
-    with ThreadPoolExecutor(len(requests)) as pool:
-        together = list(pool.map(render, requests))
-    assert [difference(*pair) for pair in zip(alone, together, strict=True)] <= [1] * 8
-    rows = live.inferences() - inferences
-    assert rows == 2 * sum(request.num_inference_steps for request in requests)
-    assert rows / (live.executions() - executions) > 2
-
-
-def cancel(call, channel):
-    call.cancel()
-
-
-def disconnect(call, channel):
-    channel.close()
-
-
-@pytest.mark.parametrize("leave", [cancel, disconnect])
-def test_a_client_that_leaves_stops_its_render(live, request_for, leave):
-    channel = live.channel()
-    call = stub_of(channel).RenderStream(request_for(num_inference_steps=100))
-    for event in call:
-        if event.progress.step == 3:
-            break
-    leave(call, channel)
-    left_at = live.executions()
-    assert settled(live.executions) - left_at <= 2
-    channel.close()
-    with live.channel() as fresh:
-        assert stub_of(fresh).Render(request_for()).images
 
 
 def test_a_deadline_stops_the_render(live, stub, request_for):

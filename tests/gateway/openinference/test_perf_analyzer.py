@@ -9,7 +9,7 @@ import struct
 import pytest
 
 from tests.gateway.openinference.clients import MODEL
-from tests.perf_analyzer import perf_analyzer
+from tools.perf_analyzer import perf_analyzer
 
 
 def element(data):

@@ -31,10 +31,16 @@ class PerfAnalyzer:
     environment: dict[str, str]
 
     def run(self, *options: str) -> subprocess.CompletedProcess[str]:
+        """Run it to its end; what it says is in ``stdout``."""
         return subprocess.run(
-            [self.command, *options], env=self.environment, text=True, check=False,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=240,
-        )  # fmt: skip
+            [self.command, *options],
+            env=self.environment,
+            text=True,
+            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=240,
+        )
 
 
 def perf_analyzer() -> PerfAnalyzer:

@@ -1,0 +1,39 @@
+"""A thousand renders: whether what the stack holds in memory grows."""
+
+from __future__ import annotations
+
+from itertools import repeat
+from typing import Any
+
+from bench.arithmetic import growth
+from bench.context import Bench
+from pipeline.request import RANGES
+
+IN_FLIGHT = 4
+SMALLEST = int(RANGES["width"].low)
+
+
+async def memory(bench: Bench) -> dict[str, Any]:
+    """Bytes of every process and of their shared memory over many small renders."""
+    effort, ask = bench.effort, bench.ask(1, width=SMALLEST, height=SMALLEST)
+    every, samples = effort.memory_every, [bench.stack.memory()]
+    with bench.task("renders", effort.renders_for_memory // every) as advance:
+        async with bench.calling() as caller:
+            for _ in range(effort.renders_for_memory // every):
+                await caller.closed_loop(repeat(ask), IN_FLIGHT, every)
+                samples.append(bench.stack.memory())
+                advance()
+    return memory_figures(samples, every, effort.memory_first)
+
+
+def memory_figures(samples: list[dict[str, int]], every: int, first: int) -> dict[str, Any]:
+    """What `samples`, taken before and after each `every` renders, tell of growth since `first`."""
+    totals = [float(sum(sample.values())) for sample in samples]
+    names = sorted({name for sample in samples for name in sample})
+    return {
+        "memory_growth": round(growth(totals, first // every), 5),
+        "memory": {
+            "renders": [every * index for index in range(len(samples))],
+            "bytes": {name: [sample.get(name, 0) for sample in samples] for name in names},
+        },
+    }
