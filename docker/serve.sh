@@ -36,7 +36,6 @@ exec tritonserver \
     "$@" \
     "--model-config-name=$config" \
     --rate-limit=execution_count \
-    --cache-config=local,size=33554432 \
     --grpc-port=8001 \
     --http-port=8000 \
     --allow-metrics=true \

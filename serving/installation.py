@@ -29,11 +29,6 @@ class Installation:
     """The wheel's backend process for the running Python."""
     libraries: tuple[Path, ...]
 
-    @property
-    def caches(self) -> Path:
-        """The folder of response caches, which the server expects where its image has it."""
-        return self.binary.parent.parent / "caches"
-
     def backend_directory(self, scratch: Path) -> Path:
         """A folder of backends for ``--backend-directory``, made in `scratch` where needed.
 

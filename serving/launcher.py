@@ -29,8 +29,6 @@ ENGINE_FILES = ("model.onnx", "model.plan")
 ENGINE_VERSION = 1
 """Of a network that every pack has."""
 BACKENDS = ("python", "onnxruntime")
-CACHE_BYTES = 32 * 1024 * 1024
-"""For what the encoders answered: some two hundred prompts and style pictures of SD 1.5's sizes."""
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
 
 
@@ -118,8 +116,6 @@ def spawn(repository: Path, state: Path, *, grpc_port: int = 0, metrics_port: in
         "--model-control-mode=explicit",
         *(f"--load-model={name}" for name in models_of(repository)),
         "--allow-http=false",
-        f"--cache-directory={installation.caches}",
-        f"--cache-config=local,size={CACHE_BYTES}",
         # Of the networks that take turns: the rate limiters in their configs.
         "--rate-limit=execution_count",
         f"--grpc-address={HOST}",
