@@ -42,7 +42,7 @@ async def orchestration(bench: Bench) -> dict[str, Any]:
         give_real_inputs(bench, running)
         async with bench.calling() as caller:
             with bench.task("served and bare in turns", len(styles)) as advance:
-                # Each with words and a style that no cache has seen, so that every engine runs.
+                # Each with other words and another style, so that no cache can spare an engine.
                 for number, style in enumerate(styles):
                     prompt = f"{PROMPT}, number {number}"
                     told = await caller.render(prompt, **bench.ask(style=style))

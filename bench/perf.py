@@ -108,7 +108,7 @@ def row(arrays: Arrays, index: int) -> dict[str, Any]:
 
 
 def texts(asked: Mapping[str, Arrays]) -> npt.NDArray[np.int64]:
-    """Token ids ``[TEXTS, 77]``, each row another: answers to the same one are cached."""
+    """Token ids ``[TEXTS, 77]``, each row another, as callers' are."""
     ids = asked["text_encoder"]["input_ids"]
     return np.random.default_rng(0).integers(0, ids.max(), (TEXTS, ids.shape[1]))
 

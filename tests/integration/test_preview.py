@@ -106,10 +106,10 @@ def test_the_picture_names_the_engines_that_made_it(stream):
     identity = json.loads(text)
     assert (identity["engine"], identity["precision"]) == ("onnx", "fp32")
     repository = ROOT / "model_repository"
-    records = {path.parts[-3]: json.loads(path.read_text())
-               for path in repository.glob("*/1/engine.json")}  # fmt: skip
+    records = {f"{path.parts[-3]}/{path.parts[-2]}".removesuffix("/1"): json.loads(path.read_text())
+               for path in repository.glob("*/*/engine.json")}  # fmt: skip
     assert identity["name"] == records["unet"]["pack"]
     assert identity["engines"] == {
         name: record["fingerprint"][:16] for name, record in records.items()
     }
-    assert {"unet", "controlnet", "vae_decoder"} <= set(identity["engines"])
+    assert {"unet", "unet/2", "controlnet", "vae_decoder"} <= set(identity["engines"])

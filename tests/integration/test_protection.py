@@ -24,7 +24,7 @@ from grpc_status import rpc_status
 
 from maquette.v1 import maquette_pb2 as pb
 from tests.integration.gateways import add_style, gateway
-from tests.integration.stack import MAQUETTE, stub_of
+from tests.integration.stack import MAQUETTE, stub_of, wait_until
 
 SECRET = "a secret of tokens that has well over 32 bytes"
 CODE = grpc.StatusCode
@@ -182,7 +182,10 @@ def test_the_audit_log_tells_who_and_what_but_no_secret(guarded, calls, request_
     prompt = "a prompt that nobody else should read"
     request = request_for(prompt=prompt, id="audited")
     calls.Render(request, metadata=(*bearer(token()), ("x-request-id", "r-1")))
-    text = (guarded[2] / "audit.log").read_text()
+    log = guarded[2] / "audit.log"
+    # The render is answered first and written down then.
+    wait_until(lambda: '"audited"' in log.read_text(), seconds=30)
+    text = log.read_text()
     line = next(line for line in map(json.loads, text.splitlines()) if "audited" in str(line))
     assert line["caller"] == "token:ann"
     assert line["action"] == "render"

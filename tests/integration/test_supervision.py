@@ -6,7 +6,9 @@ import json
 import re
 import threading
 import time
+from collections import defaultdict
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -45,13 +47,21 @@ def stack(tmp_path_factory):
 
 
 def stubs(stack):
-    """Triton's Python processes by model."""
-    return {
-        found[1]: process
-        for process in stack.processes()
-        if process.name().startswith("triton_python") and process.status() != psutil.STATUS_ZOMBIE
-        and (found := re.search(r" (\w+)_0_0 ", " ".join(process.cmdline())))
-    }  # fmt: skip
+    """Triton's Python processes by model; a model of several versions has one for each."""
+    found = defaultdict(list)
+    for process in stack.processes():
+        if process.name().startswith("triton_python") and process.status() != psutil.STATUS_ZOMBIE:
+            name = re.search(r" (\w+)_0_0 ", " ".join(process.cmdline()))
+            if name:
+                found[name[1]].append(process)
+    return found
+
+
+def kill_model(stack, model):
+    processes = stubs(stack)[model]
+    assert processes
+    for process in processes:
+        process.kill()
 
 
 def triton_of(stack):
@@ -160,15 +170,15 @@ def hurt(stack, clients, kill):
 @pytest.mark.parametrize("model", MODELS)
 def test_a_models_process_that_dies_under_load(stack, clients, model):
     triton = triton_of(stack)
-    hurt(stack, clients, stubs(stack)[model].kill)
+    hurt(stack, clients, partial(kill_model, stack, model))
     assert triton_of(stack).pid == triton.pid
 
 
 @pytest.mark.parametrize("model", ["unet", "text_encoder"])
 def test_a_models_process_that_dies_unused_is_back_before_anyone_calls(stack, model):
-    """Here only the probe can find out, though Triton has what the text encoder said."""
+    """Here only the probe can find out."""
     with stack.channel() as channel:
-        stubs(stack)[model].kill()
+        kill_model(stack, model)
         wait_until(lambda: health(channel) != SERVING, BACK_SECONDS)
         wait_until(lambda: health(channel) == SERVING, BACK_SECONDS)
     assert model in stubs(stack)
@@ -179,7 +189,7 @@ def test_a_model_comes_back_with_the_config_it_was_loaded_with(stack, clients):
         found = triton.get_model_config("canny", as_json=True)["config"]
         found["parameters"] = {"mark": {"string_value": "kept"}}
         triton.load_model("canny", config=json.dumps(found))
-        hurt(stack, clients, stubs(stack)["canny"].kill)
+        hurt(stack, clients, partial(kill_model, stack, "canny"))
         after = triton.get_model_config("canny", as_json=True)["config"]
     assert after["parameters"]["mark"] == {"string_value": "kept"}
 
