@@ -44,9 +44,9 @@ class Settings(BaseSettings):
     qdrant_api_key: SecretStr | None = Field(default=None, description="Its API key.")
 
     max_running: int = Field(default=8, ge=1, description="Renders in flight; more wait.")
-    # Half of those that run: what waits takes at most half as long again, and who is refused knows
-    # at once.
-    max_waiting: int = Field(default=4, ge=0, description="More than these are refused.")
+    # Fewer than half of those that run: what waits takes at most half as long again, and who is
+    # refused knows at once.
+    max_waiting: int = Field(default=3, ge=0, description="More than these are refused.")
     keep_seconds: float = Field(default=900, ge=0, description="How long a result can be fetched.")
     keep_megabytes: int = Field(default=256, ge=0, description="For results that are kept.")
     stall_seconds: float = Field(default=600, gt=0, description="Silence of Triton to put up with.")
