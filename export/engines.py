@@ -7,26 +7,29 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-import torch
-
 from export import latent_rgb, tensorrt
 from export.asked import Build
-from export.build import ENGINE_FILES, build_network
+from export.build import ENGINE_FILES, Built, build_network
 from export.configs import KINDS, configs_of
 from export.files import PackError, elements, require_room
 from export.networks import NAMES, OPTIONAL, names_of
 from export.onnx import OPSET, Parity
 from export.pack import NETWORK_FOLDERS, Pack
 from pipeline import contract
+from pipeline.lineup import EXPORTED
 from pipeline.preview import LatentRgb
+from versions import manifest
+from versions.errors import Declined
+from versions.manifest import Manifest
 
-VERSION = "1"
-RECORD_FILE = "engine.json"
+VERSION = str(EXPORTED)
+LIBRARIES = ("torch", "diffusers", "transformers", "onnx", "onnxruntime", "onnxscript")
+"""What an engine depends on."""
 FINISHED = f"render/{VERSION}/pack.json"
 """Away while engines are being replaced, so that a half-exported pack is never served."""
 LATENT_RGB = f"render/{VERSION}/latent_rgb.json"
@@ -35,25 +38,6 @@ FINGERPRINT_SHOWN = 16
 BYTES_OF_A_WEIGHT = 4
 STATIC = Path(__file__).parent.parent / "model_repository"
 """The repository that is written by hand; one elsewhere gets a copy of it."""
-
-
-@dataclass(frozen=True)
-class Record:
-    """What an engine was made of. Its folder takes its place when all of it is written."""
-
-    network: str
-    pack: str
-    fingerprint: str
-    build: dict[str, str]
-    error: float
-    tolerance: float
-    opset: int
-    torch: str
-    created: str
-    fused: dict[str, int] = field(default_factory=dict)
-    """Operators that stand for several, by name."""
-    hardware: dict[str, str] = field(default_factory=dict)
-    """What a TensorRT engine is tied to."""
 
 
 @dataclass(frozen=True)
@@ -169,7 +153,7 @@ def _built(folder: str, names: list[str]) -> set[str]:
     """
     if Path(folder).name in (*NAMES, *OPTIONAL):
         return {name for name in names if name != "config.pbtxt"}
-    return shutil.ignore_patterns("*.json", "__pycache__", ".*")(folder, names)
+    return shutil.ignore_patterns("*.json", "*.jsonl", "__pycache__", ".*")(folder, names)
 
 
 def _remove_others(pack: Pack, repository: Path) -> None:
@@ -188,11 +172,11 @@ def _bring_up_to_date(
 ) -> Outcome:
     folder = repository / network / _version(network, pack)
     fingerprint = _fingerprint(network, pack, build)
-    record = read_record(folder)
-    if record and record.fingerprint == fingerprint and not force:
-        parity = Parity(record.error, record.tolerance)
+    found = read_manifest(folder)
+    if found and found.fingerprint == fingerprint and not force:
+        parity = Parity(found.error, found.tolerance)
         name = engine_name(network, pack)
-        return Outcome(name, parity, _megabytes(folder), record.fused, built=False)
+        return Outcome(name, parity, _megabytes(folder), dict(found.fused), built=False)
     (repository / FINISHED).unlink(missing_ok=True)
     return _build(network, pack, folder, build, fingerprint)
 
@@ -210,25 +194,50 @@ def _build(network: str, pack: Pack, folder: Path, build: Build, fingerprint: st
         built = build_network(network, pack, aside, build)
         megabytes = _megabytes(aside)
         if built.parity.passed:
-            record = Record(
-                network=network,
-                pack=pack.folder.name,
-                fingerprint=fingerprint,
-                build=asdict(build),
-                error=built.parity.error,
-                tolerance=built.parity.tolerance,
-                opset=OPSET,
-                torch=torch.__version__,
-                created=datetime.now(UTC).isoformat(timespec="seconds"),
-                fused=built.fused,
-                hardware=built.hardware,
-            )
-            (aside / RECORD_FILE).write_text(_json(asdict(record)), encoding="utf-8")
+            manifest.write(aside, _manifest(network, pack, aside, build, fingerprint, built))
             shutil.rmtree(folder, ignore_errors=True)
             aside.rename(folder)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return Outcome(engine_name(network, pack), built.parity, megabytes, built.fused, built=True)
+
+
+def _manifest(
+    network: str, pack: Pack, folder: Path, build: Build, fingerprint: str, built: Built
+) -> Manifest:
+    """What the engine is that lies in `folder`."""
+    return Manifest(
+        network=network,
+        pack=pack.folder.name,
+        revision=pack.digest(network),
+        fingerprint=fingerprint,
+        build=asdict(build),
+        files=manifest.digests(folder),
+        error=built.parity.error,
+        tolerance=built.parity.tolerance,
+        opset=OPSET,
+        libraries={name: version(name) for name in ("maquette", *LIBRARIES)},
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        licence=_licence(network, pack),
+        few_steps=pack.few_steps and network == "unet",
+        fused=built.fused,
+        hardware=built.hardware,
+    )
+
+
+def _licence(network: str, pack: Pack) -> str:
+    """What the pack names for the parts that `network` is made of; empty where it names none."""
+    try:
+        facts = json.loads((pack.folder / "pack.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return ""
+    parts = NETWORK_FOLDERS[network]
+    named = {
+        source["licence"]
+        for source in facts.get("sources", {}).values()
+        if any(file.split("/")[0] in parts for file in source["files"])
+    }
+    return ", ".join(sorted(named)) or str(facts.get("licence", ""))
 
 
 def _fingerprint(network: str, pack: Pack, build: Build) -> str:
@@ -237,7 +246,7 @@ def _fingerprint(network: str, pack: Pack, build: Build) -> str:
     digest.update(_json(asdict(build)).encode())
     if build.engine == "tensorrt":
         digest.update(tensorrt.tied_to().encode())
-    for package in ("torch", "diffusers", "transformers", "onnx", "onnxruntime", "onnxscript"):
+    for package in LIBRARIES:
         digest.update(f"{package}=={version(package)}\n".encode())
     contract_source = Path(__file__).parent.parent / "pipeline" / "contract.py"
     for source in (*sorted(Path(__file__).parent.glob("*.py")), contract_source):
@@ -245,13 +254,13 @@ def _fingerprint(network: str, pack: Pack, build: Build) -> str:
     return digest.hexdigest()
 
 
-def read_record(folder: Path) -> Record | None:
-    """What the engine in `folder` was made of; None when there is no whole engine."""
+def read_manifest(folder: Path) -> Manifest | None:
+    """What the engine in `folder` is; None when there is no whole engine."""
     if not any((folder / name).exists() for name in ENGINE_FILES):
         return None
     try:
-        return Record(**json.loads((folder / RECORD_FILE).read_text(encoding="utf-8")))
-    except (OSError, TypeError, ValueError):
+        return manifest.read(folder)
+    except Declined:
         return None
 
 
@@ -275,14 +284,14 @@ def _side_files(pack: Pack, repository: Path, build: Build) -> dict[str, str]:
 
 def _engines_in(repository: Path, pack: Pack) -> dict[str, str]:
     """The fingerprint that names each engine of `pack`."""
-    records = {
-        engine_name(network, made_of): read_record(
+    manifests = {
+        engine_name(network, made_of): read_manifest(
             repository / network / _version(network, made_of)
         )
         for network, made_of in _to_build(pack)
     }
     return {
-        name: record.fingerprint[:FINGERPRINT_SHOWN] for name, record in records.items() if record
+        name: found.fingerprint[:FINGERPRINT_SHOWN] for name, found in manifests.items() if found
     }
 
 

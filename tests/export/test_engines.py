@@ -15,6 +15,7 @@ from export.networks import wrap
 from export.onnx import Parity, check_parity
 from export.pack import NETWORK_FOLDERS, Pack
 from pipeline import contract
+from versions import manifest
 
 NETWORK = "vae_encoder"
 """The quickest to export that has dynamic height and width."""
@@ -78,12 +79,36 @@ def test_killed_while_writing_what_lies_about_is_no_engine(pack, repository, mon
     assert [path.name for path in folder(repository).parent.iterdir()] == [engines.VERSION]
 
 
-def test_an_engine_comes_with_a_record_of_what_it_is(built):
-    record = json.loads((folder(built) / engines.RECORD_FILE).read_text())
-    assert record["network"] == NETWORK
-    assert record["pack"] == "tiny"
-    assert 0 < record["error"] <= record["tolerance"]
-    assert record["build"] == {"engine": "onnx", "precision": "fp32"}
+def test_an_engine_comes_with_a_manifest_of_what_it_is(pack, built):
+    record = manifest.verify(folder(built))
+    assert (record.network, record.pack, record.few_steps) == (NETWORK, "tiny", False)
+    assert 0 < record.error <= record.tolerance
+    assert record.build == {"engine": "onnx", "precision": "fp32"}
+    assert record.revision == pack.digest(NETWORK)
+    assert list(record.files) == [build.ONNX_FILE]
+    assert {"maquette", "torch", "onnxruntime"} <= set(record.libraries)
+
+
+@pytest.mark.parametrize(
+    ("facts", "licence"),
+    [
+        ({}, ""),
+        ({"licence": "mine"}, "mine"),
+        (
+            {
+                "sources": {
+                    "vae": {"licence": "mit", "files": {"vae/config.json": {}}},
+                    "unet": {"licence": "other", "files": {"unet/config.json": {}}},
+                }
+            },
+            "mit",
+        ),
+    ],
+)
+def test_the_licence_is_that_of_the_parts_it_is_made_of(pack, tmp_path, facts, licence):
+    folder = shutil.copytree(pack.folder, tmp_path / "tiny")
+    (folder / "pack.json").write_text(json.dumps(facts))
+    assert engines._licence(NETWORK, Pack(folder)) == licence
 
 
 def test_an_engine_that_is_up_to_date_is_left_alone(pack, built):
@@ -101,12 +126,12 @@ def test_another_kind_of_engine_is_built(pack, repository, monkeypatch):
     assert built
 
 
-@pytest.mark.parametrize("damage", ["record removed", "record cut short", "engine removed"])
+@pytest.mark.parametrize("damage", ["manifest removed", "manifest cut short", "engine removed"])
 def test_a_damaged_engine_is_built_again(pack, repository, monkeypatch, damage):
-    record = folder(repository) / engines.RECORD_FILE
-    if damage == "record removed":
+    record = folder(repository) / manifest.FILE
+    if damage == "manifest removed":
         record.unlink()
-    elif damage == "record cut short":
+    elif damage == "manifest cut short":
         record.write_text('{"network": ')
     else:
         engine(repository).unlink()
@@ -158,6 +183,20 @@ def test_a_repository_of_the_users_own_gets_the_static_files_and_no_engines(tmp_
     engines.prepare(tmp_path / "repository")
     names = {path.name for path in (tmp_path / "repository").rglob("*") if path.is_file()}
     assert names == {"config.pbtxt", "model.py", "README"}
+
+
+def test_what_is_served_here_is_not_taken_along(tmp_path, monkeypatch):
+    engines.prepare(tmp_path / "static")
+    before = {path for path in (tmp_path / "static").rglob("*") if path.is_file()}
+    (tmp_path / "static/unet/3").mkdir(parents=True)
+    for name in ("history.jsonl", "canary.json", ".lock", "unet/aliases.json", "unet/3/model.onnx"):
+        (tmp_path / "static" / name).touch()
+    monkeypatch.setattr(engines, "STATIC", tmp_path / "static")
+    engines.prepare(tmp_path / "own")
+    copied = {path for path in (tmp_path / "own").rglob("*") if path.is_file()}
+    assert {path.relative_to(tmp_path / "own") for path in copied} == {
+        path.relative_to(tmp_path / "static") for path in before
+    }
 
 
 def test_a_folder_that_is_no_repository_is_told_where_there_is_none_to_copy(tmp_path, monkeypatch):

@@ -113,7 +113,7 @@ def test_the_marker_names_every_engine_that_is_there(pack, tmp_path):
     engines.prepare(tmp_path)
     assert engines._bring_up_to_date("vae_encoder", pack, tmp_path, Build(), False).built
     texts = engines._side_files(pack, tmp_path, Build())
-    record = engines.read_record(tmp_path / "vae_encoder" / engines.VERSION)
+    record = engines.read_manifest(tmp_path / "vae_encoder" / engines.VERSION)
     named = {"vae_encoder": record.fingerprint[:16]}
     assert json.loads(texts[engines.FINISHED])["engines"] == named
     assert json.loads(texts[engines.LATENT_RGB])["vae_encoder"] == named["vae_encoder"]

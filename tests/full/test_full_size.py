@@ -115,7 +115,7 @@ def rendered(repository):
 
 def test_every_network_agrees_with_torch(repository):
     for network in NAMES:
-        record = json.loads((repository / network / "1" / "engine.json").read_text())
+        record = json.loads((repository / network / "1" / "manifest.json").read_text())
         assert record["build"] == {"engine": "onnx", "precision": "fp32"}
         assert record["pack"] == next(PACKS.iterdir()).name
         assert 0 < record["error"] <= 3e-5, network

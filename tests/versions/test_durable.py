@@ -1,0 +1,78 @@
+"""What a power cut leaves: the order in which the disk is told and waited for."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from versions import durable, history, operations
+from versions.history import Entry
+
+
+@pytest.fixture
+def steps(monkeypatch):
+    """Every wait for the disk and every new name, in order."""
+    seen = []
+    replace, rename = os.replace, os.rename
+
+    def sync(descriptor):
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        kind = "folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file"
+        seen.append((f"sync {kind}", path.name))
+
+    def replaced(source, target):
+        seen.append(("replace", Path(target).name))
+        replace(source, target)
+
+    def renamed(source, target):
+        seen.append(("rename", Path(target).name))
+        rename(source, target)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(os, "replace", replaced)
+    monkeypatch.setattr(os, "rename", renamed)
+    return seen
+
+
+def test_a_file_takes_its_place_when_all_of_it_is_on_the_disk(tmp_path, steps):
+    (tmp_path / "folder").mkdir()
+    durable.write_json(tmp_path / "folder/facts.json", {"a": 1})
+    assert steps == [
+        ("sync file", ".facts.json.partial"),
+        ("replace", "facts.json"),
+        ("sync folder", "folder"),
+    ]
+    assert json.loads((tmp_path / "folder/facts.json").read_text()) == {"a": 1}
+    assert [path.name for path in (tmp_path / "folder").iterdir()] == ["facts.json"]
+
+
+def test_a_line_of_history_is_on_the_disk_when_it_is_told(tmp_path, steps):
+    history.append(tmp_path, Entry("promote", "unet", "ada"))
+    assert steps[0] == ("sync file", history.FILE)
+
+
+def test_a_version_is_on_the_disk_before_an_alias_names_it(repository, new, steps):
+    source = new()
+    steps.clear()
+    operations.publish(repository, "vae_decoder", source, who="ada")
+    order = [
+        ("replace", ".copying.json"),
+        ("sync file", "model.onnx"),
+        ("replace", "manifest.json"),
+        ("sync folder", ".2.partial"),
+        ("replace", ".intent.json"),
+        ("rename", "2"),
+        ("sync folder", "vae_decoder"),
+        ("replace", "aliases.json"),
+        ("sync file", "history.jsonl"),
+    ]
+    at = [steps.index(step) for step in order if step != ("sync folder", "vae_decoder")]
+    assert at == sorted(at)
+    renamed = steps.index(("rename", "2"))
+    assert ("sync folder", "vae_decoder") in steps[
+        renamed : steps.index(("replace", "aliases.json"))
+    ]

@@ -1,0 +1,1 @@
+"""Versions of networks in a model repository: what there is, what serves, and how that changes."""

@@ -1,0 +1,159 @@
+"""How anything about versions is changed: alone, written down first, and told afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from pipeline import contract, lineup
+from pipeline.errors import NotFound, Unavailable
+from versions import aliases, canary, catalogue, intent, locks, manifest
+from versions.aliases import Aliases, Snapshot
+from versions.canary import Canary
+from versions.catalogue import members
+from versions.errors import Busy, Declined
+from versions.history import Entry
+from versions.intent import Intent
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an operation did."""
+
+    said: tuple[str, ...]
+    """Sentences for whoever asked; what was found half done comes first."""
+    changed: bool
+    """Whether anything is otherwise than before; of a dry run, whether it would be."""
+    model: str = ""
+    version: int | None = None
+    """The version that was published, promoted, rolled back to or retired."""
+    serving: Mapping[str, int] = field(default_factory=dict)
+    """The version of each network in the champion's line-up afterwards."""
+
+
+@contextmanager
+def operation(
+    repository: Path, who: str, doing: str, dry_run: bool, patience: float = 0.0
+) -> Iterator[str]:
+    """Nobody else changes anything meanwhile; gives what was found half done and is mended.
+
+    A dry run changes nothing, so it keeps nobody out.
+
+    Raises:
+        NotFound: there is no such repository.
+        Busy: another operation is in progress.
+        Unavailable: the disk does not do what it should.
+    """
+    if dry_run:
+        require_folder(repository)
+        left = intent.pending(repository)
+        yield f"The {left.told} is in progress, or was interrupted." if left else ""
+        return
+    with holding(repository, who, doing, locks.OPERATION, patience):
+        yield _mended(repository, who)
+
+
+@contextmanager
+def holding(
+    repository: Path, who: str, doing: str, lock: str, patience: float = 0.0
+) -> Iterator[None]:
+    """Hold `lock`; what the disk refuses is one sentence.
+
+    Raises:
+        NotFound: there is no such repository.
+        Busy: somebody else holds it.
+        Unavailable: the disk does not do what it should.
+    """
+    require_folder(repository)
+    try:
+        with locks.operating(repository, who, doing, lock, patience):
+            yield
+    except OSError as error:
+        raise Unavailable(f"{error.filename or repository}: {error.strerror}.") from error
+
+
+def require_folder(repository: Path) -> None:
+    """See that `repository` is there.
+
+    Raises:
+        NotFound: it is not.
+    """
+    if not repository.is_dir():
+        raise NotFound(f"{repository} is not a folder. Give the model repository's.")
+
+
+def _mended(repository: Path, who: str) -> str:
+    """Finish or undo what was left half done; a copy that goes on is left alone."""
+    said = intent.recover(repository)
+    with (
+        suppress(Busy),
+        locks.operating(repository, who, "a look at what was interrupted", locks.PUBLISHING),
+    ):
+        said = f"{said} {intent.recover_copying(repository)}".strip()
+    return said
+
+
+def switch(
+    repository: Path,
+    before: Snapshot,
+    model: str,
+    after: Aliases,
+    entry: Entry,
+    told: str,
+    dry_run: bool,
+    found: str,
+) -> Outcome:
+    """Put `after` in place of the aliases of `model`."""
+    plan, ended = with_aliases(Intent(entry), before, model, after, repository)
+    if not dry_run:
+        intent.commit(repository, plan)
+    said = [found, told.format(tense(dry_run)), ended]
+    version = entry.to_version or entry.from_version
+    return outcome(repository, said, True, model, version)
+
+
+def with_aliases(
+    plan: Intent, before: Snapshot, model: str, after: Aliases, repository: Path
+) -> tuple[Intent, str]:
+    """`plan` that puts `after` in place, and what it says of the canary.
+
+    A canary is of the candidates that it was begun with: others are not tried on people unasked.
+    """
+    plan = replace(plan, aliases={members(model)[0]: after})
+    same = after.candidate == before.of(model).candidate
+    if same or model not in lineup.NETWORKS or not canary.read(repository).is_on:
+        return plan, ""
+    why = f"The candidate of {model} changed."
+    return replace(plan, canary=Canary(who=plan.entry.who, why=why)), "The canary is over."
+
+
+def outcome(
+    repository: Path, said: list[str], changed: bool, model: str = "", version: int | None = None
+) -> Outcome:
+    """What was done, as `said`, and what serves now."""
+    sentences = tuple(sentence for sentence in said if sentence)
+    serving = aliases.read(repository).line_up().versions
+    return Outcome(sentences, changed, model, version, serving)
+
+
+def require_whole(repository: Path, model: str, version: int) -> None:
+    """See that every file of a version is there.
+
+    Raises:
+        NotFound: there is no such version.
+        Declined: it is not whole, or is the UNet for few steps.
+    """
+    if (model, version) == ("unet", contract.FEW_STEPS_VERSION):
+        raise Declined("unet 2 paints in few steps for scheduler LCM, and is never the champion.")
+    for name in members(model):
+        folder = repository / name / str(version)
+        if not folder.is_dir():
+            raise NotFound(catalogue.no_version(repository, model, version))
+        manifest.require_names(folder, manifest.read(folder))
+
+
+def tense(dry_run: bool) -> str:
+    """The word for what happens, or would."""
+    return "would be" if dry_run else "is"

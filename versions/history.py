@@ -1,0 +1,92 @@
+"""Who changed which version, when and why: one line for each change, added and never altered."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import Unavailable
+from versions import durable
+
+FILE = "history.jsonl"
+KEYS = {"from_version": "from", "to_version": "to"}
+"""Names in the file that Python keeps for itself."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One change."""
+
+    action: str
+    """publish, gate, promote, rollback, withdraw, retire, canary or reembed."""
+    model: str
+    who: str
+    why: str = ""
+    from_version: int | None = None
+    to_version: int | None = None
+    forced: bool = False
+    """Whether it was done without a passed gate."""
+    passed: bool | None = None
+    """Of a gate: what it decided. The rest is of a gate, too."""
+    line_up: Mapping[str, int] = field(default_factory=dict)
+    """The version of each model that was tried."""
+    sha256: Mapping[str, str] = field(default_factory=dict)
+    """What tells each of them from others of that number, by the model's name."""
+    report: str = ""
+    measures: Mapping[str, float] = field(default_factory=dict)
+    id: str = field(default_factory=lambda: secrets.token_hex(8))
+    time: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+
+    def to_dict(self) -> dict[str, Any]:
+        """As it stands in the file."""
+        return {KEYS.get(name, name): value for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, found: Mapping[str, Any]) -> Entry:
+        """The entry that stands in the file as `found`; TypeError when it is none."""
+        names = {key: name for name, key in KEYS.items()}
+        return cls(**{names.get(key, key): value for key, value in found.items()})
+
+
+def read(repository: Path) -> list[Entry]:
+    """All changes, the oldest first.
+
+    Raises:
+        Unavailable: a line is not an entry.
+    """
+    path = repository / FILE
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return []
+    entries = []
+    # What follows the last newline was being written when the power went.
+    for number, line in enumerate(text.split("\n")[:-1], start=1):
+        try:
+            entries.append(Entry.from_dict(json.loads(line)))
+        except (TypeError, ValueError, AttributeError) as error:
+            raise Unavailable(f"{path}: line {number} is not an entry ({error}).") from error
+    return entries
+
+
+def append(repository: Path, entry: Entry) -> None:
+    """Add `entry`, unless it is there already. Hold the operation lock meanwhile."""
+    path = repository / FILE
+    with path.open("a+b") as file:
+        file.seek(0)
+        written = file.read()
+        whole = written[: written.rfind(b"\n") + 1]
+        if len(whole) < len(written):
+            file.truncate(len(whole))
+        if f'"id": "{entry.id}"'.encode() in whole:
+            return
+        file.write(json.dumps(entry.to_dict()).encode() + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+    durable.sync_folder(repository)

@@ -1,0 +1,69 @@
+"""One operation on a repository at a time, and who is at it.
+
+There are two locks. Copying an engine takes minutes, and a roll-back must not wait for it; so a
+publish holds one of its own, and the other for the moment in which the copy becomes a version.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TextIO
+
+from versions.errors import Busy
+
+OPERATION = ".operation.lock"
+PUBLISHING = ".publishing.lock"
+POLL_SECONDS = 0.05
+
+
+@contextmanager
+def operating(
+    repository: Path, who: str, doing: str, lock: str = OPERATION, patience: float = 0.0
+) -> Iterator[None]:
+    """Nobody else holds `lock` of `repository` meanwhile. The kernel lets go for the dead.
+
+    Args:
+        patience: seconds to wait for whoever holds it.
+
+    Raises:
+        Busy: somebody holds it; says who, for what and since when.
+    """
+    deadline = time.monotonic() + patience
+    with (repository / lock).open("a+", encoding="utf-8") as file:
+        while not _taken(file):
+            if time.monotonic() >= deadline:
+                raise Busy(
+                    f"{_holder(file.name)}; two operations at once would spoil each other's work. "
+                    "Try again when that is done."
+                )
+            time.sleep(POLL_SECONDS)
+        file.truncate(0)
+        since = datetime.now(UTC).isoformat(timespec="seconds")
+        json.dump({"who": who, "doing": doing, "since": since, "process": os.getpid()}, file)
+        file.flush()
+        yield
+
+
+def _taken(file: TextIO) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _holder(path: str) -> str:
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        found = json.loads(Path(path).read_text(encoding="utf-8"))
+        return (
+            f"{found['who']} is at {found['doing']} since {found['since']} "
+            f"(process {found['process']})"
+        )
+    return "Somebody else is changing versions"

@@ -1,0 +1,269 @@
+"""What can be done with versions: publish, promote, roll back and the rest.
+
+Each operation keeps all others out, finishes or undoes what an earlier one left half done, writes
+down what it is about to do, does it, and adds a line to the history.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from pipeline import contract
+from pipeline.errors import InvalidRequest, NotFound
+from versions import aliases, catalogue, gates, intent
+from versions.aliases import Aliases
+from versions.canary import Canary
+from versions.catalogue import members
+from versions.changes import Outcome, operation, outcome, require_whole, switch, tense
+from versions.errors import Busy, Declined
+from versions.gates import Verdict
+from versions.history import Entry
+from versions.intent import Intent
+from versions.publishing import publish
+
+__all__ = [
+    "WITHDRAWN",
+    "Outcome",
+    "promote",
+    "publish",
+    "record",
+    "record_gate",
+    "recover",
+    "retire",
+    "rollback",
+    "set_canary",
+    "withdraw",
+]
+
+WITHDRAWN = ("candidate", "previous")
+"""Aliases that can be taken away."""
+
+
+def recover(repository: Path, who: str) -> str:
+    """Finish or undo what a power cut left half done.
+
+    Returns:
+        What was found and done, in one sentence; empty where nothing was.
+
+    Raises:
+        Busy: another operation is in progress, so nothing is half done.
+    """
+    with operation(repository, who, "a look at what was interrupted", dry_run=False) as found:
+        return found
+
+
+def promote(
+    repository: Path,
+    model: str,
+    version: int | None = None,
+    *,
+    who: str,
+    why: str = "",
+    force: bool = False,
+    expected: int | None = None,
+    dry_run: bool = False,
+) -> Outcome:
+    """Make a version the champion; the champion becomes the previous one.
+
+    Args:
+        version: the candidate unless said otherwise.
+        force: without a passed gate; `why` is then recorded and needed.
+        expected: the champion that it is meant to follow.
+
+    Raises:
+        InvalidRequest: there is no such model, or no reason where one is needed.
+        NotFound: there is no such version, or no candidate.
+        Declined: its gate was not passed.
+        Busy: another operation is in progress, or the champion is not the expected one any longer.
+    """
+    members(model)
+    if force and not why.strip():
+        raise InvalidRequest("why", why, "a reason", "Say why it is promoted without its gate.")
+    with operation(repository, who, f"promote of {model}", dry_run) as found:
+        before = aliases.read(repository)
+        current = before.of(model)
+        version = version or current.candidate
+        if version is not None and version == current.champion:
+            said = f"{model} {version} is the champion already."
+            return outcome(repository, [found, said], False, model, version)
+        if expected is not None and expected != current.champion:
+            raise Busy(
+                f"The champion of {model} is {current.champion} by now, not {expected}: somebody "
+                "was quicker. Look at `maquette models list`, and decide anew."
+            )
+        if version is None:
+            raise NotFound(f"{model} has no candidate to promote. `maquette models publish` one.")
+        require_whole(repository, model, version)
+        gate = gates.why_not(repository, before, model, version)
+        if gate and not force:
+            raise Declined(gate)
+        after = Aliases(
+            champion=version,
+            candidate=None if current.candidate == version else current.candidate,
+            previous=current.champion,
+        )
+        entry = Entry(
+            "promote", model, who, why, current.champion, version, forced=force and bool(gate)
+        )
+        told = f"{model} {version} {{}} the champion, and {current.champion} the previous one."
+        return switch(repository, before, model, after, entry, told, dry_run, found)
+
+
+def rollback(
+    repository: Path, model: str, *, who: str, why: str = "", dry_run: bool = False
+) -> Outcome:
+    """Let the champion and the previous version change places. Needs no gate.
+
+    Raises:
+        InvalidRequest: there is no such model.
+        Declined: there is no previous version.
+        Busy: another operation is in progress.
+    """
+    members(model)
+    with operation(repository, who, f"rollback of {model}", dry_run) as found:
+        before = aliases.read(repository)
+        current = before.of(model)
+        if current.previous is None:
+            raise Declined(f"{model} has no previous version to go back to; nothing was promoted.")
+        require_whole(repository, model, current.previous)
+        after = Aliases(
+            champion=current.previous,
+            candidate=None if current.candidate == current.previous else current.candidate,
+            previous=current.champion,
+        )
+        entry = Entry("rollback", model, who, why, current.champion, current.previous)
+        told = f"{model} {current.previous} {{}} the champion again, not {current.champion}."
+        return switch(repository, before, model, after, entry, told, dry_run, found)
+
+
+def withdraw(
+    repository: Path, model: str, alias: str, *, who: str, why: str = "", dry_run: bool = False
+) -> Outcome:
+    """Take `alias` from the version of `model` that has it; its files stay.
+
+    Raises:
+        InvalidRequest: there is no such model, or `alias` is not ``candidate`` or ``previous``.
+        NotFound: no version has it.
+        Busy: another operation is in progress.
+    """
+    members(model)
+    if alias not in WITHDRAWN:
+        remedy = "A champion is replaced with `maquette models promote` or `rollback`."
+        raise InvalidRequest("alias", alias, " or ".join(WITHDRAWN), remedy)
+    with operation(repository, who, f"retire of the {alias} of {model}", dry_run) as found:
+        before = aliases.read(repository)
+        current = before.of(model)
+        version = getattr(current, alias)
+        if version is None:
+            raise NotFound(f"{model} has no {alias} version.")
+        after = (
+            replace(current, candidate=None)
+            if alias == "candidate"
+            else replace(current, previous=None)
+        )
+        entry = Entry("withdraw", model, who, why, version)
+        told = f"{model} {version} {{}} no longer the {alias}; its files stay."
+        return switch(repository, before, model, after, entry, told, dry_run, found)
+
+
+def retire(
+    repository: Path,
+    model: str,
+    version: int,
+    *,
+    who: str,
+    why: str = "",
+    dry_run: bool = False,
+) -> Outcome:
+    """Remove the files of a version that nothing is made with.
+
+    Raises:
+        InvalidRequest: there is no such model.
+        NotFound: there is no such version.
+        Declined: an alias names it, or an ensemble does.
+        Busy: another operation is in progress.
+    """
+    members(model)
+    with operation(repository, who, f"retire of {model} {version}", dry_run) as found:
+        if (model, version) == ("unet", contract.FEW_STEPS_VERSION):
+            raise Declined("unet 2 paints in few steps for scheduler LCM, and is never retired.")
+        current = aliases.read(repository).of(model)
+        names = [name for name in aliases.NAMES if getattr(current, name) == version]
+        if names:
+            remedy = (
+                f"`maquette models retire {model} {names[0]}` takes the alias away first"
+                if names[0] in WITHDRAWN
+                else "promote another version, or roll back, first"
+            )
+            raise Declined(f"{model} {version} is the {names[0]} version; {remedy}.")
+        gone = tuple((name, version) for name in members(model))
+        if not any(intent.folder(repository, place).exists() for place in gone):
+            raise NotFound(catalogue.no_version(repository, model, version))
+        if not dry_run:
+            entry = Entry("retire", model, who, why, version)
+            intent.commit(repository, Intent(entry, removes=gone))
+        said = f"{model} {version} {tense(dry_run)} retired, and its files removed."
+        return outcome(repository, [found, said], True, model, version)
+
+
+def record_gate(
+    repository: Path, verdict: Verdict, *, model: str, who: str, why: str = ""
+) -> Outcome:
+    """Keep what a gate decided, with what tells the tried versions from others of their number.
+
+    Raises:
+        Busy: another operation is in progress.
+    """
+    with operation(repository, who, f"gate of {model}", dry_run=False) as found:
+        entry = Entry(
+            "gate",
+            model,
+            who,
+            why or " ".join(verdict.missed),
+            from_version=verdict.champion.get(members(model)[0]),
+            to_version=verdict.line_up.get(members(model)[0]),
+            passed=verdict.passed,
+            line_up=dict(verdict.line_up),
+            sha256=catalogue.digests(repository, verdict.line_up),
+            report=verdict.report,
+            measures=dict(verdict.measures),
+        )
+        intent.commit(repository, Intent(entry))
+        told = "passed" if verdict.passed else "did not pass"
+        said = f"{model} {entry.to_version} {told} its gate."
+        return outcome(repository, [found, said], True, model, entry.to_version)
+
+
+def record(repository: Path, entry: Entry) -> None:
+    """Add a line to the history for what was done elsewhere, such as a new embedding of styles.
+
+    Raises:
+        Busy: another operation is in progress.
+    """
+    with operation(repository, entry.who, f"{entry.action} of {entry.model}", dry_run=False):
+        intent.commit(repository, Intent(entry))
+
+
+def set_canary(repository: Path, wanted: Canary, *, dry_run: bool = False) -> Outcome:
+    """Try the candidate on a share of what people ask for, or stop trying it.
+
+    Raises:
+        InvalidRequest: a number is out of its range.
+        Declined: there is no candidate.
+        Busy: another operation is in progress.
+    """
+    wanted.check()
+    with operation(repository, wanted.who, "canary", dry_run) as found:
+        tried = aliases.read(repository).candidates()
+        if wanted.is_on and not tried:
+            raise Declined(
+                "No network has a candidate to try. `maquette models publish` makes one."
+            )
+        if not dry_run:
+            shares = {"share": wanted.share, "shadow": wanted.shadow}
+            entry = Entry(
+                "canary", " ".join(tried), wanted.who, wanted.why, line_up=tried, measures=shares
+            )
+            intent.commit(repository, Intent(entry, canary=wanted))
+        return outcome(repository, [found, wanted.told(tried, dry_run)], True)

@@ -1,0 +1,71 @@
+"""What Triton is started with: which models, and which versions of them.
+
+Candidates are not among them: the gateway has them loaded once everything serves, and one that does
+not load keeps nothing from starting.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from pipeline import contract, lineup
+from pipeline.lineup import EXPORTED
+from versions import aliases, configs
+from versions.aliases import CLIP, VERSIONED, Snapshot
+
+_PAINTING = ("condition", "denoiser", "denoiser_lcm")
+_EMBEDDING = ("embed_text", "embed_image")
+
+
+def prepare(repository: Path, kind: str | None = None) -> list[str]:
+    """Write what Triton is held to, and tell the models to load, by name.
+
+    Args:
+        kind: of the configs that the exporter wrote for a GPU; None takes those written by hand.
+
+    Raises:
+        Unavailable: an alias file cannot be read.
+    """
+    snapshot = aliases.read(repository)
+    for network in VERSIONED:
+        configs.write(repository, network, kind, _trusted(snapshot, network))
+    return models_of(repository)
+
+
+def models_of(repository: Path) -> list[str]:
+    """Names of the models to start with: optional ones where the engine they need is there.
+
+    An ensemble of exported versions is among them while all of those are served. The gateway adds
+    the others.
+    """
+    snapshot = aliases.read(repository)
+    plain = {network: EXPORTED in _trusted(snapshot, network) for network in VERSIONED}
+    left_out: set[str] = set()
+    if not all(plain[network] for network in lineup.NETWORKS):
+        left_out.update(_PAINTING)
+    if not all(plain[network] for network in CLIP):
+        left_out.update(_EMBEDDING)
+    return [
+        model.name
+        for model in contract.MODELS.values()
+        if model.name not in left_out
+        and (not model.optional or configs.has_engine(repository, model.needs))
+    ]
+
+
+def _trusted(snapshot: Snapshot, network: str) -> set[int]:
+    """Versions of `network` that made renders before."""
+    found = snapshot.aliases[network]
+    return {version for version in (found.champion, found.previous) if version is not None}
+
+
+def main() -> None:
+    """``python -m versions.served REPOSITORY [KIND]``: prepare, and print each model on a line."""
+    repository, *kind = sys.argv[1:]
+    for name in prepare(Path(repository), *kind):
+        sys.stdout.write(f"{name}\n")
+
+
+if __name__ == "__main__":
+    main()
