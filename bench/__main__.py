@@ -90,12 +90,13 @@ def _measured(parts: list[str], effort: Effort, out: Path) -> dict[str, Any]:
     # The report of a run before must not stand there when this one breaks off.
     (out / report.FILE).unlink(missing_ok=True)
     found: dict[str, Any] = {}
-    with _stack() as running, _progress() as progress:
+    # One loop for all parts: gRPC's threads still wake the first one that there was.
+    with asyncio.Runner() as loop, _stack() as running, _progress() as progress:
         bench = context(running, effort, progress)
         task = progress.add_task("", total=len(parts))
         for name in parts:
             progress.update(task, description=PARTS[name].what)
-            found |= asyncio.run(PARTS[name].measure(bench))  # type: ignore[arg-type]
+            found |= loop.run(PARTS[name].measure(bench))  # type: ignore[arg-type]
             progress.advance(task)
         facts = machine.facts(running.triton)
     found = report.finished(found, effort.name, parts, facts)

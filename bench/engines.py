@@ -20,8 +20,8 @@ from bench.children import Answer, Child, child
 from bench.stack import Stack
 from maquette.paths import MODEL_REPOSITORY
 from pipeline import contract
+from pipeline.lineup import EXPORTED
 from pipeline.wire import NUMPY_DTYPES
-from serving.launcher import ENGINE_VERSION
 from serving.onnx_network import OnnxNetwork
 
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -157,7 +157,7 @@ def _settings(stack: Stack, model: str) -> tuple[Path, int]:
     config = stack.config(model)
     file = config.get("default_model_filename") or "model.onnx"
     threads = config.get("parameters", {}).get("intra_op_thread_count", {})
-    path = MODEL_REPOSITORY / model / str(ENGINE_VERSION) / file
+    path = MODEL_REPOSITORY / model / str(EXPORTED) / file
     return path, int(threads.get("string_value", 0))
 
 

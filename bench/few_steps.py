@@ -9,7 +9,7 @@ from typing import Any
 from bench.arithmetic import median
 from bench.context import MAX_RUNNING, Bench
 from maquette.paths import MODEL_REPOSITORY
-from serving.launcher import models_of
+from versions.served import models_of
 
 SETTINGS: dict[str, Any] = {"scheduler": "lcm", "guidance_scale": 1.0}
 STEPS = 4

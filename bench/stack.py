@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 from tritonclient.grpc import InferenceServerClient
 
-from maquette.paths import ROOT
+from maquette.paths import MODEL_REPOSITORY, ROOT
 from pipeline.errors import Unavailable
 from serving import processes
 from serving.launcher import HOST, SHARED_MEMORY
@@ -124,11 +124,12 @@ class Stack:
 
 
 @contextmanager
-def running(state: Path) -> Iterator[Stack]:
+def running(state: Path, repository: Path = MODEL_REPOSITORY) -> Iterator[Stack]:
     """A stack with default settings and a library of its own that holds the bundled styles.
 
     Args:
         state: an empty folder for its logs and its library.
+        repository: what it serves.
 
     Raises:
         Unavailable: it did not start; says why.
@@ -139,7 +140,8 @@ def running(state: Path) -> Iterator[Stack]:
     ports = {"--port": port, "--http-port": http_port, "--triton-port": triton_port}
     named = [word for option, number in ports.items() for word in (option, str(number))]
     log = state / "up.log"
-    process = processes.start([MAQUETTE, "up", "--state", state, *named], log, _environment())
+    where: list[str | Path] = ["--state", state, "--repository", repository]
+    process = processes.start([MAQUETTE, "up", *where, *named], log, _environment())
     try:
         _wait_until_up(process, log)
         address = f"{HOST}:{triton_port}"

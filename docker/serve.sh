@@ -16,17 +16,10 @@ config=$(python3 -c '
 import json
 print(json.load(open("/repository/render/1/pack.json"))["model_config"])')
 
-# Models that need an engine which not every pack has are served where it is there, all others always.
-has_engine() {
-    [ -e "/repository/$1/model.onnx" ] || [ -e "/repository/$1/model.plan" ]
-}
+# Which models there are, and which versions of them, the aliases in the repository say.
 set --
-for folder in /opt/model_repository/*/; do
-    name=$(basename "$folder")
-    case $name in
-        safety_checker | check_image) has_engine safety_checker/1 || continue ;;
-        denoiser_lcm) has_engine unet/2 || continue ;;
-    esac
+models=$(python3 -m versions.served /repository "$config")
+for name in $models; do
     set -- "$@" "--load-model=$name"
 done
 
@@ -34,8 +27,9 @@ exec tritonserver \
     --model-repository=/repository \
     --model-control-mode=explicit \
     "$@" \
-    "--model-config-name=$config" \
+    --model-config-name=served \
     --rate-limit=execution_count \
+    --strict-readiness=false \
     --grpc-port=8001 \
     --http-port=8000 \
     --allow-metrics=true \

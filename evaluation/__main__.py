@@ -111,9 +111,9 @@ def _serving(out: Path, few_steps: bool) -> Iterator[Painter]:
     from maquette.cli.up import fill_empty_library, started
     from maquette.client import connect
     from maquette.paths import MODEL_REPOSITORY
-    from serving.launcher import models_of
     from serving.ports import LOOPBACK
     from serving.stack import Options
+    from versions.served import models_of
 
     if few_steps and "denoiser_lcm" not in models_of(MODEL_REPOSITORY):
         raise Unavailable(

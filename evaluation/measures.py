@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from evaluation.cases import Ask, Case, cases
-from evaluation.painters import Painter
+from evaluation.painters import Finder, Painter
 from evaluation.stylometry import Stylometer
 from pipeline import control, fidelity, images
 from pipeline.images import Picture
@@ -81,22 +81,33 @@ class Evaluation:
 
     def text_retrieval(self) -> dict[str, float]:
         """Held-out phrases against the bundled styles."""
-        asked = [(one.name, phrase) for one in STYLES for phrase in PHRASES[one.name].held_out]
-        found = [(name, self.painter.styles_for_text(phrase)) for name, phrase in asked]
-        return {
-            "text_top1": mean(name == styles[0] for name, styles in found),
-            "text_top3": mean(name in styles[:3] for name, styles in found),
-            "phrases": len(asked),
-        }
+        return text_retrieval(self.painter)
 
     def image_retrieval(self, count: int = STYLE_PICTURES) -> dict[str, float]:
         """Held-out style pictures against the bundled ones."""
-        worn = [case.partner for case in cases(count)]
-        return {"image_top1": mean(self._finds(one) for one in worn), "style_pictures": count}
+        return image_retrieval(self.painter, count)
 
-    def _finds(self, sample: Sample) -> bool:
-        nearest = self.painter.styles_for_picture(images.encode_png(sample.render()))[0]
-        return nearest == STYLES[sample.style].name
+
+def text_retrieval(finder: Finder) -> dict[str, float]:
+    """Shares of held-out phrases whose style is found among the bundled ones."""
+    asked = [(one.name, phrase) for one in STYLES for phrase in PHRASES[one.name].held_out]
+    found = [(name, finder.styles_for_text(phrase)) for name, phrase in asked]
+    return {
+        "text_top1": mean(name == styles[0] for name, styles in found),
+        "text_top3": mean(name in styles[:3] for name, styles in found),
+        "phrases": len(asked),
+    }
+
+
+def image_retrieval(finder: Finder, count: int = STYLE_PICTURES) -> dict[str, float]:
+    """The share of `count` held-out style pictures whose style is found among the bundled ones."""
+    worn = [case.partner for case in cases(count)]
+    return {"image_top1": mean(_finds(finder, one) for one in worn), "style_pictures": count}
+
+
+def _finds(finder: Finder, sample: Sample) -> bool:
+    nearest = finder.styles_for_picture(images.encode_png(sample.render()))[0]
+    return nearest == STYLES[sample.style].name
 
 
 def decoded(encoded: bytes) -> Picture:

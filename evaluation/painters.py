@@ -11,7 +11,17 @@ FEW_STEPS: dict[str, Any] = {"scheduler": "lcm", "num_inference_steps": 4, "guid
 """What a render request says to be painted by the UNet with the LCM-LoRA."""
 
 
-class Painter(Protocol):
+class Finder(Protocol):
+    """A CLIP pair in use."""
+
+    def styles_for_text(self, phrase: str) -> list[str]:
+        """The names of the bundled styles, the nearest to `phrase` first."""
+
+    def styles_for_picture(self, picture: bytes) -> list[str]:
+        """The names of the bundled styles, the nearest to an encoded picture first."""
+
+
+class Painter(Finder, Protocol):
     """A pack in use, whether served or in torch."""
 
     def paint(self, ask: Ask) -> bytes:
@@ -19,9 +29,3 @@ class Painter(Protocol):
 
     def through_vae(self, picture: Picture) -> Picture:
         """`picture` ``[height, width, 3]`` encoded and decoded: the best any denoiser could do."""
-
-    def styles_for_text(self, phrase: str) -> list[str]:
-        """The names of the bundled styles, the nearest to `phrase` first."""
-
-    def styles_for_picture(self, picture: bytes) -> list[str]:
-        """The names of the bundled styles, the nearest to an encoded picture first."""

@@ -39,6 +39,11 @@ def panel(encoded: bytes) -> Picture:
     return np.asarray(picture.resize((SIDE, SIDE), Image.Resampling.LANCZOS))
 
 
+def empty_panel() -> Picture:
+    """For a picture that there is not."""
+    return np.full((SIDE, SIDE, 3), 255, np.uint8)
+
+
 def write_sheet(rows: Sequence[tuple[str, list[Picture]]], path: Path, columns: int) -> None:
     """Labelled rows of pictures, `columns` rows beside each other."""
     across = max(len(pictures) for _, pictures in rows)

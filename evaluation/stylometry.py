@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import cv2
 import numpy as np
@@ -83,6 +84,7 @@ class Stylometer:
         )
 
     @classmethod
+    @cache
     def bundled(cls) -> Stylometer:
         """From true renders of the bundled styles in their plain look."""
         return cls.of(

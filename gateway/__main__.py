@@ -45,7 +45,7 @@ async def serve(settings: Settings) -> None:
 
         model = VirtualModel(parts.renders, is_ready, VERSION)
         server, reported = make_server(
-            MaquetteServicer(parts.service, parts.renders, parts.information, parts.desk),
+            MaquetteServicer(parts),
             OpenInferenceServicer(model, parts.desk),
             settings.max_calls,
         )

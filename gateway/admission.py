@@ -21,6 +21,11 @@ class Admission:
         self.running = 0
         """How many run now."""
 
+    @property
+    def has_free_place(self) -> bool:
+        """Whether a render would run at once."""
+        return not self._free.locked()
+
     def require_room(self) -> None:
         """Refuse early, before work is put into a request that cannot even wait.
 

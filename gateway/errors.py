@@ -22,6 +22,7 @@ from pipeline.errors import (
     Unauthenticated,
     Unavailable,
 )
+from versions.errors import Busy
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ CODES: dict[type[MaquetteError], Code] = {
     Refused: Code(grpc.StatusCode.FAILED_PRECONDITION, HTTPStatus.UNPROCESSABLE_ENTITY),
     NotFound: Code(grpc.StatusCode.NOT_FOUND, HTTPStatus.NOT_FOUND),
     Conflict: Code(grpc.StatusCode.ALREADY_EXISTS, HTTPStatus.CONFLICT),
+    Busy: Code(grpc.StatusCode.ABORTED, HTTPStatus.CONFLICT),
     Overloaded: Code(grpc.StatusCode.RESOURCE_EXHAUSTED, HTTPStatus.TOO_MANY_REQUESTS),
     Cancelled: Code(grpc.StatusCode.CANCELLED, HTTPStatus.CONFLICT),
     DeadlineExceeded: Code(grpc.StatusCode.DEADLINE_EXCEEDED, HTTPStatus.GATEWAY_TIMEOUT),

@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -20,11 +21,14 @@ from tritonclient.grpc import InferInput
 from tritonclient.grpc import aio as triton
 from tritonclient.utils import InferenceServerException
 
+from gateway.lineups import LineUps
+from gateway.loading import Loader
 from gateway.observability import tracing
 from gateway.probe import watch
 from gateway.repair import AWAY, Repair
-from pipeline import contract, wire
+from pipeline import contract, lineup, wire
 from pipeline.errors import MaquetteError, StageFailed, Unavailable
+from pipeline.lineup import EXPORTED, LineUp
 from pipeline.request import RenderRequest
 
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -94,6 +98,7 @@ class Inference:
     Args:
         stall_seconds: how long Triton may be silent before a call is given up.
         mended: told the name of each model that had died and is back.
+        repository: whose aliases say which versions serve; None serves what was exported.
     """
 
     def __init__(
@@ -101,8 +106,12 @@ class Inference:
         client: triton.InferenceServerClient,
         stall_seconds: float,
         mended: Callable[[str], None] = lambda _model: None,
+        repository: Path | None = None,
     ) -> None:
         self.repair = Repair(client, mended)
+        self.line_ups = LineUps(
+            Loader(client, repository, self.repair.loading) if repository else None
+        )
         self.pack: Mapping[str, Any] = {}
         """The identity of the pack, as the last render told it."""
         self._client = client
@@ -117,12 +126,12 @@ class Inference:
         return 0.0 if self._listening else time.monotonic() - self._heard
 
     async def is_ready(self) -> bool:
-        """Whether Triton answers, every model is loaded, and none is known to be dead."""
+        """Whether Triton answers, a champion is loaded, and no model is known to be dead."""
         try:
             ready = await self._client.is_server_ready(client_timeout=READY_SECONDS)
         except InferenceServerException:
             return False
-        return bool(ready) and self.repair.healthy
+        return bool(ready) and self.repair.healthy and self.line_ups.ready
 
     async def served(self) -> tuple[str, tuple[ServedModel, ...]]:
         """Triton's version, and its models by name.
@@ -162,25 +171,33 @@ class Inference:
         outputs = await self._infer("check_image", {"image": np.array([[png]], object)})
         return float(outputs["unsafe"][0, 0])
 
-    async def embed_text(self, prompt: str) -> Vector:
-        """The retrieval vector ``[512]`` of a sentence."""
-        outputs = await self._infer("embed_text", {"text": np.array([[prompt.encode()]], object)})
+    async def embed_text(self, prompt: str, clip: int = EXPORTED) -> Vector:
+        """The retrieval vector ``[512]`` of a sentence, by that version of the CLIP pair."""
+        model = lineup.clip_ensemble("embed_text", clip)
+        outputs = await self._infer(model, {"text": np.array([[prompt.encode()]], object)})
         return np.asarray(outputs["text_embedding"][0])
 
-    async def embed_image(self, png: bytes) -> Vector:
-        """The retrieval vector ``[512]`` of a picture."""
-        outputs = await self._infer("embed_image", {"image": np.array([[png]], object)})
+    async def embed_image(self, png: bytes, clip: int = EXPORTED) -> Vector:
+        """The retrieval vector ``[512]`` of a picture, by that version of the CLIP pair."""
+        model = lineup.clip_ensemble("embed_image", clip)
+        outputs = await self._infer(model, {"image": np.array([[png]], object)})
         return np.asarray(outputs["image_embedding"][0])
 
-    async def render(self, request: RenderRequest) -> AsyncGenerator[Arrays]:
+    async def render(
+        self, request: RenderRequest, line_up: LineUp | None = None
+    ) -> AsyncGenerator[Arrays]:
         """The outputs of the ``render`` model: ``step`` each time, the pictures last.
 
         Closing the iterator cancels the render at its next step.
 
+        Args:
+            line_up: the versions that make it, all of it; None takes the champion.
+
         Raises:
             ModelDied: a process behind it died; nothing is lost when it is called again.
         """
-        async with aclosing(self._stream("render", wire.to_tensors(request))) as outputs:
+        tensors = wire.to_tensors(request, line_up or self.line_ups.champion)
+        async with aclosing(self._stream("render", tensors)) as outputs:
             async for output in outputs:
                 if "pack" in output:
                     self.pack = json.loads(output["pack"][0])
@@ -286,14 +303,15 @@ async def _requests(model: str, arrays: Arrays) -> AsyncIterator[dict[str, Any]]
 def _inputs(model: str, arrays: Arrays) -> list[InferInput]:
     inputs = []
     for name, array in arrays.items():
-        tensor = InferInput(name, array.shape, contract.MODELS[model].input(name).dtype)
+        declared = contract.MODELS[lineup.base(model)]
+        tensor = InferInput(name, array.shape, declared.input(name).dtype)
         tensor.set_data_from_numpy(array)
         inputs.append(tensor)
     return inputs
 
 
 def _outputs(model: str, result: Any) -> Arrays:
-    names = [tensor.name for tensor in contract.MODELS[model].outputs]
+    names = [tensor.name for tensor in contract.MODELS[lineup.base(model)].outputs]
     found = {name: result.as_numpy(name) for name in names}
     return {name: array for name, array in found.items() if array is not None}
 
@@ -312,7 +330,11 @@ def _status(error: Exception) -> tuple[str, str]:
 
 @asynccontextmanager
 async def connect(
-    address: str, stall_seconds: float, probe_seconds: float, mended: Callable[[str], None]
+    address: str,
+    stall_seconds: float,
+    probe_seconds: float,
+    mended: Callable[[str], None],
+    repository: Path | None = None,
 ) -> AsyncIterator[Inference]:
     """A connection to Triton's gRPC service at `address`, closed at the end of the block.
 
@@ -320,9 +342,10 @@ async def connect(
         stall_seconds: how long Triton may be silent before a call is given up.
         probe_seconds: how often idle models are tried out; 0 never does.
         mended: told the name of each model that had died and is back.
+        repository: whose aliases say which versions serve; None serves what was exported.
     """
     client = triton.InferenceServerClient(address, channel_args=CHANNEL)
-    inference = Inference(client, stall_seconds, mended)
+    inference = Inference(client, stall_seconds, mended, repository)
     watching = asyncio.create_task(watch(inference, probe_seconds))
     try:
         yield inference

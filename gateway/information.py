@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gateway.inference import Inference, ServedModel
 from gateway.version import VERSION
 from pipeline.errors import Unavailable
+from pipeline.lineup import LineUp
 from pipeline.samplers import SAMPLERS
 
 VIRTUAL_MODEL = "sketch_to_render"
@@ -27,6 +29,10 @@ class Facts:
     """Empty until a render has told it."""
     pack_revision: str
     """Changes with every engine that is exported anew."""
+    line_ups: Mapping[str, LineUp]
+    """What may be asked for now, by alias."""
+    problem: str
+    """Why the newest choice of versions does not serve; empty where it does."""
     schedulers: tuple[str, ...] = tuple(SAMPLERS)
 
 
@@ -49,6 +55,8 @@ class Information:
             models=models,
             pack=str(pack.get("name", "")),
             pack_revision=_revision(pack.get("engines", {})),
+            line_ups=self._inference.line_ups.by_alias,
+            problem=self._inference.line_ups.problem,
         )
 
 

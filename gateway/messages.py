@@ -5,12 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from gateway import errors, service
+from gateway.administration import Listed
 from gateway.information import Facts
 from gateway.protection.caller import Caller
 from gateway.render import Render, State
 from maquette.v1 import maquette_pb2 as pb
 from pipeline.request import RenderRequest
+from retrieval.reembedding import Progress
 from retrieval.styles import ScoredStyle, Style
+from versions.canary import Bounds, Canary
+from versions.manifest import Manifest
+from versions.operations import Outcome
 
 ABOUT_THE_CALL = ("id", "keep_running")
 """Fields that say how to render, not what."""
@@ -95,6 +100,65 @@ def info(facts: Facts, caller: Caller) -> pb.ServerInfoResponse:
         pack_revision=facts.pack_revision,
         schedulers=facts.schedulers,
         scopes=sorted(caller.scopes),
+        line_ups=[
+            pb.LineUp(alias=alias, versions=line_up.versions)
+            for alias, line_up in facts.line_ups.items()
+        ],
+        problem=facts.problem,
+    )
+
+
+def reembedded(progress: Progress) -> pb.ReembedStylesResponse:
+    """How far a re-embedding is, as its message."""
+    return pb.ReembedStylesResponse(**vars(progress))
+
+
+def version(listed: Listed) -> pb.ModelVersion:
+    """A version as its message."""
+    found = listed.version
+    return pb.ModelVersion(
+        model=found.model,
+        version=found.version,
+        aliases=found.aliases,
+        few_steps=found.few_steps,
+        megabytes=found.megabytes,
+        problem=found.problem,
+        loaded=listed.loaded,
+        manifests=map(_manifest, found.manifests.values()),
+    )
+
+
+def _manifest(found: Manifest) -> pb.Manifest:
+    names = [field.name for field in pb.Manifest.DESCRIPTOR.fields]
+    return pb.Manifest(**{name: getattr(found, name) for name in names})
+
+
+def canary(found: Canary) -> pb.Canary:
+    """How the candidate is tried, as its message."""
+    return pb.Canary(
+        share=found.share,
+        shadow=found.shadow,
+        bounds=pb.CanaryBounds(**vars(found.bounds)),
+        who=found.who,
+        why=found.why,
+        since=found.since,
+    )
+
+
+def wanted_canary(message: pb.SetCanaryRequest) -> Canary:
+    """The canary that `message` asks for; a bound that is not set takes its default."""
+    bounds = {field.name: value for field, value in message.bounds.ListFields()}
+    return Canary(message.share, message.shadow, Bounds(**bounds), why=message.why)
+
+
+def change(outcome: Outcome) -> pb.VersionChange:
+    """What an operation on versions did, as its message."""
+    return pb.VersionChange(
+        said=outcome.said,
+        changed=outcome.changed,
+        model=outcome.model,
+        version=outcome.version,
+        champion=outcome.serving,
     )
 
 
@@ -120,6 +184,7 @@ def finished(identity: str, done: service.Finished) -> pb.RenderResponse:
         control_image=done.control_image,
         style_image=done.style_image,
         warnings=done.warnings,
+        versions=done.versions,
         timings=_timings(done.timings),
     )
 

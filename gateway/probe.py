@@ -61,8 +61,9 @@ async def probe(inference: Inference) -> None:
         width=SIDE,
         height=SIDE,
     )
-    await inference.embed_text(request.prompt)
-    await inference.embed_image(png)
+    clip = inference.line_ups.clip
+    await inference.embed_text(request.prompt, clip)
+    await inference.embed_image(png, clip)
     async with aclosing(inference.render(request)) as outputs:
         async for _ in outputs:
             pass

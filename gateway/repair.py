@@ -53,6 +53,8 @@ class Repair:
     ) -> None:
         self.mended: Counter[str] = Counter()
         """How often each model came back."""
+        self.loading = asyncio.Lock()
+        """Held while a model is loaded, so that no two load the same one with two configs."""
         self._client = client
         self._on_mended = on_mended
         self._retry_seconds = retry_seconds
@@ -131,12 +133,13 @@ class Repair:
     async def _reload(self, model: str) -> None:
         started = time.monotonic()
         try:
-            config = await self._client.get_model_config(
-                model, as_json=True, client_timeout=ASK_SECONDS
-            )
-            await self._client.load_model(
-                model, config=_marked(config["config"]), client_timeout=LOAD_SECONDS
-            )
+            async with self.loading:
+                config = await self._client.get_model_config(
+                    model, as_json=True, client_timeout=ASK_SECONDS
+                )
+                await self._client.load_model(
+                    model, config=_marked(config["config"]), client_timeout=LOAD_SECONDS
+                )
         except InferenceServerException as error:
             if "UNAVAILABLE" in str(error.status()):
                 # Triton itself is gone, and comes back with all of its models.

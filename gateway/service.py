@@ -6,16 +6,20 @@ import asyncio
 import json
 import secrets
 import time
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from gateway.admission import Admission
+from gateway.canary import CANDIDATE, Trial, Went
 from gateway.inference import Arrays, Inference, ModelDied
+from gateway.lineups import CHAMPION
 from gateway.protection.moderation import Moderation
 from gateway.version import VERSION
 from pipeline import images, provenance
-from pipeline.errors import NotFound, StageFailed
+from pipeline.errors import MaquetteError, NotFound, StageFailed, Unavailable
+from pipeline.lineup import LineUp
 from pipeline.render import SEEDS
 from pipeline.request import RenderRequest
 from retrieval.library import StyleLibrary
@@ -73,6 +77,8 @@ class Finished:
     style_image: bytes
     warnings: tuple[str, ...]
     timings: Timings
+    versions: Mapping[str, int]
+    """Of the networks that took part."""
 
 
 Event = Chosen | Stepped | Finished
@@ -89,7 +95,13 @@ class _Styled:
 
 
 class Service:
-    """Renders and the style library, over Triton and Qdrant."""
+    """Renders and the style library, over Triton and Qdrant.
+
+    Args:
+        embed_sketch: whether pictures carry the sketch that they were made of.
+        repository: the model repository, where a candidate that does worse is called off.
+        painted_by: told which line-up made a render, and how that went; None when it failed.
+    """
 
     def __init__(
         self,
@@ -99,12 +111,17 @@ class Service:
         moderation: Moderation,
         *,
         embed_sketch: bool = True,
+        repository: Path | None = None,
+        painted_by: Callable[[str, Went | None], None] = lambda _line_up, _went: None,
     ) -> None:
         self.inference = inference
         self.library = library
         self._admission = admission
         self._moderation = moderation
         self._embed_sketch = embed_sketch
+        self._trial = Trial(inference.line_ups, repository)
+        self._painted_by = painted_by
+        self._shadows: set[asyncio.Task[None]] = set()
 
     async def check(self, request: RenderRequest) -> None:
         """Find out what is wrong with `request` before it waits.
@@ -112,10 +129,12 @@ class Service:
         Raises:
             Overloaded: as many wait already as may.
             InvalidRequest: a picture is not acceptable.
-            NotFound: the library has no style of that id.
+            NotFound: the library has no style of that id, or no such versions are served.
             Refused: moderation does not let it through.
         """
         self._admission.require_room()
+        if request.versions:
+            self.inference.line_ups.named(request.versions)
         await asyncio.to_thread(_check_images, request)
         if request.style:
             await self.library.get(request.style)
@@ -140,10 +159,17 @@ class Service:
             styled = await self._with_style(request)
             if styled.chosen:
                 yield styled.chosen
-            async with aclosing(self._painted(styled.request)) as outputs:
-                async for output in outputs:
-                    if "step" in output:
-                        yield _stepped(output, request)
+            line_ups = self.inference.line_ups
+            # Found out once: whatever is promoted meanwhile, all of a render is one line-up's.
+            alias = request.versions or self._trial.alias_for(request)
+            line_up = line_ups.named(alias)
+            with line_ups.flying(line_up):
+                async with aclosing(self._tried(styled.request, alias, line_up)) as outputs:
+                    async for output in outputs:
+                        if "step" in output:
+                            yield _stepped(output, request)
+        if alias == CHAMPION and self._trial.has_shadow(request):
+            self._cast_shadow(styled.request)
         # From here on a client that is slow to read holds no place.
         if output is None or "images" not in output:
             raise StageFailed("render ended without a picture")
@@ -153,10 +179,47 @@ class Service:
     async def _looks_at_renders(self) -> bool:
         return self._moderation.looks_at_pictures or await self.inference.has_safety_checker()
 
-    async def _painted(self, request: RenderRequest) -> AsyncGenerator[Arrays]:
+    async def _tried(
+        self, request: RenderRequest, alias: str, line_up: LineUp
+    ) -> AsyncGenerator[Arrays]:
+        """As :meth:`_painted`; how it went counts for or against the candidate."""
+        output: Arrays = {}
+        try:
+            async with aclosing(self._painted(request, line_up)) as outputs:
+                async for output in outputs:
+                    yield output
+        except (StageFailed, Unavailable):
+            self._note(alias, line_up, None)
+            raise
+        if "images" in output:
+            seconds = float(output["denoise_seconds"][0]) / request.num_inference_steps
+            self._note(alias, line_up, Went(seconds, float(output["structure_f1"].mean())))
+
+    def _note(self, alias: str, line_up: LineUp, went: Went | None) -> None:
+        self._trial.note(alias, went)
+        self._painted_by(line_up.id, went)
+
+    def _cast_shadow(self, request: RenderRequest) -> None:
+        task = asyncio.create_task(self._shadow(replace(request, preview_interval=0)))
+        self._shadows.add(task)
+        task.add_done_callback(self._shadows.discard)
+
+    async def _shadow(self, request: RenderRequest) -> None:
+        """Let the candidate make `request` as well, where nobody has to wait for it."""
+        if not self._admission.has_free_place:
+            return
+        line_ups = self.inference.line_ups
+        with suppress(MaquetteError):
+            async with self._admission.slot():
+                line_up = line_ups.named(CANDIDATE)
+                with line_ups.flying(line_up):
+                    async for _ in self._tried(request, CANDIDATE, line_up):
+                        pass
+
+    async def _painted(self, request: RenderRequest, line_up: LineUp) -> AsyncGenerator[Arrays]:
         for last_try in (False, True):
             try:
-                async with aclosing(self.inference.render(request)) as outputs:
+                async with aclosing(self.inference.render(request, line_up)) as outputs:
                     async for output in outputs:
                         yield output
                 return
@@ -202,6 +265,7 @@ class Service:
                 decode=float(output["decode_seconds"][0]),
                 total=time.perf_counter() - started,
             ),
+            versions=_versions(output),
         )
 
     def _pictures(self, styled: _Styled, output: Arrays) -> tuple[Picture, ...]:
@@ -211,7 +275,7 @@ class Service:
             seed=seeds[0],
             size=images.size_of(output["images"][0]),
             style=styled.chosen.style.id if styled.chosen else None,
-            pack=json.loads(output["pack"][0]),
+            pack=json.loads(output["pack"][0]) | {"versions": _versions(output)},
             version=VERSION,
             embed_sketch=self._embed_sketch,
         )
@@ -227,9 +291,11 @@ class Service:
     ) -> tuple[list[ScoredStyle], float, float]:
         """The styles nearest to `prompt`, and the seconds for its embedding and for the search."""
         started = time.perf_counter()
-        vector = await self.inference.embed_text(prompt)
+        # Of one version, whichever serves when the vector has come.
+        clip = self.library.clip
+        vector = await self.inference.embed_text(prompt, clip)
         embedded = time.perf_counter()
-        found = await self.library.search(vector, tags, limit)
+        found = await self.library.search(vector, tags, limit, clip)
         return found, embedded - started, time.perf_counter() - embedded
 
     async def _with_style(self, request: RenderRequest) -> _Styled:
@@ -256,6 +322,11 @@ def _check_images(request: RenderRequest) -> None:
     images.require_whole(request.sketch, "sketch")
     for image in request.style_images:
         images.require_whole(image, "style_images")
+
+
+def _versions(output: Arrays) -> dict[str, int]:
+    found: dict[str, int] = json.loads(output["versions"][0])
+    return found
 
 
 def _nothing_found(request: RenderRequest) -> str:

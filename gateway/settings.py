@@ -40,6 +40,9 @@ class Settings(BaseSettings):
     triton: str = Field(default="127.0.0.1:8001", description="Triton's gRPC address.")
     triton_metrics: str = Field(default="", description="Triton's metrics, as host:port.")
     library: Path = Field(default=Path("var/library"), description="Folder of the style library.")
+    repository: Path | None = Field(
+        default=None, description="Triton's model repository, to follow its versions."
+    )
     qdrant_url: str | None = Field(default=None, description="A Qdrant server, if not embedded.")
     qdrant_api_key: SecretStr | None = Field(default=None, description="Its API key.")
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from pydantic import SecretStr
 
+from gateway.administration import Administration
 from gateway.admission import Admission
 from gateway.desk import Desk
 from gateway.inference import Inference, connect
@@ -32,7 +33,9 @@ from gateway.renders import Renders
 from gateway.service import Service
 from gateway.settings import Settings
 from gateway.version import VERSION
+from pipeline.lineup import EXPORTED
 from retrieval.library import open_library
+from versions import aliases
 
 MEGABYTE = 1_000_000
 
@@ -46,6 +49,7 @@ class Parts:
     service: Service
     renders: Renders
     information: Information
+    administration: Administration
 
 
 @asynccontextmanager
@@ -63,11 +67,23 @@ async def assembled(settings: Settings) -> AsyncIterator[Parts]:
         if desk.audit:
             held.callback(desk.audit.close)
         inference = await held.enter_async_context(
-            connect(settings.triton, settings.stall_seconds, settings.probe_seconds, metrics.mended)
+            connect(
+                settings.triton,
+                settings.stall_seconds,
+                settings.probe_seconds,
+                metrics.mended,
+                settings.repository,
+            )
         )
         library = await held.enter_async_context(
-            open_library(settings.library, settings.qdrant_url, _plain(settings.qdrant_api_key))
+            open_library(
+                settings.library,
+                settings.qdrant_url,
+                _plain(settings.qdrant_api_key),
+                _champion_clip(settings),
+            )
         )
+        await held.enter_async_context(inference.line_ups.following(library))
         admission = Admission(settings.max_running, settings.max_waiting)
         metrics.watch(lambda: admission.waiting, lambda: admission.running)
         service = Service(
@@ -76,10 +92,21 @@ async def assembled(settings: Settings) -> AsyncIterator[Parts]:
             admission,
             _moderation(settings, inference),
             embed_sketch=settings.embed_sketch,
+            repository=settings.repository,
+            painted_by=metrics.painted,
         )
         keep_bytes = settings.keep_megabytes * MEGABYTE
         renders = Renders(service, limits, desk, settings.keep_seconds, keep_bytes)
-        yield Parts(desk, inference, service, renders, Information(inference))
+        information = Information(inference)
+        administration = Administration(settings.repository, desk, inference, information, library)
+        yield Parts(desk, inference, service, renders, information, administration)
+
+
+def _champion_clip(settings: Settings) -> int:
+    """The version of the CLIP pair whose vectors are to serve."""
+    if settings.repository is None:
+        return EXPORTED
+    return aliases.read(settings.repository).champion(aliases.CLIP[0])
 
 
 def _doorkeeper(settings: Settings, limits: Limits) -> Doorkeeper:

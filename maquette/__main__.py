@@ -11,6 +11,7 @@ from export.__main__ import main as export
 from maquette.cli.demo import demo
 from maquette.cli.doctor import doctor
 from maquette.cli.keys import app as keys
+from maquette.cli.models import app as models
 from maquette.cli.recall import recall
 from maquette.cli.render import render
 from maquette.cli.styles import app as styles
@@ -44,6 +45,7 @@ app.command()(render)
 app.command()(recall)
 app.add_typer(styles, name="styles")
 app.add_typer(keys, name="keys")
+app.add_typer(models, name="models")
 app.command("export")(export)
 app.command()(demo)
 app.command()(doctor)

@@ -204,6 +204,7 @@ PYTHON_MODELS = (
             Tensor("height", "INT32", (1,), optional=True),
             Tensor("num_images", "INT32", (1,), optional=True),
             Tensor("preview_interval", "INT32", (1,), optional=True),
+            Tensor("line_up", "BYTES", (1,), optional=True),
         ),
         (
             Tensor("step", "INT32", (1,)),
@@ -217,6 +218,7 @@ PYTHON_MODELS = (
             Tensor("denoise_seconds", "FP32", (1,)),
             Tensor("decode_seconds", "FP32", (1,)),
             Tensor("pack", "BYTES", (1,)),
+            Tensor("versions", "BYTES", (1,)),
         ),
         decoupled=True,
     ),

@@ -83,6 +83,8 @@ class Pack:
     engine: str
     engines: Mapping[str, str]
     """The fingerprint of each network's engine."""
+    versions: Mapping[str, int]
+    """Of the networks that took part; empty in pictures of before there were versions."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,8 @@ def describe(
         request: with the style's stored picture in ``style_images`` when it is the library's.
         size: of the picture, ``(width, height)`` in pixels.
         style: the library's id; None for pictures of the caller's own.
-        pack: as the ``render`` model tells it (``pipeline.wire.pack_identity``).
+        pack: as the ``render`` model tells it (``pipeline.wire.pack_identity``), and its
+            ``versions``.
         version: of maquette.
         embed_sketch: put the sketch in, if it takes no more than ``MAX_SKETCH`` bytes as PNG.
     """
@@ -142,7 +145,13 @@ def describe(
         ),
         sketch_sha256=_sha256(request.sketch),
         sketch=_small_enough(request.sketch) if embed_sketch else None,
-        pack=Pack(pack["name"], pack["precision"], pack["engine"], dict(pack["engines"])),
+        pack=Pack(
+            pack["name"],
+            pack["precision"],
+            pack["engine"],
+            dict(pack["engines"]),
+            dict(pack["versions"]),
+        ),
         version=version,
     )
 
@@ -297,7 +306,9 @@ def _provenance(found: Mapping[str, Any]) -> Provenance:
     sketch, pack = found["sketch"], found["pack"]
     png, style = sketch["png"], found["style"]
     references = _typed(found["style_images"], list)
-    if not 0 < len(references) <= MAX_STYLE_IMAGES or len(pack["engines"]) > MAX_ENGINES:
+    engines, versions = pack["engines"], pack.get("versions", {})
+    counts = len(engines), len(versions)
+    if not 0 < len(references) <= MAX_STYLE_IMAGES or max(counts) > MAX_ENGINES:
         raise ValueError("no render has so few or so many")
     return Provenance(
         parameters={
@@ -314,12 +325,17 @@ def _provenance(found: Mapping[str, Any]) -> Provenance:
             name=_typed(pack["name"], str),
             precision=_typed(pack["precision"], str),
             engine=_typed(pack["engine"], str),
-            engines={
-                _typed(name, str): _typed(engine, str) for name, engine in pack["engines"].items()
-            },
+            engines={_typed(name, str): _typed(engine, str) for name, engine in engines.items()},
+            versions={_typed(name, str): _version(number) for name, number in versions.items()},
         ),
         version=_typed(found["softwareAgent"]["version"], str),
     )
+
+
+def _version(value: Any) -> int:
+    if not 1 <= _typed(value, int) < 2**31:
+        raise ValueError(f"{value!r:.60} is no version")
+    return int(value)
 
 
 def _checksum(value: Any) -> str:

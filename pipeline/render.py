@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from pipeline import fidelity, images
+from pipeline import contract, fidelity, images
 from pipeline.decode import DecodeOne, decode
 from pipeline.denoise import (
     Conditioning,
@@ -24,6 +24,7 @@ from pipeline.denoise import (
     Tensors,
     denoise,
 )
+from pipeline.lineup import LineUp
 from pipeline.preview import LatentRgb, previews
 from pipeline.request import RANGES, RenderRequest
 from pipeline.samplers import SAMPLERS, Array, NoiseSchedule
@@ -39,7 +40,23 @@ class Infer(Protocol):
     """Runs one model of the contract: Triton in production, torch or a closed form in tests."""
 
     async def __call__(self, model: str, inputs: Tensors) -> Mapping[str, npt.NDArray[Any]]:
-        """`model`'s outputs by name."""
+        """`model`'s outputs by name. It is called as :mod:`pipeline.lineup` names it."""
+
+
+@dataclass(frozen=True)
+class PackFacts:
+    """What a pack's pictures are made with, beside its networks."""
+
+    schedule: NoiseSchedule
+    native_size: int
+    """The side in pixels that its networks were trained at."""
+    vae_tile: int = 0
+    """Side in pixels of the tiles that are decoded one by one; 0 decodes all at once."""
+    latent_rgb: LatentRgb | None = None
+    """What previews are made with; without it there are none."""
+    few_steps: bool = False
+    """Whether ``denoiser_lcm`` is served, whose UNet was distilled for the sampler ``lcm`` without
+    guidance."""
 
 
 @dataclass(frozen=True)
@@ -55,52 +72,49 @@ class Rendered:
     condition_seconds: float
     denoise_seconds: float
     decode_seconds: float
+    versions: Mapping[str, int]
+    """Of the networks that made it."""
 
 
 async def render(
     infer: Infer,
     request: RenderRequest,
-    schedule: NoiseSchedule,
-    native_size: int,
+    pack: PackFacts,
     on_step: OnStep,
-    vae_tile: int = 0,
-    latent_rgb: LatentRgb | None = None,
-    few_steps: bool = False,
+    line_up: LineUp = LineUp(),  # noqa: B008 - it is frozen
 ) -> Rendered:
     """Condition once, denoise ``request.num_inference_steps`` times, decode, score.
 
     Args:
         infer: runs the served models ``condition``, ``vae_decoder`` and the denoisers.
-        native_size: the side in pixels that the pack's networks were trained at.
         on_step: awaited after each step; what it raises (a cancellation) ends the render.
-        vae_tile: side in pixels of the tiles that are decoded one by one; 0 decodes all at once.
-        latent_rgb: what previews are made with; without it there are none.
-        few_steps: whether ``denoiser_lcm`` is served, whose UNet was distilled for the sampler
-            ``lcm`` without guidance.
+        line_up: the versions that make it, all of it.
     """
     sketch = await asyncio.to_thread(images.decode, request.sketch, "sketch")
-    width, height = render_size(sketch.size, request.width, request.height, native_size)
+    width, height = render_size(sketch.size, request.width, request.height, pack.native_size)
     seeds = _seeds(request)
     guidance = _guidance(request)
     # Guidance is distilled into those weights, and more of it burns the picture.
-    distilled = few_steps and request.scheduler == "lcm" and not guidance.classifier_free
+    distilled = pack.few_steps and request.scheduler == "lcm" and not guidance.classifier_free
 
     started = time.perf_counter()
-    conditioning, dropped_tokens = await _condition(infer, request, width, height)
+    conditioning, dropped_tokens = await _condition(
+        infer, line_up.ensemble("condition"), request, (width, height)
+    )
     conditioned = time.perf_counter()
     sampling = SAMPLERS[request.scheduler](
-        schedule, request.num_inference_steps, Noise(seeds, height, width)
+        pack.schedule, request.num_inference_steps, Noise(seeds, height, width)
     )
     latents = await denoise(
-        denoiser=_denoiser(infer, "denoiser_lcm" if distilled else "denoiser"),
+        denoiser=_denoiser(infer, line_up.ensemble("denoiser_lcm" if distilled else "denoiser")),
         sampling=sampling,
         steps=request.num_inference_steps,
         conditioning=conditioning,
         guidance=guidance,
-        on_prediction=_with_previews(on_step, request, schedule, latent_rgb),
+        on_prediction=_with_previews(on_step, request, pack),
     )
     denoised = time.perf_counter()
-    pixels = await decode(_decoder(infer), latents, vae_tile)
+    pixels = await decode(_decoder(infer, line_up.network("vae_decoder")), latents, pack.vae_tile)
     # PNG and Canny take longer than a step's arithmetic, so other renders' steps go first.
     files, scores, control_image = await asyncio.to_thread(
         _finish, pixels, conditioning.control_image[0], request
@@ -113,24 +127,23 @@ async def render(
         warnings=_warnings(
             conditioning,
             dropped_tokens,
-            no_previews=request.preview_interval > 0 and latent_rgb is None,
+            no_previews=request.preview_interval > 0 and pack.latent_rgb is None,
         ),
         condition_seconds=conditioned - started,
         denoise_seconds=denoised - conditioned,
         decode_seconds=time.perf_counter() - denoised,
+        versions=line_up.versions | ({"unet": contract.FEW_STEPS_VERSION} if distilled else {}),
     )
 
 
-def _with_previews(
-    on_step: OnStep, request: RenderRequest, schedule: NoiseSchedule, latent_rgb: LatentRgb | None
-) -> OnPrediction:
+def _with_previews(on_step: OnStep, request: RenderRequest, pack: PackFacts) -> OnPrediction:
     interval, last = request.preview_interval, request.num_inference_steps
 
     async def on_prediction(step: int, prediction: Prediction) -> None:
         made: tuple[bytes, ...] = ()
         # The last step brings the picture itself.
-        if latent_rgb and interval and step % interval == 0 and step < last:
-            made = await asyncio.to_thread(previews, latent_rgb, schedule, prediction)
+        if pack.latent_rgb and interval and step % interval == 0 and step < last:
+            made = await asyncio.to_thread(previews, pack.latent_rgb, pack.schedule, prediction)
         await on_step(step, made)
 
     return on_prediction
@@ -142,11 +155,12 @@ def _seeds(request: RenderRequest) -> list[int]:
 
 
 async def _condition(
-    infer: Infer, request: RenderRequest, width: int, height: int
+    infer: Infer, ensemble: str, request: RenderRequest, size: tuple[int, int]
 ) -> tuple[Conditioning, dict[str, int]]:
     texts = [[request.negative_prompt.encode()], [request.prompt.encode()]]
+    width, height = size
     outputs = await infer(
-        "condition",
+        ensemble,
         {
             "sketch": np.array([request.sketch], np.object_),
             "width": np.array([width], np.int32),
@@ -196,9 +210,9 @@ def _denoiser(infer: Infer, model: str) -> Denoiser:
     return predict
 
 
-def _decoder(infer: Infer) -> DecodeOne:
+def _decoder(infer: Infer, model: str) -> DecodeOne:
     async def decode_one(latents: Array) -> Array:
-        return (await infer("vae_decoder", {"latents": latents}))["pixels"]
+        return (await infer(model, {"latents": latents}))["pixels"]
 
     return decode_one
 

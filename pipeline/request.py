@@ -9,6 +9,7 @@ from typing import Any
 
 from pipeline import contract
 from pipeline.errors import InvalidRequest, Words
+from pipeline.lineup import ALIASES
 from pipeline.samplers import SAMPLERS, STEP_LIMITS
 
 
@@ -74,7 +75,8 @@ class RenderRequest:
     ``seed``, ``width`` and ``height`` may be None: then the seed is drawn, and the size follows the
     sketch's aspect ratio at the pack's native pixel count. The style is ``style_images`` if given,
     else the library's ``style``, else whatever the prompt retrieves within ``style_filter``.
-    ``preview_interval`` is how many steps apart previews are; 0 makes none.
+    ``preview_interval`` is how many steps apart previews are; 0 makes none. ``versions`` is an
+    alias of the networks' versions; empty leaves it to the service.
 
     Raises:
         InvalidRequest: a field is outside its range; the message names it.
@@ -101,6 +103,7 @@ class RenderRequest:
     height: int | None = None
     num_images: int = 1
     preview_interval: int = 0
+    versions: str = ""
 
     def __post_init__(self) -> None:
         check_prompt(self.prompt)
@@ -108,6 +111,7 @@ class RenderRequest:
         for name, allowed in RANGES.items():
             _check_numbers(name, getattr(self, name), allowed)
         _check_styles(self)
+        _check_versions(self.versions)
         _check_together(self)
 
     @property
@@ -144,6 +148,12 @@ def _check_numbers(name: str, value: Any, allowed: Range) -> None:
     for number in value if isinstance(value, tuple) else (value,):
         if not allowed.holds(number):
             raise InvalidRequest(name, number, str(allowed), f"Try {allowed.nearest(number)}.")
+
+
+def _check_versions(alias: str) -> None:
+    if alias and alias not in ALIASES:
+        remedy = "Leave it empty for the service's choice."
+        raise InvalidRequest("versions", alias, ", ".join(ALIASES), remedy)
 
 
 def _check_styles(request: RenderRequest) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import triton_python_backend_utils as pb_utils
 
-from pipeline import contract
+from pipeline import contract, lineup
 from pipeline.errors import InvalidRequest, MaquetteError, StageFailed
 from pipeline.wire import NUMPY_DTYPES
 
@@ -117,12 +117,18 @@ def answer_each(
 async def infer(model: str, inputs: Mapping[str, npt.NDArray[Any]]) -> Arrays:
     """Run another served model and return its outputs.
 
+    Args:
+        model: as :mod:`pipeline.lineup` names it.
+
     Raises:
         ModelFailed: it answered with an error.
     """
-    names = [tensor.name for tensor in contract.MODELS[model].outputs]
+    names = [tensor.name for tensor in contract.MODELS[lineup.base(model)].outputs]
+    name, version = lineup.name_and_version(model)
     call = pb_utils.InferenceRequest(
-        model_name=model,
+        model_name=name,
+        # Triton would take the newest, which may be a candidate.
+        model_version=version,
         requested_output_names=names,
         inputs=[pb_utils.Tensor(name, array) for name, array in inputs.items()],
         preferred_memory=pb_utils.PreferredMemory(pb_utils.TRITONSERVER_MEMORY_CPU, 0),

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline import contract
+from pipeline import contract, lineup
 from pipeline.errors import InvalidRequest, Words
+from pipeline.lineup import LineUp
 from pipeline.request import RenderRequest
 
 NUMPY_DTYPES: dict[str, type[np.generic]] = {
@@ -25,14 +26,22 @@ NUMPY_DTYPES: dict[str, type[np.generic]] = {
     "UINT8": np.uint8,
 }
 
+Arrays = dict[str, npt.NDArray[Any]]
+
 _TUPLES = {field.name for field in fields(RenderRequest) if "tuple" in str(field.type)}
-_TEXTS = {field.name for field in fields(RenderRequest) if field.type == "str"}
+_TEXTS = {field.name for field in fields(RenderRequest) if field.type == "str"} | {"line_up"}
 
 
-def to_tensors(request: RenderRequest) -> dict[str, npt.NDArray[Any]]:
+_LINE_UP = "line_up"
+"""The one input that is no field of a request: what its ``versions`` stand for."""
+
+
+def to_tensors(request: RenderRequest, line_up: LineUp = LineUp()) -> Arrays:  # noqa: B008 - frozen
     """The ``render`` model's inputs for `request`; what is None or empty is left to its default."""
-    tensors = {}
+    tensors: Arrays = {_LINE_UP: np.array([line_up.to_json().encode()], np.object_)}
     for tensor in contract.MODELS["render"].inputs:
+        if tensor.name == _LINE_UP:
+            continue
         value = getattr(request, tensor.name)
         if value is not None and value != ():
             values = value if isinstance(value, tuple) else (value,)
@@ -41,15 +50,17 @@ def to_tensors(request: RenderRequest) -> dict[str, npt.NDArray[Any]]:
     return tensors
 
 
-def from_tensors(tensors: dict[str, npt.NDArray[Any]]) -> RenderRequest:
-    """The request that `tensors` say.
+def from_tensors(tensors: Arrays) -> tuple[RenderRequest, LineUp]:
+    """The request that `tensors` say, and the versions that are to make it.
 
     Raises:
         InvalidRequest: a value is out of range, an image is missing, or a text is not UTF-8.
     """
     if not len(tensors.get("style_images", ())):
         raise InvalidRequest("style_images", (), "at least one encoded image", "Send one.")
-    return RenderRequest(**{name: _value(name, array) for name, array in tensors.items()})
+    values = {name: _value(name, array) for name, array in tensors.items()}
+    line_up = lineup.from_json(values.pop(_LINE_UP, "{}"))
+    return RenderRequest(**values), line_up
 
 
 def pack_identity(facts: Mapping[str, Any]) -> bytes:

@@ -4,40 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import difflib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
-from http import HTTPStatus
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
-from qdrant_client import AsyncQdrantClient, models
-from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
-from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
+from qdrant_client import AsyncQdrantClient
 
-from pipeline.contract import CLIP_DIM
-from pipeline.errors import Conflict, NotFound, Overloaded, Unavailable, shorten
+from pipeline.errors import Conflict, MaquetteError, NotFound, Unavailable, shorten
 from pipeline.images import decode, encode_png
+from pipeline.lineup import EXPORTED
 from retrieval.pictures import Pictures, digest
-from retrieval.styles import (
-    MAX_NAME,
-    ScoredStyle,
-    Style,
-    checked_tags,
-    point_id,
-    slug,
-    style_id,
-)
+from retrieval.reembedding import Progress, reembed
+from retrieval.styles import MAX_NAME, ScoredStyle, Style, checked_tags, slug, style_id
+from retrieval.vectors import Collection, Collections, Embed, Vector, name_of, vector_of
 
-COLLECTION = "styles"
+COLLECTION = name_of(EXPORTED)
 READY_SECONDS = 1.0
 """Within which Qdrant answers when it is well."""
 
-Vector = npt.NDArray[np.float32]
-Embed = Callable[[bytes], Awaitable[Vector]]
-Answer = TypeVar("Answer")
+log = logging.getLogger("maquette.retrieval")
 
 
 @dataclass(frozen=True)
@@ -55,30 +43,81 @@ class StyleLibrary:
     """
 
     def __init__(self, client: AsyncQdrantClient, pictures: Pictures) -> None:
-        self._client = client
+        self._collections = Collections(client)
         self._pictures = pictures
-        # Qdrant's embedded engine does not bear two writes at once.
-        self._writing = asyncio.Lock()
+        self._reembedding: set[int] = set()
 
-    async def prepare(self) -> None:
-        """Make the collection if it is not there."""
-        if await _answered(self._client.collection_exists(COLLECTION)):
-            return
-        # The vectors have unit length, so their cosine is their product. Asked for a cosine, the
-        # embedded engine measures the length of every vector at every search.
-        vectors = models.VectorParams(size=CLIP_DIM, distance=models.Distance.DOT)
+    @property
+    def clip(self) -> int:
+        """The CLIP version whose vectors are searched."""
+        return self._collections.clip
+
+    @property
+    def _serving(self) -> Collection:
+        return self._collections.serving
+
+    async def prepare(self, clip: int = EXPORTED) -> None:
+        """Serve CLIP version `clip`, or, where its vectors are not complete, the latest that is.
+
+        A new library begins with vectors of `clip`.
+        """
+        await self._collections.prepare(clip)
+
+    async def clips(self) -> tuple[int, ...]:
+        """The CLIP versions that there are vectors of, complete or not, in order."""
+        return await self._collections.clips()
+
+    async def use(self, clip: int) -> None:
+        """Search the vectors of CLIP version `clip` from now on.
+
+        Raises:
+            NotFound: there are none.
+            Unavailable: they are not complete. What served goes on.
+        """
+        await self._collections.use(clip)
+
+    async def drop(self, clip: int) -> bool:
+        """Remove the vectors of CLIP version `clip`; false if there are none.
+
+        Raises:
+            InvalidRequest: they are searched.
+            Conflict: they are being made.
+        """
+        self._refuse_reembedding(clip)
+        return await self._collections.drop(clip)
+
+    async def reembed(self, clip: int, embed: Embed) -> AsyncGenerator[Progress]:
+        """Give every style its vector of CLIP version `clip`, beside those that serve.
+
+        What is there already is kept, so a run that was broken off is finished by the next.
+        Styles may come and go meanwhile. One that cannot be embedded does not stop the others;
+        the vectors are complete once it is mended or removed and this was run again.
+
+        Raises:
+            Conflict: these vectors are being made already.
+        """
+        self._refuse_reembedding(clip)
+        self._reembedding.add(clip)
         try:
-            await self._client.create_collection(COLLECTION, vectors_config=vectors)
-        except UnexpectedResponse as error:
-            # Another gateway on the same server was a moment faster.
-            if error.status_code != HTTPStatus.CONFLICT:
-                raise Unavailable(f"Qdrant made no collection ({error.status_code}).") from error
+            progress = reembed(self._collections, self._pictures, clip, embed)
+            async with aclosing(progress):
+                async for each in progress:
+                    yield each
+        finally:
+            self._reembedding.discard(clip)
+
+    def _refuse_reembedding(self, clip: int) -> None:
+        if clip in self._reembedding:
+            raise Conflict(
+                f"The style library is being embedded with CLIP version {clip} already. "
+                "Wait until that has ended, or stop it."
+            )
 
     async def is_ready(self) -> bool:
         """Whether Qdrant answers and has the collection; false, too, when it takes too long."""
         try:
             async with asyncio.timeout(READY_SECONDS):
-                return await self._client.collection_exists(COLLECTION)
+                return await self._serving.exists()
         except Exception:  # noqa: BLE001 - what is wrong with it is for other calls to tell
             return False
 
@@ -92,9 +131,13 @@ class StyleLibrary:
         between the two leaves an unused file, never a style without a picture. The file of a style
         that is replaced goes, unless another style has the same one.
 
+        The style is written with a vector of each CLIP version that the library has vectors of. The
+        version that serves is written last: until then nothing has changed, and a re-embedding
+        mends what a crash left in the others. One of the others that cannot embed the picture
+        does not hinder it either; its vectors are not complete from then on.
+
         Args:
             image: the encoded file.
-            embed: gives the CLIP vector of the PNG.
             replace: take the place of a style of the same id that differs.
 
         Returns:
@@ -109,17 +152,20 @@ class StyleLibrary:
         png = await asyncio.to_thread(lambda: encode_png(np.asarray(picture)))
         sha256 = digest(png)
         style = Style(identity, name.strip(), cleaned, sha256, picture.width, picture.height)
-        self._refuse_conflict(await self._find(identity), style, replace=replace)
-        vector = await embed(png)
-        async with self._writing:
-            existing = await self._find(identity)
+        self._refuse_conflict(await self._serving.find(identity), style, replace=replace)
+        vectors = await _vectors(png, await self.clips(), embed)
+        async with self._collections.writing:
+            existing = await self._serving.find(identity)
             self._refuse_conflict(existing, style, replace=replace)
+            collections = await self._collections.written()
+            # A re-embedding may have begun meanwhile.
+            new = [each.clip for each in collections if each.clip not in vectors]
+            vectors |= await _vectors(png, new, embed)
+            if isinstance(failure := vectors[self.clip], MaquetteError):
+                raise failure
             await asyncio.to_thread(self._pictures.put, sha256, png)
-            # Written even when nothing changed, because the vector may come from another CLIP.
-            point = models.PointStruct(
-                id=point_id(style.id), vector=vector.tolist(), payload=style.payload()
-            )
-            await _answered(self._client.upsert(COLLECTION, [point], wait=True))
+            for collection in collections:
+                await _write(style, vectors[collection.clip], collection)
             # Another gateway on the same Qdrant may have discarded the file before the point came.
             await asyncio.to_thread(self._pictures.put, sha256, png)
             if existing and existing.sha256 != sha256:
@@ -140,9 +186,9 @@ class StyleLibrary:
         Raises:
             NotFound: there is none; the message proposes the nearest ids.
         """
-        style = await self._find(slug(identity))
+        style = await self._serving.find(slug(identity))
         if style is None:
-            ids = [style.id async for style in self._all()]
+            ids = [style.id async for style in self._serving.all()]
             near = difflib.get_close_matches(slug(identity)[:MAX_NAME], ids)
             hint = f"Did you mean {' or '.join(near)}? " if near else ""
             raise NotFound(
@@ -159,38 +205,30 @@ class StyleLibrary:
         Raises:
             NotFound: there is none; the message proposes the nearest ids.
         """
-        async with self._writing:
+        async with self._collections.writing:
             style = await self.get(identity)
-            selector = models.PointIdsList(points=[point_id(style.id)])
-            await _answered(self._client.delete(COLLECTION, selector, wait=True))
+            for collection in await self._collections.written():
+                await collection.remove(style.id)
             await self._discard(style.sha256)
         return style
 
     async def page(self, size: int, start: str | None = None) -> Page:
         """Up to `size` styles from the id `start` on, in the order of their ids."""
-        styles = sorted([style async for style in self._all()], key=lambda style: style.id)
+        styles = sorted([style async for style in self._serving.all()], key=lambda style: style.id)
         rest = [style for style in styles if start is None or style.id >= start]
         return Page(rest[:size], rest[size].id if len(rest) > size else None)
 
-    async def search(self, vector: Vector, tags: Sequence[str], limit: int) -> list[ScoredStyle]:
-        """The `limit` styles nearest to `vector` that have all `tags`, nearest first."""
-        wanted = [
-            models.FieldCondition(key="tags", match=models.MatchValue(value=tag))
-            for tag in checked_tags(tags, field="style_filter")
-        ]
-        found = await _answered(
-            self._client.query_points(
-                COLLECTION,
-                query=vector.tolist(),
-                # Embedded, even an empty filter is held against every style.
-                query_filter=models.Filter(must=list(wanted)) if wanted else None,
-                limit=limit,
-            )
-        )
-        return [
-            ScoredStyle(Style.from_payload(point.payload or {}), point.score)
-            for point in found.points
-        ]
+    async def search(
+        self, vector: Vector, tags: Sequence[str], limit: int, clip: int | None = None
+    ) -> list[ScoredStyle]:
+        """The `limit` styles nearest to `vector` that have all `tags`, nearest first.
+
+        Args:
+            clip: the CLIP version that made `vector`; None: the one that serves.
+        """
+        wanted = checked_tags(tags, field="style_filter")
+        collection = self._serving if clip is None else self._collections.of(clip)
+        return await collection.nearest(vector, wanted, limit)
 
     async def picture(self, style: Style) -> bytes:
         """The stored PNG of `style`."""
@@ -206,47 +244,39 @@ class StyleLibrary:
             await asyncio.to_thread(self._pictures.put, sha256, png)
 
     async def _has(self, sha256: str) -> bool:
-        return sha256 in {style.sha256 async for style in self._all()}
-
-    async def _find(self, identity: str) -> Style | None:
-        points = await _answered(self._client.retrieve(COLLECTION, [point_id(identity)]))
-        return Style.from_payload(points[0].payload or {}) if points else None
-
-    async def _all(self) -> AsyncIterator[Style]:
-        offset: str | None = None
-        while True:
-            call = self._client.scroll(COLLECTION, limit=1000, offset=offset, with_vectors=False)
-            points, following = await _answered(call)
-            for point in points:
-                yield Style.from_payload(point.payload or {})
-            if following is None:
-                return
-            offset = str(following)
+        for collection in await self._collections.written():
+            if sha256 in {style.sha256 async for style in collection.all()}:
+                return True
+        return False
 
 
-async def _answered(call: Awaitable[Answer]) -> Answer:
-    try:
-        return await call
-    except ResourceExhaustedResponse as error:
-        raise Overloaded("Qdrant is overloaded. Try again in a few seconds.") from error
-    except ResponseHandlingException as error:
-        raise Unavailable(f"Qdrant does not answer ({error}). Check that it is running.") from error
-    except UnexpectedResponse as error:
-        remedy = "Check its API key." if error.status_code in (401, 403) else "Check its log."
-        raise Unavailable(
-            f"Qdrant refused the request (HTTP {error.status_code}). {remedy}"
-        ) from error
+async def _vectors(
+    png: bytes, clips: Iterable[int], embed: Embed
+) -> dict[int, Vector | MaquetteError]:
+    """The vector of `png` by each CLIP version, or what hindered it."""
+    return {clip: await vector_of(png, clip, embed) for clip in clips}
+
+
+async def _write(style: Style, vector: Vector | MaquetteError, collection: Collection) -> None:
+    if isinstance(vector, MaquetteError):
+        log.warning("%s has no vector of CLIP version %d: %s", style.id, collection.clip, vector)
+        await collection.mark(complete=False)
+    else:
+        # Even when nothing changed, because the vector may come from another CLIP.
+        await collection.put(style, vector)
 
 
 @asynccontextmanager
 async def open_library(
-    folder: Path, url: str | None = None, api_key: str | None = None
+    folder: Path, url: str | None = None, api_key: str | None = None, clip: int = EXPORTED
 ) -> AsyncIterator[StyleLibrary]:
     """Open the library, and close it at the end of the block.
 
     Args:
         folder: where the pictures are, and the vectors too when `url` is None.
         url: of a Qdrant server.
+        clip: the CLIP version that is to serve. Where its vectors are not complete, another does:
+            the library's ``clip`` tells, and its ``use`` tells why.
 
     Raises:
         Unavailable: the folder is open in another process, or the server does not answer.
@@ -254,7 +284,7 @@ async def open_library(
     client = _server(url, api_key) if url else _embedded(folder / "qdrant")
     try:
         library = StyleLibrary(client, Pictures(folder / "pictures"))
-        await library.prepare()
+        await library.prepare(clip)
         yield library
     finally:
         await client.close()

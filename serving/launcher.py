@@ -19,15 +19,13 @@ from pipeline.errors import Unavailable
 from serving import processes
 from serving.installation import find
 from serving.ports import LOOPBACK, free_port
+from versions import aliases, configs, served
 
 HOST = "127.0.0.1"
 """Triton checks nobody's identity, so it listens to this machine only."""
 READY_SECONDS = 120.0
 POLL_SECONDS = 0.1
 EXIT_SECONDS = 5
-ENGINE_FILES = ("model.onnx", "model.plan")
-ENGINE_VERSION = 1
-"""Of a network that every pack has."""
 BACKENDS = ("python", "onnxruntime")
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
 
@@ -95,7 +93,7 @@ def start(
     """
     triton = spawn(repository, state, grpc_port=grpc_port, metrics_port=metrics_port)
     try:
-        _wait_until_ready(triton, len(models_of(repository)), report)
+        _wait_until_ready(triton, len(served.models_of(repository)), report)
     except BaseException:
         triton.stop()
         raise
@@ -114,10 +112,13 @@ def spawn(repository: Path, state: Path, *, grpc_port: int = 0, metrics_port: in
         f"--model-repository={repository.resolve()}",
         f"--backend-directory={installation.backend_directory(state).resolve()}",
         "--model-control-mode=explicit",
-        *(f"--load-model={name}" for name in models_of(repository)),
+        *(f"--load-model={name}" for name in served.prepare(repository)),
+        f"--model-config-name={configs.NAME}",
         "--allow-http=false",
         # Of the networks that take turns: the rate limiters in their configs.
         "--rate-limit=execution_count",
+        # Otherwise a candidate that does not load makes all of the server unready.
+        "--strict-readiness=false",
         f"--grpc-address={HOST}",
         f"--grpc-port={triton_grpc}",
         f"--metrics-address={HOST}",
@@ -135,10 +136,12 @@ def require_engines(repository: Path) -> None:
     Raises:
         Unavailable: an engine is missing or for a GPU, or the last export did not finish.
     """
+    snapshot = aliases.read(repository)
     missing = [
         model.name
         for model in contract.NETWORKS
-        if not model.optional and not _has_engine(repository, f"{model.name}/{ENGINE_VERSION}")
+        if not model.optional
+        and not configs.has_engine(repository, f"{model.name}/{snapshot.champion(model.name)}")
     ]
     if missing:
         raise Unavailable(
@@ -159,20 +162,6 @@ def require_engines(repository: Path) -> None:
             "the CPU. Export them again without --engine and --precision; `make up-gpu` exports "
             "for a GPU, and serves there."
         )
-
-
-def models_of(repository: Path) -> list[str]:
-    """Names of the models to serve: optional ones only where the engine they need is there."""
-    return [
-        model.name
-        for model in contract.MODELS.values()
-        if not model.optional or _has_engine(repository, model.needs)
-    ]
-
-
-def _has_engine(repository: Path, engine: str) -> bool:
-    """Whether `engine`, a ``network/version``, lies in `repository`."""
-    return any((repository / engine / name).exists() for name in ENGINE_FILES)
 
 
 def _wait_until_ready(

@@ -284,6 +284,7 @@ def _start_gateway(options: Options) -> Gateway:
         "MAQUETTE_HOST": options.host,
         "MAQUETTE_PORT": str(options.port),
         "MAQUETTE_HTTP_PORT": str(options.http_port),
+        "MAQUETTE_REPOSITORY": str(options.repository.resolve()),
         "MAQUETTE_TRITON": f"{launcher.HOST}:{options.triton_port}",
         "MAQUETTE_TRITON_METRICS": f"{launcher.HOST}:{options.metrics_port}",
         **options.gateway_settings,

@@ -27,6 +27,7 @@ from prometheus_client import (
 from pipeline import contract
 
 if TYPE_CHECKING:
+    from gateway.canary import Went
     from gateway.service import Timings
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60)
@@ -119,6 +120,26 @@ class Metrics:
             ("model",),
             registry=registry,
         )
+        self._line_up_renders = Counter(
+            "maquette_line_up_renders",
+            "Renders by the versions that made them: succeeded or failed; shadows included.",
+            ("line_up", "outcome"),
+            registry=registry,
+        )
+        self._line_up_step_seconds = Histogram(
+            "maquette_line_up_step_seconds",
+            "How long a denoising step took, by the versions that made it.",
+            ("line_up",),
+            buckets=STEP_SECONDS,
+            registry=registry,
+        )
+        self._line_up_scores = Histogram(
+            "maquette_line_up_structure_f1",
+            "How well pictures keep the edges of their sketch, by the versions that made them.",
+            ("line_up",),
+            buckets=SCORES,
+            registry=registry,
+        )
         # A series that begins with its first event hides that event from rate().
         self._renders.labels("succeeded")
         for model in contract.MODELS:
@@ -174,6 +195,19 @@ class Metrics:
         for stage, seconds in stages.items():
             self._stage_seconds.labels(stage).observe(seconds)
         self._step_seconds.observe(timings.denoise / max(steps, 1))
+
+    def painted(self, line_up: str, went: Went | None) -> None:
+        """A line-up has made a render, or failed over it.
+
+        Args:
+            line_up: what differs from the exported versions; empty for those.
+            went: None when it failed.
+        """
+        name = line_up or "exported"
+        self._line_up_renders.labels(name, "succeeded" if went else "failed").inc()
+        if went:
+            self._line_up_step_seconds.labels(name).observe(went.step_seconds)
+            self._line_up_scores.labels(name).observe(went.structure_f1)
 
     def mended(self, model: str) -> None:
         """A served model had died and was started again."""

@@ -5,6 +5,7 @@ Described once, here, as data; metadata and config are made of it, and both prot
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, replace
 from typing import Any
@@ -28,13 +29,14 @@ UNHEARD = ("preview_interval",)
 """Fields of a request that one answer at the end cannot heed."""
 
 _SERVED = {tensor.name: tensor for tensor in contract.MODELS["render"].inputs}
-_RETRIEVAL = {
+_OURS = {
     "style": Tensor("style", "BYTES", (1,)),
     "style_filter": Tensor("style_filter", "BYTES", (-1,)),
+    "versions": Tensor("versions", "BYTES", (1,)),
 }
 
 INPUTS: Mapping[str, Tensor] = {
-    name: replace((_SERVED | _RETRIEVAL)[name], optional=default is not MISSING)
+    name: replace((_SERVED | _OURS)[name], optional=default is not MISSING)
     for name, default in DEFAULTS.items()
     if name not in UNHEARD
 }
@@ -50,6 +52,7 @@ OUTPUTS: Mapping[str, Tensor] = {
         Tensor("control_image", "BYTES", (1,)),
         Tensor("warnings", "BYTES", (-1,)),
         Tensor("id", "BYTES", (1,)),
+        Tensor("versions", "BYTES", (1,)),
     )
 }
 
@@ -132,6 +135,7 @@ def outputs(identity: str, done: Finished) -> dict[str, Output]:
         "control_image": (done.control_image,),
         "warnings": tuple(warning.encode() for warning in done.warnings),
         "id": (identity.encode(),),
+        "versions": (json.dumps(done.versions, sort_keys=True).encode(),),
     }
     return {name: Output(tensor, values[name]) for name, tensor in OUTPUTS.items()}
 

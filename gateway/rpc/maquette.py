@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
+from google.protobuf.message import Message
+
 from gateway import messages
-from gateway.desk import Desk
-from gateway.information import Information
 from gateway.paging import DEFAULT_LIMIT, DEFAULT_PAGE, MAX_LIMIT, MAX_PAGE, checked
 from gateway.protection.caller import Scope
-from gateway.renders import MAX_ID, Asked, Renders
+from gateway.renders import MAX_ID, Asked
 from gateway.rpc.call import Call, server_stream, unary
-from gateway.service import Finished, Service
+from gateway.service import Finished
+from gateway.wiring import Parts
 from maquette.v1 import maquette_pb2 as pb
 from maquette.v1 import maquette_pb2_grpc
 from pipeline.errors import InvalidRequest, StageFailed
@@ -28,13 +29,12 @@ class MaquetteServicer(maquette_pb2_grpc.MaquetteServiceServicer):
 
     service_name = SERVICE_NAME
 
-    def __init__(
-        self, service: Service, renders: Renders, information: Information, desk: Desk
-    ) -> None:
-        self._service = service
-        self._renders = renders
-        self._information = information
-        self.desk = desk
+    def __init__(self, parts: Parts) -> None:
+        self._service = parts.service
+        self._renders = parts.renders
+        self._information = parts.information
+        self._administration = parts.administration
+        self.desk = parts.desk
 
     @unary(Scope.RENDER)
     async def Render(  # noqa: N802
@@ -129,6 +129,76 @@ class MaquetteServicer(maquette_pb2_grpc.MaquetteServiceServicer):
         tags = tuple(request.style_filter)
         found, _, _ = await self._service.search(request.prompt, tags, limit)
         return pb.SearchStylesResponse(styles=map(messages.scored_style, found))
+
+    @server_stream(Scope.ADMIN)
+    async def ReembedStyles(  # noqa: N802
+        self, request: pb.ReembedStylesRequest, call: Call
+    ) -> AsyncGenerator[pb.ReembedStylesResponse]:
+        async with aclosing(self._administration.reembed(call.caller, request.clip)) as steps:
+            async for progress in steps:
+                yield messages.reembedded(progress)
+
+    @unary(Scope.ADMIN)
+    async def ListVersions(  # noqa: N802
+        self, request: pb.ListVersionsRequest, _call: Call
+    ) -> pb.ListVersionsResponse:
+        found = await self._administration.versions(request.model)
+        return pb.ListVersionsResponse(
+            versions=map(messages.version, found),
+            canary=messages.canary(await self._administration.canary()),
+        )
+
+    @unary(Scope.ADMIN)
+    async def PromoteVersion(  # noqa: N802
+        self, request: pb.PromoteVersionRequest, call: Call
+    ) -> pb.PromoteVersionResponse:
+        outcome = await self._administration.promote(
+            call.caller,
+            request.model,
+            _optional(request, "version"),
+            why=request.why,
+            force=request.force,
+            expected=_optional(request, "expected_champion"),
+            dry_run=request.dry_run,
+        )
+        return pb.PromoteVersionResponse(change=messages.change(outcome))
+
+    @unary(Scope.ADMIN)
+    async def RollbackVersion(  # noqa: N802
+        self, request: pb.RollbackVersionRequest, call: Call
+    ) -> pb.RollbackVersionResponse:
+        outcome = await self._administration.rollback(
+            call.caller, request.model, why=request.why, dry_run=request.dry_run
+        )
+        return pb.RollbackVersionResponse(change=messages.change(outcome))
+
+    @unary(Scope.ADMIN)
+    async def RetireVersion(  # noqa: N802
+        self, request: pb.RetireVersionRequest, call: Call
+    ) -> pb.RetireVersionResponse:
+        outcome = await self._administration.retire(
+            call.caller,
+            request.model,
+            _optional(request, "version"),
+            request.alias,
+            why=request.why,
+            dry_run=request.dry_run,
+        )
+        return pb.RetireVersionResponse(change=messages.change(outcome))
+
+    @unary(Scope.ADMIN)
+    async def SetCanary(  # noqa: N802
+        self, request: pb.SetCanaryRequest, call: Call
+    ) -> pb.SetCanaryResponse:
+        outcome = await self._administration.set_canary(
+            call.caller, messages.wanted_canary(request), dry_run=request.dry_run
+        )
+        return pb.SetCanaryResponse(change=messages.change(outcome))
+
+
+def _optional(request: Message, field: str) -> int | None:
+    """The number in `field`, if it was sent."""
+    return getattr(request, field) if request.HasField(field) else None
 
 
 def _asked(request: pb.RenderRequest, call: Call) -> Asked:

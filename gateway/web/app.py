@@ -10,7 +10,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from gateway.settings import Settings
 from gateway.version import VERSION
-from gateway.web import errors, generate, images, operations, renders, styles
+from gateway.web import errors, generate, images, operations, renders, styles, versions
 from gateway.web.middleware import REQUEST_ID, Envelope, Guard
 from gateway.wiring import Parts
 from pipeline.errors import MaquetteError
@@ -73,7 +73,9 @@ def make_app(
     app.state.parts = parts
     app.state.is_ready = is_ready
     app.state.settings = settings
-    routers = [module.router for module in (generate, renders, styles, images, operations)]
+    routers = [
+        module.router for module in (generate, renders, styles, images, versions, operations)
+    ]
     for router in [*routers, *([open_inference] if open_inference else [])]:
         app.include_router(router)
     _surround(app, parts, settings)

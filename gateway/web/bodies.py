@@ -12,11 +12,14 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from gateway import service
+from gateway.administration import Listed
 from gateway.information import Facts
 from gateway.protection.caller import Caller
 from gateway.render import Render, State
 from gateway.web import errors
 from retrieval.styles import ScoredStyle, Style
+from versions.canary import Canary
+from versions.operations import Outcome
 
 THUMBNAIL = 256
 """Longest side in pixels of the pictures that lists link to."""
@@ -142,6 +145,9 @@ class RenderBody(BaseModel):
         default=[],
         description="What the caller may want to change: a prompt that was cut, and the like.",
     )
+    versions: dict[str, int] = Field(
+        default={}, description="The version of each network that took part."
+    )
     error: Problem | None = Field(default=None, description="Why it failed, if it did.")
     links: dict[str, str] = Field(description="Paths: self, events, cancel, control_image.")
 
@@ -163,6 +169,7 @@ class RenderBody(BaseModel):
             images=_images(render, with_images=with_images),
             timings=TimingsBody(**vars(result.timings)) if result else None,
             warnings=list(result.warnings) if result else [],
+            versions=dict(result.versions) if result else {},
             error=error,
             links=links(render),
         )
@@ -186,6 +193,10 @@ class InfoBody(BaseModel):
     pack_revision: str = Field(description="Changes with every engine that is exported anew.")
     schedulers: list[str]
     scopes: list[str] = Field(description="The caller's.")
+    line_ups: dict[str, dict[str, int]] = Field(
+        description="What `versions` may ask for: by alias, the version of each network."
+    )
+    problem: str = Field(description="Why the newest choice of versions does not serve, if so.")
 
     @classmethod
     def of(cls, facts: Facts, caller: Caller) -> InfoBody:
@@ -202,6 +213,106 @@ class InfoBody(BaseModel):
             pack_revision=facts.pack_revision,
             schedulers=list(facts.schedulers),
             scopes=sorted(caller.scopes),
+            line_ups={alias: line_up.versions for alias, line_up in facts.line_ups.items()},
+            problem=facts.problem,
+        )
+
+
+class ManifestBody(BaseModel):
+    """What an exporter says of one version of a network."""
+
+    network: str
+    pack: str
+    revision: str = Field(description="sha256 over the pack's files that it was made of.")
+    sha256: str = Field(description="Tells its files from any others.")
+    build: dict[str, str] = Field(description="Its engine and precision.")
+    error: float = Field(
+        description="Largest difference from torch, relative to the largest value."
+    )
+    tolerance: float
+    opset: int
+    libraries: dict[str, str] = Field(description="The exporter's version and its libraries'.")
+    created: str = Field(description="In ISO 8601.")
+    licence: str = Field(description="As the pack names it; empty where it does not.")
+
+
+class VersionBody(BaseModel):
+    """One version of a network, or of the pair that finds styles."""
+
+    model: str
+    version: int
+    aliases: list[str] = Field(description="Which of champion, candidate and previous it is.")
+    few_steps: bool = Field(description="Whether it is served beside the champion, for few steps.")
+    megabytes: float
+    problem: str = Field(description="Why it is not whole; empty where it is.")
+    loaded: bool = Field(description="Whether it answers now.")
+    manifests: list[ManifestBody] = Field(description="One for each network in it.")
+
+    @classmethod
+    def of(cls, listed: Listed) -> VersionBody:
+        """The body that tells `listed`."""
+        found = listed.version
+        manifests = [
+            ManifestBody.model_validate(each, from_attributes=True)
+            for each in found.manifests.values()
+        ]
+        return cls(
+            model=found.model,
+            version=found.version,
+            aliases=list(found.aliases),
+            few_steps=found.few_steps,
+            megabytes=round(found.megabytes, 1),
+            problem=found.problem,
+            loaded=listed.loaded,
+            manifests=manifests,
+        )
+
+
+class CanaryBody(BaseModel):
+    """How the candidate is tried on what people ask for."""
+
+    share: float = Field(description="Of the renders that it makes.")
+    shadow: float = Field(description="Of the renders that it makes as well, unseen.")
+    bounds: dict[str, float] = Field(description="Outside of them it is called off.")
+    who: str
+    why: str
+    since: str = Field(description="In ISO 8601; empty where none was ever tried.")
+
+    @classmethod
+    def of(cls, canary: Canary) -> CanaryBody:
+        """The body that tells `canary`."""
+        return cls(**{**vars(canary), "bounds": vars(canary.bounds)})
+
+
+class VersionsBody(BaseModel):
+    """The versions there are, and how the candidate is tried."""
+
+    versions: list[VersionBody] = Field(description="Of each model the oldest first.")
+    canary: CanaryBody
+
+
+class ChangeBody(BaseModel):
+    """What an operation on versions did."""
+
+    said: list[str] = Field(description="Sentences; what was found half done comes first.")
+    changed: bool = Field(description="Of a dry run: whether anything would be.")
+    model: str
+    version: int | None = Field(
+        default=None, description="The one that was promoted, rolled back to or retired."
+    )
+    champion: dict[str, int] = Field(
+        description="The version of each network that paints in the champion's line-up afterwards."
+    )
+
+    @classmethod
+    def of(cls, outcome: Outcome) -> ChangeBody:
+        """The body that tells `outcome`."""
+        return cls(
+            said=list(outcome.said),
+            changed=outcome.changed,
+            model=outcome.model,
+            version=outcome.version,
+            champion=dict(outcome.serving),
         )
 
 

@@ -13,6 +13,7 @@ from gateway.web.bodies import Problem
 from gateway.web.errors import PROBLEM
 from gateway.web.forms import FORM, HINTS, JSON, kind_of
 from pipeline.images import MAX_BYTES, MAX_SIDE, encode_png
+from pipeline.lineup import ALIASES
 from pipeline.request import DEFAULTS, MAX_PROMPT, MAX_STYLE_IMAGES, RANGES
 from pipeline.samplers import SAMPLERS
 
@@ -41,6 +42,7 @@ DESCRIPTIONS: Mapping[str, str] = {
     "height": "Pixels; follows the sketch when left out.",
     "num_images": "Pictures, with seeds in a row.",
     "preview_interval": "Steps between two previews in the events; 0: none.",
+    "versions": "Of the networks; left out, the service chooses: the champion, as a rule.",
     "id": "The render's id, your choice: letters, digits, dots, hyphens, underscores.",
     "keep_running": "Go on when nobody listens any more, so that the result can be fetched.",
 }
@@ -137,6 +139,8 @@ def _bounds(name: str) -> Schema:
         return {"maxLength": MAX_PROMPT} | ({"minLength": 1} if name == "prompt" else {})
     if name == "scheduler":
         return {"enum": list(SAMPLERS)}
+    if name == "versions":
+        return {"enum": list(ALIASES)}
     allowed = RANGES.get(name)
     if allowed is None:
         return {}

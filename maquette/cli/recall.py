@@ -142,7 +142,14 @@ def _paint(made: Provenance, sketch: bytes, own: Sequence[bytes], client: Client
     """The picture again; `own` are references that the library need not have."""
     options: dict[str, Any] = {**made.parameters, **_style(made, own, client)}
     prompt = options.pop("prompt")
+    options["versions"] = _versions(made, client)
     return follow(client.stream(sketch, prompt, **cast(RenderOptions, options))).images[0].png
+
+
+def _versions(made: Provenance, client: Client) -> str:
+    """The alias that stands for the versions that made it, or none: then the service chooses."""
+    line_ups = client.info().line_ups
+    return next((alias for alias, up in line_ups.items() if up == made.pack.versions), "")
 
 
 def _style(made: Provenance, own: Sequence[bytes], client: Client) -> RenderOptions:
@@ -207,6 +214,10 @@ def _changes(made: Provenance, again: Provenance | None) -> list[str]:
         "pack's precision": (made.pack.precision, again.pack.precision),
         "pack's kind of engine": (made.pack.engine, again.pack.engine),
         "version of maquette": (made.version, again.version),
+    }
+    facts |= {
+        f"version of {name}": (str(version), str(again.pack.versions.get(name, "not told")))
+        for name, version in made.pack.versions.items()
     }
     others = [
         f"The {name} is {now}; it was {then}." for name, (then, now) in facts.items() if now != then

@@ -14,7 +14,18 @@ from maquette.client import messages
 from maquette.client.channel import OPTIONS, Target
 from maquette.client.failures import TRIES, failure, wait_before
 from maquette.client.messages import Call, File, RenderOptions
-from maquette.client.results import Event, Render, Result, ScoredStyle, ServerInfo, State, Style
+from maquette.client.results import (
+    Change,
+    Event,
+    ModelVersion,
+    Reembedded,
+    Render,
+    Result,
+    ScoredStyle,
+    ServerInfo,
+    State,
+    Style,
+)
 from maquette.v1.maquette_pb2_grpc import MaquetteServiceStub
 
 Answer = TypeVar("Answer")
@@ -59,17 +70,9 @@ class AsyncClient:
         self, sketch: File, prompt: str, **options: Unpack[RenderOptions]
     ) -> AsyncGenerator[Event]:
         """The same, told step by step; the ``Result`` comes last. Closing it stops the render."""
-        call, tries = messages.stream(sketch, prompt, options), 0
-        while True:
-            tries += 1
-            try:
-                async with aclosing(self._events(call)) as events:
-                    async for event in events:
-                        tries = TRIES  # what has been told is not told anew
-                        yield event
-                    return
-            except grpc.RpcError as error:
-                await self._wait(call, tries, error)
+        async with aclosing(self._told(messages.stream(sketch, prompt, options))) as events:
+            async for event in events:
+                yield event
 
     async def get(self, identity: str) -> Render:
         """How a render is getting on, and its result."""
@@ -115,6 +118,49 @@ class AsyncClient:
         """What serves."""
         return await self._answer(messages.info())
 
+    async def reembed(self, clip: int | None = None) -> AsyncGenerator[Reembedded]:
+        """Embed the library with another version of the CLIP pair, by default the candidate.
+
+        Told step by step. What was made is kept when it is closed; the next one goes on there.
+        """
+        async with aclosing(self._told(messages.reembed(clip))) as steps:
+            async for step in steps:
+                yield step
+
+    async def versions(self, model: str = "") -> list[ModelVersion]:
+        """The versions of one model, or of all: what they are and what they are used as."""
+        return await self._answer(messages.versions(model))
+
+    async def promote(
+        self,
+        model: str,
+        version: int | None = None,
+        *,
+        why: str = "",
+        force: bool = False,
+        expected_champion: int | None = None,
+        dry_run: bool = False,
+    ) -> Change:
+        """Make a version, by default the candidate, the champion of new renders.
+
+        Args:
+            force: without a passed gate; `why` is needed then.
+            expected_champion: promote only if that is the champion until then.
+        """
+        options = {"why": why, "force": force, "dry_run": dry_run}
+        expected = {"expected_champion": expected_champion}
+        return await self._answer(messages.promote(model, version, options | expected))
+
+    async def rollback(self, model: str, *, why: str = "", dry_run: bool = False) -> Change:
+        """Make the previous version the champion again."""
+        return await self._answer(messages.rollback(model, {"why": why, "dry_run": dry_run}))
+
+    async def retire(
+        self, model: str, version: int | str, *, why: str = "", dry_run: bool = False
+    ) -> Change:
+        """Remove a version's files; or take ``candidate`` or ``previous`` away from a version."""
+        return await self._answer(messages.retire(model, version, {"why": why, "dry_run": dry_run}))
+
     async def close(self) -> None:
         """End the connection, and every call on it."""
         await self._channel.close()
@@ -131,6 +177,19 @@ class AsyncClient:
             tries += 1
             try:
                 return call.read(await self._send(call))
+            except grpc.RpcError as error:
+                await self._wait(call, tries, error)
+
+    async def _told(self, call: Call[Any]) -> AsyncGenerator[Any]:
+        tries = 0
+        while True:
+            tries += 1
+            try:
+                async with aclosing(self._events(call)) as events:
+                    async for event in events:
+                        tries = TRIES  # what has been told is not told anew
+                        yield event
+                    return
             except grpc.RpcError as error:
                 await self._wait(call, tries, error)
 

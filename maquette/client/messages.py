@@ -53,6 +53,7 @@ class RenderOptions(TypedDict, total=False):
     preview_interval: int | None
     id: str | None
     keep_running: bool | None
+    versions: str | None
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,46 @@ def remove_style(identity: str) -> Call[results.Style]:
     """Take a style out. Not repeated: the second time there would be none."""
     message = pb.RemoveStyleRequest(id=identity)
     return Call("RemoveStyle", message, lambda answer: results.style(answer.style), False)
+
+
+def reembed(clip: int | None) -> Call[results.Reembedded]:
+    """Embed the library with another version of the CLIP pair, and tell each step."""
+    message = pb.ReembedStylesRequest()
+    _fill(message, {"clip": clip})
+    return Call("ReembedStyles", message, results.reembedded)
+
+
+def versions(model: str) -> Call[list[results.ModelVersion]]:
+    """The versions of networks."""
+    return Call(
+        "ListVersions",
+        pb.ListVersionsRequest(model=model),
+        lambda answer: [results.version(found) for found in answer.versions],
+    )
+
+
+def promote(model: str, version: int | None, options: dict[str, Any]) -> Call[results.Change]:
+    """Make a version the champion."""
+    return _change("Promote", pb.PromoteVersionRequest(), model=model, version=version, **options)
+
+
+def rollback(model: str, options: dict[str, Any]) -> Call[results.Change]:
+    """Make the previous version the champion again."""
+    return _change("Rollback", pb.RollbackVersionRequest(), model=model, **options)
+
+
+def retire(model: str, version: int | str, options: dict[str, Any]) -> Call[results.Change]:
+    """Remove a version's files, or take an alias away."""
+    what = "alias" if isinstance(version, str) else "version"
+    return _change("Retire", pb.RetireVersionRequest(), model=model, **{what: version}, **options)
+
+
+def _change(action: str, message: Any, **values: Any) -> Call[results.Change]:
+    """An operation on versions. Not repeated: the second time it would do something else."""
+    _fill(message, values)
+    return Call(
+        f"{action}Version", message, lambda answer: results.change(answer.change), repeatable=False
+    )
 
 
 def _render_request(sketch: File, prompt: str, options: RenderOptions) -> pb.RenderRequest:

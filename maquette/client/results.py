@@ -97,6 +97,8 @@ class Result:
     """The reference picture, as it was used."""
     warnings: tuple[str, ...]
     timings: Timings
+    versions: Mapping[str, int]
+    """Of the networks that took part, by their names."""
 
     def save(self, path: str | Path) -> list[Path]:
         """Write the first picture to `path` and the others beside it: house.png, house-2.png."""
@@ -156,6 +158,77 @@ class ServerInfo:
     pack_revision: str
     schedulers: tuple[str, ...]
     scopes: tuple[str, ...]
+    line_ups: Mapping[str, Mapping[str, int]]
+    """What a render's ``versions`` may ask for, by alias: the version of each network."""
+    problem: str
+    """Why the newest choice of versions does not serve; empty where it does."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What an exporter says of one version of a network."""
+
+    network: str
+    pack: str
+    revision: str
+    """sha256 over the pack's files that it was made of."""
+    sha256: str
+    """Tells its files from any others."""
+    build: Mapping[str, str]
+    """Its engine and precision."""
+    error: float
+    """Largest difference from torch, relative to the largest value."""
+    tolerance: float
+    opset: int
+    libraries: Mapping[str, str]
+    created: str
+    licence: str
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """One version of a network, or of the pair that finds styles."""
+
+    model: str
+    version: int
+    aliases: tuple[str, ...]
+    """Which of champion, candidate and previous it is."""
+    few_steps: bool
+    """Whether it is the UNet that is served beside the champion, for few steps."""
+    megabytes: float
+    problem: str
+    """Why it is not whole; empty where it is."""
+    loaded: bool
+    """Whether it answers now."""
+    manifests: tuple[Manifest, ...]
+    """One for each network in it."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """What an operation on versions did."""
+
+    said: tuple[str, ...]
+    """Sentences; what was found half done comes first."""
+    changed: bool
+    """Whether anything is otherwise than before; of a dry run, whether it would be."""
+    model: str
+    version: int
+    """The one that was promoted, rolled back to or retired; 0 for none."""
+    champion: Mapping[str, int]
+    """The version of each network that paints in the champion's line-up afterwards."""
+
+
+@dataclass(frozen=True)
+class Reembedded:
+    """How far a re-embedding of the library is."""
+
+    done: int
+    total: int
+    failed: Mapping[str, str]
+    """Why a style could not be embedded, by its id."""
+    complete: bool
+    """Whether every style has its vector, so that the pair can be promoted."""
 
 
 def style(message: pb.Style) -> Style:
@@ -178,6 +251,7 @@ def result(message: pb.RenderResponse) -> Result:
         style_score=_optional(message, "style_score"),
         warnings=tuple(message.warnings),
         timings=_alike(Timings, message.timings),
+        versions=dict(message.versions),
     )
 
 
@@ -222,7 +296,31 @@ def info(message: pb.ServerInfoResponse) -> ServerInfo:
         models=tuple(_alike(ServedModel, model) for model in message.models),
         schedulers=tuple(message.schedulers),
         scopes=tuple(message.scopes),
+        line_ups={line_up.alias: dict(line_up.versions) for line_up in message.line_ups},
     )
+
+
+def version(message: pb.ModelVersion) -> ModelVersion:
+    """A version from its message."""
+    return _alike(
+        ModelVersion,
+        message,
+        aliases=tuple(message.aliases),
+        manifests=tuple(
+            _alike(Manifest, found, build=dict(found.build), libraries=dict(found.libraries))
+            for found in message.manifests
+        ),
+    )
+
+
+def change(message: pb.VersionChange) -> Change:
+    """What an operation on versions did, from its message."""
+    return _alike(Change, message, said=tuple(message.said), champion=dict(message.champion))
+
+
+def reembedded(message: pb.ReembedStylesResponse) -> Reembedded:
+    """How far a re-embedding is, from its message."""
+    return _alike(Reembedded, message, failed=dict(message.failed))
 
 
 def _progress(message: pb.Progress) -> Progress:

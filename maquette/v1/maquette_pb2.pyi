@@ -26,7 +26,7 @@ RENDER_STATE_FAILED: RenderState
 RENDER_STATE_CANCELLED: RenderState
 
 class RenderRequest(_message.Message):
-    __slots__ = ("sketch", "prompt", "negative_prompt", "style", "style_filter", "style_images", "style_weights", "seed", "num_inference_steps", "guidance_scale", "controlnet_conditioning_scale", "control_guidance_start", "control_guidance_end", "ip_adapter_scale", "canny_low_threshold", "canny_high_threshold", "scheduler", "width", "height", "num_images", "preview_interval", "id", "keep_running")
+    __slots__ = ("sketch", "prompt", "negative_prompt", "style", "style_filter", "style_images", "style_weights", "seed", "num_inference_steps", "guidance_scale", "controlnet_conditioning_scale", "control_guidance_start", "control_guidance_end", "ip_adapter_scale", "canny_low_threshold", "canny_high_threshold", "scheduler", "width", "height", "num_images", "preview_interval", "id", "keep_running", "versions")
     SKETCH_FIELD_NUMBER: _ClassVar[int]
     PROMPT_FIELD_NUMBER: _ClassVar[int]
     NEGATIVE_PROMPT_FIELD_NUMBER: _ClassVar[int]
@@ -50,6 +50,7 @@ class RenderRequest(_message.Message):
     PREVIEW_INTERVAL_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
     KEEP_RUNNING_FIELD_NUMBER: _ClassVar[int]
+    VERSIONS_FIELD_NUMBER: _ClassVar[int]
     sketch: bytes
     prompt: str
     negative_prompt: str
@@ -73,7 +74,8 @@ class RenderRequest(_message.Message):
     preview_interval: int
     id: str
     keep_running: bool
-    def __init__(self, sketch: _Optional[bytes] = ..., prompt: _Optional[str] = ..., negative_prompt: _Optional[str] = ..., style: _Optional[str] = ..., style_filter: _Optional[_Iterable[str]] = ..., style_images: _Optional[_Iterable[bytes]] = ..., style_weights: _Optional[_Iterable[float]] = ..., seed: _Optional[int] = ..., num_inference_steps: _Optional[int] = ..., guidance_scale: _Optional[float] = ..., controlnet_conditioning_scale: _Optional[float] = ..., control_guidance_start: _Optional[float] = ..., control_guidance_end: _Optional[float] = ..., ip_adapter_scale: _Optional[_Iterable[float]] = ..., canny_low_threshold: _Optional[int] = ..., canny_high_threshold: _Optional[int] = ..., scheduler: _Optional[str] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., num_images: _Optional[int] = ..., preview_interval: _Optional[int] = ..., id: _Optional[str] = ..., keep_running: _Optional[bool] = ...) -> None: ...
+    versions: str
+    def __init__(self, sketch: _Optional[bytes] = ..., prompt: _Optional[str] = ..., negative_prompt: _Optional[str] = ..., style: _Optional[str] = ..., style_filter: _Optional[_Iterable[str]] = ..., style_images: _Optional[_Iterable[bytes]] = ..., style_weights: _Optional[_Iterable[float]] = ..., seed: _Optional[int] = ..., num_inference_steps: _Optional[int] = ..., guidance_scale: _Optional[float] = ..., controlnet_conditioning_scale: _Optional[float] = ..., control_guidance_start: _Optional[float] = ..., control_guidance_end: _Optional[float] = ..., ip_adapter_scale: _Optional[_Iterable[float]] = ..., canny_low_threshold: _Optional[int] = ..., canny_high_threshold: _Optional[int] = ..., scheduler: _Optional[str] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., num_images: _Optional[int] = ..., preview_interval: _Optional[int] = ..., id: _Optional[str] = ..., keep_running: _Optional[bool] = ..., versions: _Optional[str] = ...) -> None: ...
 
 class Style(_message.Message):
     __slots__ = ("id", "name", "tags", "sha256", "width", "height")
@@ -128,7 +130,14 @@ class Timings(_message.Message):
     def __init__(self, queue_seconds: _Optional[float] = ..., embed_seconds: _Optional[float] = ..., search_seconds: _Optional[float] = ..., condition_seconds: _Optional[float] = ..., denoise_seconds: _Optional[float] = ..., decode_seconds: _Optional[float] = ..., total_seconds: _Optional[float] = ...) -> None: ...
 
 class RenderResponse(_message.Message):
-    __slots__ = ("images", "style", "style_score", "control_image", "style_image", "timings", "warnings", "id")
+    __slots__ = ("images", "style", "style_score", "control_image", "style_image", "timings", "warnings", "id", "versions")
+    class VersionsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
     IMAGES_FIELD_NUMBER: _ClassVar[int]
     STYLE_FIELD_NUMBER: _ClassVar[int]
     STYLE_SCORE_FIELD_NUMBER: _ClassVar[int]
@@ -137,6 +146,7 @@ class RenderResponse(_message.Message):
     TIMINGS_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
+    VERSIONS_FIELD_NUMBER: _ClassVar[int]
     images: _containers.RepeatedCompositeFieldContainer[RenderedImage]
     style: Style
     style_score: float
@@ -145,7 +155,8 @@ class RenderResponse(_message.Message):
     timings: Timings
     warnings: _containers.RepeatedScalarFieldContainer[str]
     id: str
-    def __init__(self, images: _Optional[_Iterable[_Union[RenderedImage, _Mapping]]] = ..., style: _Optional[_Union[Style, _Mapping]] = ..., style_score: _Optional[float] = ..., control_image: _Optional[bytes] = ..., style_image: _Optional[bytes] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ..., warnings: _Optional[_Iterable[str]] = ..., id: _Optional[str] = ...) -> None: ...
+    versions: _containers.ScalarMap[str, int]
+    def __init__(self, images: _Optional[_Iterable[_Union[RenderedImage, _Mapping]]] = ..., style: _Optional[_Union[Style, _Mapping]] = ..., style_score: _Optional[float] = ..., control_image: _Optional[bytes] = ..., style_image: _Optional[bytes] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ..., warnings: _Optional[_Iterable[str]] = ..., id: _Optional[str] = ..., versions: _Optional[_Mapping[str, int]] = ...) -> None: ...
 
 class RenderStreamResponse(_message.Message):
     __slots__ = ("style", "progress", "result", "accepted")
@@ -228,7 +239,7 @@ class ServedModel(_message.Message):
     def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., ready: _Optional[bool] = ...) -> None: ...
 
 class ServerInfoResponse(_message.Message):
-    __slots__ = ("version", "triton_version", "models", "pack", "pack_revision", "schedulers", "scopes")
+    __slots__ = ("version", "triton_version", "models", "pack", "pack_revision", "schedulers", "scopes", "line_ups", "problem")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     TRITON_VERSION_FIELD_NUMBER: _ClassVar[int]
     MODELS_FIELD_NUMBER: _ClassVar[int]
@@ -236,6 +247,8 @@ class ServerInfoResponse(_message.Message):
     PACK_REVISION_FIELD_NUMBER: _ClassVar[int]
     SCHEDULERS_FIELD_NUMBER: _ClassVar[int]
     SCOPES_FIELD_NUMBER: _ClassVar[int]
+    LINE_UPS_FIELD_NUMBER: _ClassVar[int]
+    PROBLEM_FIELD_NUMBER: _ClassVar[int]
     version: str
     triton_version: str
     models: _containers.RepeatedCompositeFieldContainer[ServedModel]
@@ -243,7 +256,24 @@ class ServerInfoResponse(_message.Message):
     pack_revision: str
     schedulers: _containers.RepeatedScalarFieldContainer[str]
     scopes: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, version: _Optional[str] = ..., triton_version: _Optional[str] = ..., models: _Optional[_Iterable[_Union[ServedModel, _Mapping]]] = ..., pack: _Optional[str] = ..., pack_revision: _Optional[str] = ..., schedulers: _Optional[_Iterable[str]] = ..., scopes: _Optional[_Iterable[str]] = ...) -> None: ...
+    line_ups: _containers.RepeatedCompositeFieldContainer[LineUp]
+    problem: str
+    def __init__(self, version: _Optional[str] = ..., triton_version: _Optional[str] = ..., models: _Optional[_Iterable[_Union[ServedModel, _Mapping]]] = ..., pack: _Optional[str] = ..., pack_revision: _Optional[str] = ..., schedulers: _Optional[_Iterable[str]] = ..., scopes: _Optional[_Iterable[str]] = ..., line_ups: _Optional[_Iterable[_Union[LineUp, _Mapping]]] = ..., problem: _Optional[str] = ...) -> None: ...
+
+class LineUp(_message.Message):
+    __slots__ = ("alias", "versions")
+    class VersionsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    ALIAS_FIELD_NUMBER: _ClassVar[int]
+    VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    alias: str
+    versions: _containers.ScalarMap[str, int]
+    def __init__(self, alias: _Optional[str] = ..., versions: _Optional[_Mapping[str, int]] = ...) -> None: ...
 
 class AddStyleRequest(_message.Message):
     __slots__ = ("image", "name", "tags", "replace")
@@ -324,3 +354,229 @@ class SearchStylesResponse(_message.Message):
     STYLES_FIELD_NUMBER: _ClassVar[int]
     styles: _containers.RepeatedCompositeFieldContainer[ScoredStyle]
     def __init__(self, styles: _Optional[_Iterable[_Union[ScoredStyle, _Mapping]]] = ...) -> None: ...
+
+class ReembedStylesRequest(_message.Message):
+    __slots__ = ("clip",)
+    CLIP_FIELD_NUMBER: _ClassVar[int]
+    clip: int
+    def __init__(self, clip: _Optional[int] = ...) -> None: ...
+
+class ReembedStylesResponse(_message.Message):
+    __slots__ = ("done", "total", "failed", "complete")
+    class FailedEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    DONE_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    FAILED_FIELD_NUMBER: _ClassVar[int]
+    COMPLETE_FIELD_NUMBER: _ClassVar[int]
+    done: int
+    total: int
+    failed: _containers.ScalarMap[str, str]
+    complete: bool
+    def __init__(self, done: _Optional[int] = ..., total: _Optional[int] = ..., failed: _Optional[_Mapping[str, str]] = ..., complete: _Optional[bool] = ...) -> None: ...
+
+class ListVersionsRequest(_message.Message):
+    __slots__ = ("model",)
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    def __init__(self, model: _Optional[str] = ...) -> None: ...
+
+class ListVersionsResponse(_message.Message):
+    __slots__ = ("versions", "canary")
+    VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    CANARY_FIELD_NUMBER: _ClassVar[int]
+    versions: _containers.RepeatedCompositeFieldContainer[ModelVersion]
+    canary: Canary
+    def __init__(self, versions: _Optional[_Iterable[_Union[ModelVersion, _Mapping]]] = ..., canary: _Optional[_Union[Canary, _Mapping]] = ...) -> None: ...
+
+class ModelVersion(_message.Message):
+    __slots__ = ("model", "version", "aliases", "few_steps", "megabytes", "problem", "loaded", "manifests")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    ALIASES_FIELD_NUMBER: _ClassVar[int]
+    FEW_STEPS_FIELD_NUMBER: _ClassVar[int]
+    MEGABYTES_FIELD_NUMBER: _ClassVar[int]
+    PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    LOADED_FIELD_NUMBER: _ClassVar[int]
+    MANIFESTS_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    version: int
+    aliases: _containers.RepeatedScalarFieldContainer[str]
+    few_steps: bool
+    megabytes: float
+    problem: str
+    loaded: bool
+    manifests: _containers.RepeatedCompositeFieldContainer[Manifest]
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., aliases: _Optional[_Iterable[str]] = ..., few_steps: _Optional[bool] = ..., megabytes: _Optional[float] = ..., problem: _Optional[str] = ..., loaded: _Optional[bool] = ..., manifests: _Optional[_Iterable[_Union[Manifest, _Mapping]]] = ...) -> None: ...
+
+class Manifest(_message.Message):
+    __slots__ = ("network", "pack", "revision", "sha256", "build", "error", "tolerance", "opset", "libraries", "created", "licence")
+    class BuildEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class LibrariesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    NETWORK_FIELD_NUMBER: _ClassVar[int]
+    PACK_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    SHA256_FIELD_NUMBER: _ClassVar[int]
+    BUILD_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    TOLERANCE_FIELD_NUMBER: _ClassVar[int]
+    OPSET_FIELD_NUMBER: _ClassVar[int]
+    LIBRARIES_FIELD_NUMBER: _ClassVar[int]
+    CREATED_FIELD_NUMBER: _ClassVar[int]
+    LICENCE_FIELD_NUMBER: _ClassVar[int]
+    network: str
+    pack: str
+    revision: str
+    sha256: str
+    build: _containers.ScalarMap[str, str]
+    error: float
+    tolerance: float
+    opset: int
+    libraries: _containers.ScalarMap[str, str]
+    created: str
+    licence: str
+    def __init__(self, network: _Optional[str] = ..., pack: _Optional[str] = ..., revision: _Optional[str] = ..., sha256: _Optional[str] = ..., build: _Optional[_Mapping[str, str]] = ..., error: _Optional[float] = ..., tolerance: _Optional[float] = ..., opset: _Optional[int] = ..., libraries: _Optional[_Mapping[str, str]] = ..., created: _Optional[str] = ..., licence: _Optional[str] = ...) -> None: ...
+
+class Canary(_message.Message):
+    __slots__ = ("share", "shadow", "bounds", "who", "why", "since")
+    SHARE_FIELD_NUMBER: _ClassVar[int]
+    SHADOW_FIELD_NUMBER: _ClassVar[int]
+    BOUNDS_FIELD_NUMBER: _ClassVar[int]
+    WHO_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    share: float
+    shadow: float
+    bounds: CanaryBounds
+    who: str
+    why: str
+    since: str
+    def __init__(self, share: _Optional[float] = ..., shadow: _Optional[float] = ..., bounds: _Optional[_Union[CanaryBounds, _Mapping]] = ..., who: _Optional[str] = ..., why: _Optional[str] = ..., since: _Optional[str] = ...) -> None: ...
+
+class CanaryBounds(_message.Message):
+    __slots__ = ("max_error_share", "max_latency_ratio", "max_structure_loss", "least_renders")
+    MAX_ERROR_SHARE_FIELD_NUMBER: _ClassVar[int]
+    MAX_LATENCY_RATIO_FIELD_NUMBER: _ClassVar[int]
+    MAX_STRUCTURE_LOSS_FIELD_NUMBER: _ClassVar[int]
+    LEAST_RENDERS_FIELD_NUMBER: _ClassVar[int]
+    max_error_share: float
+    max_latency_ratio: float
+    max_structure_loss: float
+    least_renders: int
+    def __init__(self, max_error_share: _Optional[float] = ..., max_latency_ratio: _Optional[float] = ..., max_structure_loss: _Optional[float] = ..., least_renders: _Optional[int] = ...) -> None: ...
+
+class VersionChange(_message.Message):
+    __slots__ = ("said", "changed", "model", "version", "champion")
+    class ChampionEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    SAID_FIELD_NUMBER: _ClassVar[int]
+    CHANGED_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    CHAMPION_FIELD_NUMBER: _ClassVar[int]
+    said: _containers.RepeatedScalarFieldContainer[str]
+    changed: bool
+    model: str
+    version: int
+    champion: _containers.ScalarMap[str, int]
+    def __init__(self, said: _Optional[_Iterable[str]] = ..., changed: _Optional[bool] = ..., model: _Optional[str] = ..., version: _Optional[int] = ..., champion: _Optional[_Mapping[str, int]] = ...) -> None: ...
+
+class PromoteVersionRequest(_message.Message):
+    __slots__ = ("model", "version", "why", "force", "expected_champion", "dry_run")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    FORCE_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_CHAMPION_FIELD_NUMBER: _ClassVar[int]
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    version: int
+    why: str
+    force: bool
+    expected_champion: int
+    dry_run: bool
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., why: _Optional[str] = ..., force: _Optional[bool] = ..., expected_champion: _Optional[int] = ..., dry_run: _Optional[bool] = ...) -> None: ...
+
+class PromoteVersionResponse(_message.Message):
+    __slots__ = ("change",)
+    CHANGE_FIELD_NUMBER: _ClassVar[int]
+    change: VersionChange
+    def __init__(self, change: _Optional[_Union[VersionChange, _Mapping]] = ...) -> None: ...
+
+class RollbackVersionRequest(_message.Message):
+    __slots__ = ("model", "why", "dry_run")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    why: str
+    dry_run: bool
+    def __init__(self, model: _Optional[str] = ..., why: _Optional[str] = ..., dry_run: _Optional[bool] = ...) -> None: ...
+
+class RollbackVersionResponse(_message.Message):
+    __slots__ = ("change",)
+    CHANGE_FIELD_NUMBER: _ClassVar[int]
+    change: VersionChange
+    def __init__(self, change: _Optional[_Union[VersionChange, _Mapping]] = ...) -> None: ...
+
+class RetireVersionRequest(_message.Message):
+    __slots__ = ("model", "version", "alias", "why", "dry_run")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    ALIAS_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    version: int
+    alias: str
+    why: str
+    dry_run: bool
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., alias: _Optional[str] = ..., why: _Optional[str] = ..., dry_run: _Optional[bool] = ...) -> None: ...
+
+class RetireVersionResponse(_message.Message):
+    __slots__ = ("change",)
+    CHANGE_FIELD_NUMBER: _ClassVar[int]
+    change: VersionChange
+    def __init__(self, change: _Optional[_Union[VersionChange, _Mapping]] = ...) -> None: ...
+
+class SetCanaryRequest(_message.Message):
+    __slots__ = ("share", "shadow", "bounds", "why", "dry_run")
+    SHARE_FIELD_NUMBER: _ClassVar[int]
+    SHADOW_FIELD_NUMBER: _ClassVar[int]
+    BOUNDS_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    share: float
+    shadow: float
+    bounds: CanaryBounds
+    why: str
+    dry_run: bool
+    def __init__(self, share: _Optional[float] = ..., shadow: _Optional[float] = ..., bounds: _Optional[_Union[CanaryBounds, _Mapping]] = ..., why: _Optional[str] = ..., dry_run: _Optional[bool] = ...) -> None: ...
+
+class SetCanaryResponse(_message.Message):
+    __slots__ = ("change",)
+    CHANGE_FIELD_NUMBER: _ClassVar[int]
+    change: VersionChange
+    def __init__(self, change: _Optional[_Union[VersionChange, _Mapping]] = ...) -> None: ...

@@ -85,6 +85,36 @@ class MaquetteServiceStub:
                 request_serializer=maquette_dot_v1_dot_maquette__pb2.SearchStylesRequest.SerializeToString,
                 response_deserializer=maquette_dot_v1_dot_maquette__pb2.SearchStylesResponse.FromString,
                 _registered_method=True)
+        self.ReembedStyles = channel.unary_stream(
+                '/maquette.v1.MaquetteService/ReembedStyles',
+                request_serializer=maquette_dot_v1_dot_maquette__pb2.ReembedStylesRequest.SerializeToString,
+                response_deserializer=maquette_dot_v1_dot_maquette__pb2.ReembedStylesResponse.FromString,
+                _registered_method=True)
+        self.ListVersions = channel.unary_unary(
+                '/maquette.v1.MaquetteService/ListVersions',
+                request_serializer=maquette_dot_v1_dot_maquette__pb2.ListVersionsRequest.SerializeToString,
+                response_deserializer=maquette_dot_v1_dot_maquette__pb2.ListVersionsResponse.FromString,
+                _registered_method=True)
+        self.PromoteVersion = channel.unary_unary(
+                '/maquette.v1.MaquetteService/PromoteVersion',
+                request_serializer=maquette_dot_v1_dot_maquette__pb2.PromoteVersionRequest.SerializeToString,
+                response_deserializer=maquette_dot_v1_dot_maquette__pb2.PromoteVersionResponse.FromString,
+                _registered_method=True)
+        self.RollbackVersion = channel.unary_unary(
+                '/maquette.v1.MaquetteService/RollbackVersion',
+                request_serializer=maquette_dot_v1_dot_maquette__pb2.RollbackVersionRequest.SerializeToString,
+                response_deserializer=maquette_dot_v1_dot_maquette__pb2.RollbackVersionResponse.FromString,
+                _registered_method=True)
+        self.RetireVersion = channel.unary_unary(
+                '/maquette.v1.MaquetteService/RetireVersion',
+                request_serializer=maquette_dot_v1_dot_maquette__pb2.RetireVersionRequest.SerializeToString,
+                response_deserializer=maquette_dot_v1_dot_maquette__pb2.RetireVersionResponse.FromString,
+                _registered_method=True)
+        self.SetCanary = channel.unary_unary(
+                '/maquette.v1.MaquetteService/SetCanary',
+                request_serializer=maquette_dot_v1_dot_maquette__pb2.SetCanaryRequest.SerializeToString,
+                response_deserializer=maquette_dot_v1_dot_maquette__pb2.SetCanaryResponse.FromString,
+                _registered_method=True)
 
 
 class MaquetteServiceServicer:
@@ -161,6 +191,49 @@ class MaquetteServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReembedStyles(self, request, context):
+        """Gives every style its vector of another version of the CLIP pair, beside those that serve, and
+        tells each step. Ends when its call does; what it made is kept, and the next call goes on there.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListVersions(self, request, context):
+        """Lists the versions of networks: what they are, what they are used as, whether they are loaded.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PromoteVersion(self, request, context):
+        """Makes a version the champion. New renders are made with it within a second or so.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RollbackVersion(self, request, context):
+        """Makes the previous version the champion again; the champion becomes the previous one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RetireVersion(self, request, context):
+        """Removes a version's files, or takes from it the alias that keeps it loaded.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetCanary(self, request, context):
+        """Tries the candidate on a share of the renders, or stops trying it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_MaquetteServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -213,6 +286,36 @@ def add_MaquetteServiceServicer_to_server(servicer, server):
                     servicer.SearchStyles,
                     request_deserializer=maquette_dot_v1_dot_maquette__pb2.SearchStylesRequest.FromString,
                     response_serializer=maquette_dot_v1_dot_maquette__pb2.SearchStylesResponse.SerializeToString,
+            ),
+            'ReembedStyles': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReembedStyles,
+                    request_deserializer=maquette_dot_v1_dot_maquette__pb2.ReembedStylesRequest.FromString,
+                    response_serializer=maquette_dot_v1_dot_maquette__pb2.ReembedStylesResponse.SerializeToString,
+            ),
+            'ListVersions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListVersions,
+                    request_deserializer=maquette_dot_v1_dot_maquette__pb2.ListVersionsRequest.FromString,
+                    response_serializer=maquette_dot_v1_dot_maquette__pb2.ListVersionsResponse.SerializeToString,
+            ),
+            'PromoteVersion': grpc.unary_unary_rpc_method_handler(
+                    servicer.PromoteVersion,
+                    request_deserializer=maquette_dot_v1_dot_maquette__pb2.PromoteVersionRequest.FromString,
+                    response_serializer=maquette_dot_v1_dot_maquette__pb2.PromoteVersionResponse.SerializeToString,
+            ),
+            'RollbackVersion': grpc.unary_unary_rpc_method_handler(
+                    servicer.RollbackVersion,
+                    request_deserializer=maquette_dot_v1_dot_maquette__pb2.RollbackVersionRequest.FromString,
+                    response_serializer=maquette_dot_v1_dot_maquette__pb2.RollbackVersionResponse.SerializeToString,
+            ),
+            'RetireVersion': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetireVersion,
+                    request_deserializer=maquette_dot_v1_dot_maquette__pb2.RetireVersionRequest.FromString,
+                    response_serializer=maquette_dot_v1_dot_maquette__pb2.RetireVersionResponse.SerializeToString,
+            ),
+            'SetCanary': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetCanary,
+                    request_deserializer=maquette_dot_v1_dot_maquette__pb2.SetCanaryRequest.FromString,
+                    response_serializer=maquette_dot_v1_dot_maquette__pb2.SetCanaryResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -486,6 +589,168 @@ class MaquetteService:
             '/maquette.v1.MaquetteService/SearchStyles',
             maquette_dot_v1_dot_maquette__pb2.SearchStylesRequest.SerializeToString,
             maquette_dot_v1_dot_maquette__pb2.SearchStylesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReembedStyles(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/maquette.v1.MaquetteService/ReembedStyles',
+            maquette_dot_v1_dot_maquette__pb2.ReembedStylesRequest.SerializeToString,
+            maquette_dot_v1_dot_maquette__pb2.ReembedStylesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListVersions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/maquette.v1.MaquetteService/ListVersions',
+            maquette_dot_v1_dot_maquette__pb2.ListVersionsRequest.SerializeToString,
+            maquette_dot_v1_dot_maquette__pb2.ListVersionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PromoteVersion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/maquette.v1.MaquetteService/PromoteVersion',
+            maquette_dot_v1_dot_maquette__pb2.PromoteVersionRequest.SerializeToString,
+            maquette_dot_v1_dot_maquette__pb2.PromoteVersionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RollbackVersion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/maquette.v1.MaquetteService/RollbackVersion',
+            maquette_dot_v1_dot_maquette__pb2.RollbackVersionRequest.SerializeToString,
+            maquette_dot_v1_dot_maquette__pb2.RollbackVersionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetireVersion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/maquette.v1.MaquetteService/RetireVersion',
+            maquette_dot_v1_dot_maquette__pb2.RetireVersionRequest.SerializeToString,
+            maquette_dot_v1_dot_maquette__pb2.RetireVersionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetCanary(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/maquette.v1.MaquetteService/SetCanary',
+            maquette_dot_v1_dot_maquette__pb2.SetCanaryRequest.SerializeToString,
+            maquette_dot_v1_dot_maquette__pb2.SetCanaryResponse.FromString,
             options,
             channel_credentials,
             insecure,

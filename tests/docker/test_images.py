@@ -12,14 +12,15 @@ from pathlib import Path
 
 import pytest
 
+from export.configs import KINDS
 from gateway.settings import Settings
 from pipeline import contract
-from serving import launcher
 from tests.docker.dockerfiles import DOCKERFILES, ROOT, environment, in_context, stage, stages
+from versions import served
 
 TRITON, GATEWAY = ROOT / "docker/triton.Dockerfile", ROOT / "docker/gateway.Dockerfile"
 TARGETS = [(TRITON, "triton"), (TRITON, "export"), (GATEWAY, None)]
-PACKAGES = ["export", "gateway", "maquette", "pipeline", "retrieval", "serving"]
+PACKAGES = ["export", "gateway", "maquette", "pipeline", "retrieval", "serving", "versions"]
 SECRET = re.compile("key|token|secret|password", re.IGNORECASE)
 
 each_file = pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.stem)
@@ -145,7 +146,7 @@ def test_the_context_has_what_an_installation_reads(name):
         "docker/.env",
         "gateway/__pycache__/rpc.cpython-312.pyc",
         "maquette/cli/__pycache__/up.cpython-312.pyc",
-        "model_repository/unet/1/engine.json",
+        "model_repository/unet/1/manifest.json",
         "model_repository/unet/1/model.onnx",
         "model_repository/unet/1/model.onnx.data",
         "model_repository/unet/1/model.plan",
@@ -169,10 +170,17 @@ def test_the_gateways_image_sets_only_settings_that_there_are():
 def started(tmp_path):
     """Runs a start script on folders of its own, where each program prints how it was called."""
     image, repository = tmp_path / "image", tmp_path / "volume"
-    (image / "unet").mkdir(parents=True)
-    (image / "unet/config.pbtxt").write_text("new")
+    for model in contract.MODELS:
+        (image / model).mkdir(parents=True)
+        (image / model / "config.pbtxt").write_text("new")
     (repository / "unet").mkdir(parents=True)
     (repository / "unet/config.pbtxt").write_text("old")
+    # The exporter's, which say what a network is served with.
+    for network in contract.NETWORKS:
+        configs = repository / network.name / "configs"
+        configs.mkdir(parents=True)
+        for kind in KINDS.values():
+            (configs / f"{kind}.pbtxt").write_text(f'name: "{network.name}" # {kind}\n')
     for name in ("tritonserver", "maquette"):
         program = tmp_path / name
         program.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
@@ -185,7 +193,11 @@ def started(tmp_path):
         script = script.replace("/repository", str(repository))
         return subprocess.run(
             ["sh", "-c", script, name, *arguments],
-            env={"PATH": f"{tmp_path}:{os.environ['PATH']}", **variables},
+            env={
+                "PATH": f"{tmp_path}:{Path(sys.executable).parent}:{os.environ['PATH']}",
+                "PYTHONPATH": str(ROOT),
+                **variables,
+            },
             check=False,
             capture_output=True,
             text=True,
@@ -200,7 +212,8 @@ def test_triton_starts_with_the_configs_of_the_engines_and_the_images_own_files(
     (repository / "render/1/pack.json").write_text('{"model_config": "tensorrt"}')
     done = run("serve.sh")
     assert done.returncode == 0
-    assert {"--load-model=unet", "--model-config-name=tensorrt"} <= set(done.stdout.splitlines())
+    assert {"--load-model=unet", "--model-config-name=served"} <= set(done.stdout.splitlines())
+    assert "# tensorrt" in (repository / "unet/configs/served.pbtxt").read_text()
     assert (repository / "unet/config.pbtxt").read_text() == "new"
 
 
@@ -209,8 +222,6 @@ def test_triton_starts_with_the_configs_of_the_engines_and_the_images_own_files(
 def test_triton_loads_what_not_every_pack_has_where_it_is(started, needs, engine):
     """By the rule of `maquette up`."""
     run, repository = started
-    for name in contract.MODELS:
-        (repository.parent / "image" / name).mkdir(exist_ok=True)
     (repository / "render/1").mkdir(parents=True)
     (repository / "render/1/pack.json").write_text('{"model_config": "onnxruntime_gpu"}')
     if needs:
@@ -221,7 +232,7 @@ def test_triton_loads_what_not_every_pack_has_where_it_is(started, needs, engine
     loaded = {text.split("=")[1] for text in arguments if text.startswith("--load-model=")}
     there = {"", needs} if engine else {""}
     assert loaded == {model.name for model in contract.MODELS.values() if model.needs in there}
-    assert loaded == set(launcher.models_of(repository))
+    assert loaded == set(served.models_of(repository))
 
 
 def test_triton_does_not_start_over_an_export_that_did_not_finish(started):

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gateway.administration import Administration
 from gateway.admission import Admission
 from gateway.desk import Desk
 from gateway.inference import Arrays, ServedModel, Vector
 from gateway.information import Information
+from gateway.lineups import LineUps
 from gateway.observability.metrics import Metrics
 from gateway.protection.audit import Audit
 from gateway.protection.caller import Quota
@@ -28,6 +30,7 @@ from gateway.settings import Settings
 from gateway.wiring import Parts
 from pipeline.contract import CLIP_DIM
 from pipeline.images import encode_png
+from pipeline.lineup import LineUp
 from pipeline.request import RenderRequest
 from retrieval.library import open_library
 from tests.conftest import ROOT
@@ -48,6 +51,7 @@ class Painter:
 
     def __init__(self) -> None:
         self.pack = PACK
+        self.line_ups = LineUps()
         self.ready = True
         self.failure: Exception | None = None
         """Raised after the first step, when set."""
@@ -74,13 +78,13 @@ class Painter:
     async def has_safety_checker(self) -> bool:
         return False
 
-    async def embed_text(self, prompt: str) -> Vector:
+    async def embed_text(self, prompt: str, clip=1) -> Vector:
         return _vector(prompt.encode())
 
-    async def embed_image(self, png: bytes) -> Vector:
+    async def embed_image(self, png: bytes, clip=1) -> Vector:
         return _vector(png)
 
-    async def render(self, request: RenderRequest) -> AsyncGenerator[Arrays]:
+    async def render(self, request: RenderRequest, line_up=None) -> AsyncGenerator[Arrays]:
         self.begun += 1
         ended = False
         try:
@@ -122,6 +126,7 @@ def _last(request: RenderRequest) -> Arrays:
         "denoise_seconds": np.array([0.2], np.float32),
         "decode_seconds": np.array([0.3], np.float32),
         "pack": _files([json.dumps(PACK).encode()]),
+        "versions": _files([json.dumps(LineUp().versions).encode()]),
     }
 
 
@@ -170,4 +175,6 @@ async def staged(settings: Settings, quota: Quota = BOUNDLESS) -> AsyncIterator[
         keep = settings.keep_megabytes * 1_000_000
         renders = Renders(service, limits, desk, settings.keep_seconds, keep)
         held.push_async_callback(renders.close, 0)
-        yield Stage(Parts(desk, painter, service, renders, Information(painter)), painter)
+        told = Information(painter)
+        ruled = Administration(settings.repository, desk, painter, told, library)
+        yield Stage(Parts(desk, painter, service, renders, told, ruled), painter)

@@ -13,6 +13,7 @@ from pipeline.errors import InvalidRequest
 from pipeline.request import DEFAULTS, RenderRequest
 from retrieval.styles import Style
 from tests.conftest import ROOT
+from versions.errors import Busy
 
 STYLE = Style("art-deco", "Art Deco", ("historic",), "ab" * 32, 256, 128)
 
@@ -89,6 +90,7 @@ def finished(chosen):
         style_image=b"s",
         warnings=("too long",),
         timings=service.Timings(1, 2, 3, 4, 5, 6, 7),
+        versions={"unet": 3},
     )
 
 
@@ -105,4 +107,4 @@ def test_every_error_has_a_status():
         error for error in vars(errors).values()
         if isinstance(error, type) and issubclass(error, errors.MaquetteError)
     }  # fmt: skip
-    assert set(CODES) == (ours - {errors.MaquetteError}) | {CallerError}
+    assert set(CODES) == (ours - {errors.MaquetteError}) | {CallerError, Busy}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -11,10 +12,12 @@ from gateway.inference import ModelDied
 from gateway.protection.moderation import Moderation
 from gateway.service import Finished, Service, Stepped
 from pipeline import provenance
-from pipeline.errors import NotFound, Refused
+from pipeline.errors import NotFound, Refused, Unavailable
+from pipeline.lineup import LineUp
 from pipeline.request import RenderRequest
 from retrieval.library import open_library
 from tests.gateway.fakes import Painter
+from versions.canary import Canary
 
 
 class Mortal(Painter):
@@ -35,7 +38,7 @@ class Mortal(Painter):
     async def has_safety_checker(self):
         return self.checker
 
-    async def render(self, request):
+    async def render(self, request, line_up=None):
         self.seeds.append(request.seed)
         self.deaths -= 1
         self.failure = ModelDied("unet") if self.deaths >= 0 else None
@@ -130,3 +133,92 @@ async def test_the_picture_says_what_made_it(library, request_):
     assert {one.style for one in made} == {"winter"}
     assert made[0].pack.name == "painted"
     assert made[0].sketch is not None
+
+
+class Chooser(Painter):
+    """A painter with a candidate, that remembers which line-up each render had."""
+
+    def __init__(self, **tried):
+        super().__init__()
+        self.line_ups.by_alias = {"champion": LineUp(), "candidate": LineUp(unet=3)}
+        self.line_ups.canary = Canary(**tried)
+        self.made_by = []
+        self.has_begun = asyncio.Event()
+
+    async def render(self, request, line_up=None):
+        self.made_by.append(line_up)
+        self.has_begun.set()
+        async for output in super().render(request):
+            yield output
+
+
+async def test_a_render_gets_the_versions_that_it_asks_for(library, request_):
+    painter = Chooser()
+    for alias in ("", "champion", "candidate"):
+        asked = replace(request_, versions=alias)
+        await service(painter, library).check(asked)
+        await told(service(painter, library).render(asked))
+    assert painter.made_by == [LineUp(), LineUp(), LineUp(unet=3)]
+
+
+async def test_versions_that_are_not_served_are_known_before_it_waits(library, request_):
+    with pytest.raises(NotFound, match="no previous is served; there is: champion, candidate"):
+        await service(Chooser(), library).check(replace(request_, versions="previous"))
+
+
+async def test_nothing_is_promised_before_there_is_a_champion(library, request_):
+    painter = Chooser()
+    painter.line_ups.by_alias = {}
+    with pytest.raises(Unavailable, match="being loaded"):
+        await told(service(painter, library).render(request_))
+
+
+async def test_the_candidate_makes_its_share(library, request_):
+    painter = Chooser(share=1.0)
+    await told(service(painter, library).render(request_))
+    assert painter.made_by == [LineUp(unet=3)]
+    # Who asks for the champion gets it.
+    await told(service(painter, library).render(replace(request_, versions="champion")))
+    assert painter.made_by[-1] == LineUp()
+
+
+async def test_a_shadow_is_cast_once_the_render_is_done(library, request_):
+    painter = Chooser(shadow=1.0)
+    went = []
+    casting = Service(
+        painter, library, Admission(1, 0), Moderation([], seconds=5),
+        painted_by=lambda line_up, went_: went.append((line_up, went_)),
+    )  # fmt: skip
+    events = await told(casting.render(request_))
+    assert isinstance(events[-1], Finished)
+    await asyncio.gather(*casting._shadows)
+    assert painter.made_by == [LineUp(), LineUp(unet=3)]
+    assert [line_up for line_up, _ in went] == ["", "unet3"]
+    assert all(one.structure_f1 == 0.75 for _, one in went)
+
+
+async def test_nobody_waits_for_a_shadow(library, request_):
+    painter, admission = Chooser(shadow=1.0), Admission(1, 0)
+    casting = Service(painter, library, admission, Moderation([], seconds=5))
+    events = casting.render(request_)
+    async for event in events:
+        if isinstance(event, Finished):
+            break
+        last = event
+    assert last.step == request_.num_inference_steps
+    await asyncio.gather(*casting._shadows)
+    async with admission.slot():
+        await casting._shadow(request_)
+    assert painter.made_by.count(LineUp(unet=3)) == 1
+
+
+async def test_a_line_up_is_kept_for_as_long_as_a_render_needs_it(library, request_):
+    painter = Chooser()
+    painter.hold()
+    events = service(painter, library).render(replace(request_, versions="candidate"))
+    rendering = asyncio.create_task(told(events))
+    await painter.has_begun.wait()
+    assert +painter.line_ups._flying == {LineUp(unet=3): 1}
+    painter.go_on()
+    await rendering
+    assert not +painter.line_ups._flying

@@ -107,7 +107,7 @@ def test_the_picture_names_the_engines_that_made_it(stream):
     assert (identity["engine"], identity["precision"]) == ("onnx", "fp32")
     repository = ROOT / "model_repository"
     records = {f"{path.parts[-3]}/{path.parts[-2]}".removesuffix("/1"): json.loads(path.read_text())
-               for path in repository.glob("*/*/engine.json")}  # fmt: skip
+               for path in repository.glob("*/*/manifest.json")}  # fmt: skip
     assert identity["name"] == records["unet"]["pack"]
     assert identity["engines"] == {
         name: record["fingerprint"][:16] for name, record in records.items()

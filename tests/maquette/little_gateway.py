@@ -54,6 +54,7 @@ class LittleGateway(MaquetteServiceServicer):
         self.api_key = None
         self.embed_sketch = True
         self.engines = {"unet": "aaaa"}
+        self.versions = {"champion": {"unet": 1}}
         self.pictures = {}
         self.styles = {}
         self.renders = {}
@@ -82,7 +83,10 @@ class LittleGateway(MaquetteServiceServicer):
     def ServerInfo(self, _request, context):
         self._admit("ServerInfo", context)
         models = [pb.ServedModel(name="unet", version="1", ready=True)]
-        return pb.ServerInfoResponse(version="9.9", models=models, pack="little", scopes=["render"])
+        line_ups = [pb.LineUp(alias=alias, versions=up) for alias, up in self.versions.items()]
+        return pb.ServerInfoResponse(
+            version="9.9", models=models, pack="little", scopes=["render"], line_ups=line_ups
+        )
 
     def AddStyle(self, request, context):
         self._admit("AddStyle", context)
@@ -219,6 +223,7 @@ class LittleGateway(MaquetteServiceServicer):
                 "precision": "fp32",
                 "engine": "onnx",
                 "engines": self.engines,
+                "versions": self.versions[request.versions or "champion"],
             }
             made = describe(
                 shown, seed=seed, size=size, style=style.id if style else None, pack=pack,
@@ -230,10 +235,11 @@ class LittleGateway(MaquetteServiceServicer):
             id=identity, images=images, style=style, style_score=None if request.style else 0.5,
             control_image=b"edges", style_image=worn[0], warnings=["the prompt was cut"],
             timings=pb.Timings(total_seconds=1.5),
+            versions=self.versions[request.versions or "champion"],
         )  # fmt: skip
 
     def _paint(self, request, made):
-        told = (dict(made.parameters), request.weights, self.engines)
+        told = (dict(made.parameters), request.weights, self.engines, dict(made.pack.versions))
         content = hashlib.sha256(repr(told).encode())
         content.update(decode(request.sketch, "sketch").tobytes())
         for image in request.style_images:

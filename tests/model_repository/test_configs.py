@@ -9,6 +9,7 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
 from pipeline import contract
+from pipeline.lineup import EXPORTED
 
 REPOSITORY = Path(__file__).resolve().parents[2] / "model_repository"
 DTYPES = {"BYTES": "TYPE_STRING"}
@@ -67,15 +68,19 @@ def test_an_ensemble_is_optional_where_a_step_is():
         assert needed == ({model.needs} - {""}), model.name
 
 
-def test_each_denoiser_names_the_unet_it_means():
-    """Both versions are loaded, and whichever is the newest is the wrong one for the other."""
-    assert config_of("unet").version_policy.HasField("all")
-    versions = {
-        name: [step.model_version for step in config_of(name).ensemble_scheduling.step]
-        for name in ("denoiser", "denoiser_lcm")
-    }
-    second = contract.FEW_STEPS_VERSION
-    assert versions == {"denoiser": [-1, 1], "denoiser_lcm": [-1, second]}
+def test_ensembles_name_the_exported_versions():
+    """And no others, so that a plain name always means them; the few steps' UNet is one of them."""
+    for model in contract.ENSEMBLES:
+        for step in config_of(model.name).ensemble_scheduling.step:
+            second = (model.name, step.model_name) == ("denoiser_lcm", "unet")
+            network = contract.MODELS[step.model_name].kind == "network"
+            exported = contract.FEW_STEPS_VERSION if second else EXPORTED
+            assert step.model_version == (exported if network else -1), model.name
+
+
+def test_which_versions_triton_holds_is_for_the_aliases_to_say():
+    for model in contract.NETWORKS:
+        assert not config_of(model.name).HasField("version_policy")
 
 
 def test_both_denoisers_are_the_same_but_for_that():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from pipeline.denoise import Prediction
 from pipeline.preview import LatentRgb, clean_latents, previews
 from pipeline.render import render
 from pipeline.samplers import SAMPLERS, NoiseSchedule
-from tests.pipeline.test_render import SCHEDULE, ClosedFormStack, request
+from tests.pipeline.test_render import PACK, ClosedFormStack, request
 from tests.pipeline.test_samplers import SD15, draws, network
 
 SPACINGS = (None, "leading", "linspace", "trailing")
@@ -78,9 +79,9 @@ def test_a_preview_is_the_map_of_the_clean_latents():
     latents = np.zeros((2, 4, 8, 16), np.float32)
     latents[:, :3] = ((colours - [0.2, 0, -0.2]) / 0.3)[:, :, None, None]
     noise = draws(0, latents.shape)()
-    alpha = float(SCHEDULE.alphas_cumprod[700])
+    alpha = float(PACK.schedule.alphas_cumprod[700])
     sample = (alpha**0.5 * latents + (1 - alpha) ** 0.5 * noise).astype(np.float32)
-    files = previews(LATENT_RGB, SCHEDULE, Prediction(sample, 700.0, noise))
+    files = previews(LATENT_RGB, PACK.schedule, Prediction(sample, 700.0, noise))
     for file, colour in zip(files, colours, strict=True):
         picture = Image.open(io.BytesIO(file))
         assert (picture.format, picture.mode, picture.size) == ("PNG", "RGB", (64, 32))
@@ -109,7 +110,7 @@ async def watched(wanted, latent_rgb=LATENT_RGB):
     async def on_step(step, made):
         told.append((step, made))
 
-    done = await render(ClosedFormStack(), wanted, SCHEDULE, 256, on_step, latent_rgb=latent_rgb)
+    done = await render(ClosedFormStack(), wanted, replace(PACK, latent_rgb=latent_rgb), on_step)
     return told, done
 
 

@@ -22,7 +22,8 @@ from pipeline.provenance import MAX_SKETCH, PARAMETERS, StyleImage, describe, re
 from pipeline.request import RenderRequest
 from tests.pictures import encoded
 
-PACK = {"name": "tiny", "precision": "fp32", "engine": "onnx", "engines": {"unet": "0123abcd"}}
+PACK = {"name": "tiny", "precision": "fp32", "engine": "onnx", "engines": {"unet": "0123abcd"},
+        "versions": {"unet": 3}}  # fmt: skip
 DIGITAL_SOURCE = b"http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 
 
@@ -63,10 +64,12 @@ def test_it_says_what_was_asked_and_what_was_made(request_, sketch, style_image)
     assert (made.style, made.version, made.pack.engines["unet"]) == (
         "cyberpunk", "1.2.3", "0123abcd",
     )  # fmt: skip
+    assert made.pack.versions == {"unet": 3}
 
 
 def test_no_field_that_decides_the_pixels_is_forgotten():
-    elsewhere = {"sketch", "style", "style_images", "style_weights"}
+    # What the alias in `versions` stands for changes; so the pack tells the versions themselves.
+    elsewhere = {"sketch", "style", "style_images", "style_weights", "versions"}
     without_effect = {"style_filter", "num_images", "preview_interval"}
     assert {field.name for field in fields(RenderRequest)} == {
         *PARAMETERS, *elsewhere, *without_effect,

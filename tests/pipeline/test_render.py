@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline import contract, control, images
-from pipeline.render import render
+from pipeline import contract, control, images, lineup
+from pipeline.lineup import LineUp
+from pipeline.render import PackFacts, render
 from pipeline.request import RenderRequest
 from pipeline.samplers import NoiseSchedule
 from tests.pictures import encoded
 from tests.pipeline.test_samplers import SD15
 
-SCHEDULE = NoiseSchedule.from_config(SD15)
+PACK = PackFacts(NoiseSchedule.from_config(SD15), native_size=256)
 
 
 class ClosedFormStack:
@@ -26,8 +28,9 @@ class ClosedFormStack:
 
     async def __call__(self, model, inputs):
         self.called.append(model)
-        assert set(inputs) == {tensor.name for tensor in contract.MODELS[model].inputs}
-        return getattr(self, model)(inputs)
+        name = lineup.base(model)
+        assert set(inputs) == {tensor.name for tensor in contract.MODELS[name].inputs}
+        return getattr(self, name)(inputs)
 
     @staticmethod
     def condition(inputs):
@@ -73,7 +76,7 @@ def request(sketch, style_image, **changed):
 
 async def test_conditions_once_and_steps_as_often_as_asked(sketch, style_image):
     stack = ClosedFormStack()
-    done = await render(stack, request(sketch, style_image), SCHEDULE, 256, ignore)
+    done = await render(stack, request(sketch, style_image), PACK, ignore)
     assert stack.called == ["condition", *["denoiser"] * 4, "vae_decoder"]
     picture = Image.open(io.BytesIO(done.images[0]))
     assert (picture.size, picture.format) == ((256, 256), "PNG")
@@ -96,53 +99,65 @@ async def test_lcm_without_guidance_steps_through_weights_made_for_it(
 ):
     stack = ClosedFormStack()
     asked = request(sketch, style_image, scheduler=scheduler, guidance_scale=guidance_scale)
-    await render(stack, asked, SCHEDULE, 256, ignore, few_steps=few_steps)
+    await render(stack, asked, replace(PACK, few_steps=few_steps), ignore)
     assert stack.called == ["condition", *[model] * 4, "vae_decoder"]
+
+
+@pytest.mark.parametrize("few_steps", [False, True])
+async def test_all_of_a_render_is_made_by_one_line_up(sketch, style_image, few_steps):
+    stack, line_up = ClosedFormStack(), LineUp(controlnet=2, unet=3, vae_decoder=4)
+    asked = request(sketch, style_image, scheduler="lcm", guidance_scale=1, num_inference_steps=2)
+    pack = replace(PACK, few_steps=few_steps)
+    done = await render(stack, asked, pack, ignore, line_up)
+    mark = "controlnet2-unet3-vae_decoder4"
+    denoiser = "denoiser_lcm" if few_steps else "denoiser"
+    assert stack.called == [f"condition.{mark}", *[f"{denoiser}.{mark}"] * 2, "vae_decoder/4"]
+    # The UNet for few steps is no newer or older version of the other one.
+    unet = contract.FEW_STEPS_VERSION if few_steps else 3
+    assert done.versions == {**line_up.versions, "unet": unet}
 
 
 async def test_several_images_have_seeds_in_a_row_and_equal_the_single_ones(sketch, style_image):
     stack = ClosedFormStack()
-    several = await render(stack, request(sketch, style_image, num_images=3), SCHEDULE, 256, ignore)
+    several = await render(stack, request(sketch, style_image, num_images=3), PACK, ignore)
     assert several.seeds == (5, 6, 7)
-    single = await render(stack, request(sketch, style_image, seed=6), SCHEDULE, 256, ignore)
+    single = await render(stack, request(sketch, style_image, seed=6), PACK, ignore)
     assert several.images[1] == single.images[0]
     assert several.images[0] != several.images[1]
 
 
 async def test_the_last_seed_is_followed_by_the_first(sketch, style_image):
     wanted = request(sketch, style_image, seed=2**32 - 1, num_images=2)
-    done = await render(ClosedFormStack(), wanted, SCHEDULE, 256, ignore)
+    done = await render(ClosedFormStack(), wanted, PACK, ignore)
     assert done.seeds == (2**32 - 1, 0)
 
 
 async def test_without_a_seed_one_is_drawn_and_told(sketch, style_image):
     drawn = [
-        await render(
-            ClosedFormStack(), request(sketch, style_image, seed=None), SCHEDULE, 256, ignore
-        )
+        await render(ClosedFormStack(), request(sketch, style_image, seed=None), PACK, ignore)
         for _ in range(2)
     ]
     assert drawn[0].seeds != drawn[1].seeds
     told = request(sketch, style_image, seed=drawn[0].seeds[0])
-    again = await render(ClosedFormStack(), told, SCHEDULE, 256, ignore)
+    again = await render(ClosedFormStack(), told, PACK, ignore)
     assert again.images == drawn[0].images
 
 
 async def test_what_was_left_out_is_told(sketch, style_image):
     long = request(sketch, style_image, prompt="x" * 80)
-    done = await render(ClosedFormStack(), long, SCHEDULE, 256, ignore)
+    done = await render(ClosedFormStack(), long, PACK, ignore)
     assert [warning.split(": ")[1][:17] for warning in done.warnings] == ["its last 5 tokens"]
     blank = encoded(Image.new("RGB", (64, 64), "white"))
-    done = await render(ClosedFormStack(), request(blank, style_image), SCHEDULE, 256, ignore)
+    done = await render(ClosedFormStack(), request(blank, style_image), PACK, ignore)
     assert len(done.warnings) == 1
     assert done.warnings[0].startswith("sketch has no edges")
-    plain = await render(ClosedFormStack(), request(sketch, style_image), SCHEDULE, 256, ignore)
+    plain = await render(ClosedFormStack(), request(sketch, style_image), PACK, ignore)
     assert plain.warnings == ()
 
 
 async def test_the_callers_size_wins(sketch, style_image):
     wanted = request(sketch, style_image, width=192, height=128)
-    done = await render(ClosedFormStack(), wanted, SCHEDULE, 256, ignore)
+    done = await render(ClosedFormStack(), wanted, PACK, ignore)
     assert Image.open(io.BytesIO(done.images[0])).size == (192, 128)
 
 
@@ -154,5 +169,5 @@ async def test_leaving_at_a_step_stops_the_networks(sketch, style_image):
             raise LookupError
 
     with pytest.raises(LookupError):
-        await render(stack, request(sketch, style_image), SCHEDULE, 256, leave)
+        await render(stack, request(sketch, style_image), PACK, leave)
     assert stack.called == ["condition", "denoiser", "denoiser"]

@@ -25,7 +25,7 @@ def picture(colour):
     return encoded(Image.new("RGB", (32, 24), colour))
 
 
-async def embed(png):
+async def embed(png, clip):
     """The mean colour as a direction: near pictures have near vectors."""
     mean = np.asarray(Image.open(io.BytesIO(png)), np.float32).mean(axis=(0, 1))
     vector = np.zeros(CLIP_DIM, np.float32)
@@ -78,7 +78,7 @@ async def test_a_refused_picture_is_not_stored(library, tmp_path):
 async def test_adding_again_renews_the_vector(library):
     """So that after a change of CLIP the pictures need only be added again."""
 
-    async def other_clip(png):
+    async def other_clip(png, clip):
         return direction("blue")
 
     await library.add(picture("red"), "red", [], other_clip)

@@ -21,17 +21,6 @@ def engines(repository, *names):
         (repository / name / "model.onnx").touch()
 
 
-@pytest.mark.parametrize(
-    ("engine", "models"),
-    [("unet/2", {"denoiser_lcm"}), ("safety_checker/1", {"safety_checker", "check_image"})],
-)
-def test_what_not_every_pack_has_is_served_where_its_engine_is(tmp_path, engine, models):
-    always = {model.name for model in contract.MODELS.values() if not model.optional}
-    assert set(launcher.models_of(tmp_path)) == always
-    engines(tmp_path, engine)
-    assert set(launcher.models_of(tmp_path)) == always | models
-
-
 def test_another_version_does_not_stand_in_for_the_one_that_renders_take(tmp_path):
     networks = [f"{model.name}/1" for model in contract.NETWORKS if not model.optional]
     engines(tmp_path, "unet/2", *(name for name in networks if name != "unet/1"))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from pipeline import triton, wire
 from pipeline.decode import require_tile
 from pipeline.preview import LatentRgb
-from pipeline.render import Rendered, render
+from pipeline.render import PackFacts, Rendered, render
 from pipeline.samplers import NoiseSchedule
 
 MAX_THREADS = 64
@@ -24,13 +25,15 @@ class TritonPythonModel:
 
     def initialize(self, args: dict[str, str]) -> None:
         """Read what the exporter told of the pack."""
-        self.schedule = NoiseSchedule.from_config(triton.read_json(args, "scheduler_config.json"))
         facts = triton.read_json(args, "pack.json")
-        self.native_size = int(facts["native_size"])
-        self.pack = wire.pack_identity(facts)
-        self.few_steps = bool(facts.get("few_steps", False))
-        self.latent_rgb = _latent_rgb(args)
-        self.vae_tile = require_tile(triton.parameter(args, "vae_tile", default=0))
+        self.identity = wire.pack_identity(facts)
+        self.pack = PackFacts(
+            NoiseSchedule.from_config(triton.read_json(args, "scheduler_config.json")),
+            int(facts["native_size"]),
+            require_tile(triton.parameter(args, "vae_tile", default=0)),
+            _latent_rgb(args),
+            bool(facts.get("few_steps", False)),
+        )
         # Each call to another model holds a thread while it waits; asyncio's default of a few per
         # core would keep renders from stepping together.
         self.threads = ThreadPoolExecutor(MAX_THREADS)
@@ -53,18 +56,9 @@ class TritonPythonModel:
         # What ends the stream goes out together with the flag that says so: Triton 24.10 crashes
         # when a flag follows an error on a stream that reports errors as gRPC statuses.
         try:
-            wanted = wire.from_tensors(triton.inputs_of(request))
-            rendered = await render(
-                triton.infer,
-                wanted,
-                self.schedule,
-                self.native_size,
-                on_step,
-                self.vae_tile,
-                self.latent_rgb,
-                self.few_steps,
-            )
-            outputs = {**_outputs(rendered), "pack": [self.pack]}
+            wanted, line_up = wire.from_tensors(triton.inputs_of(request))
+            rendered = await render(triton.infer, wanted, self.pack, on_step, line_up)
+            outputs = {**_outputs(rendered), "pack": [self.identity]}
             sender.send(triton.response("render", outputs), triton.FINAL)
         except Cancelled:
             sender.send(flags=triton.FINAL)
@@ -90,4 +84,5 @@ def _outputs(rendered: Rendered) -> dict[str, Any]:
         "condition_seconds": [rendered.condition_seconds],
         "denoise_seconds": [rendered.denoise_seconds],
         "decode_seconds": [rendered.decode_seconds],
+        "versions": [json.dumps(rendered.versions).encode()],
     }

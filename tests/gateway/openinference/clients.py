@@ -14,7 +14,7 @@ import tritonclient.http
 import tritonclient.http.aio
 from tritonclient.utils import triton_to_np_dtype
 
-from gateway.openinference.model import INPUTS, PICTURES
+from gateway.openinference.model import INPUTS, OUTPUTS, PICTURES
 
 MODEL = "sketch_to_render"
 
@@ -50,12 +50,8 @@ class Flavour:
         return [self._input(name, items) for name, items in values.items()]
 
     def outputs(self, names) -> list[Any]:
-        names = names or [
-            "image", "seed", "structure_f1", "style", "style_score", "control_image",
-            "warnings", "id",
-        ]  # fmt: skip
         how = {"binary_data": not self.json} if self.is_http else {}
-        return [self.library.InferRequestedOutput(name, **how) for name in names]
+        return [self.library.InferRequestedOutput(name, **how) for name in names or OUTPUTS]
 
     def values(self, result: Any, name: str) -> list[Any]:
         """An output as a list, its BYTES as bytes whichever way they came."""

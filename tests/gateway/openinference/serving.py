@@ -33,6 +33,7 @@ from gateway.rpc.decoding import Decoding
 from gateway.service import Chosen, Event, Finished, Picture, Stepped, Timings
 from pipeline import images
 from pipeline.errors import MaquetteError, NotFound
+from pipeline.lineup import LineUp
 from pipeline.request import RenderRequest
 from retrieval.styles import Style
 from tests.pictures import encoded
@@ -104,6 +105,7 @@ class Painter:
             style_image=request.sketch,
             warnings=("The prompt was cut.",) if len(request.prompt) > 400 else (),
             timings=TIMINGS,
+            versions=LineUp().versions,
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import queue
 
 import httpx
@@ -13,6 +14,7 @@ from tritonclient.utils import InferenceServerException
 
 from gateway.openinference.model import INPUTS, OUTPUTS, PICTURES
 from gateway.openinference.rest import MODEL as REST_MODEL
+from pipeline.lineup import LineUp
 from pipeline.request import RenderRequest
 from tests.gateway.openinference.clients import FLAVOURS, MODEL, address_of
 from tests.gateway.openinference.serving import (
@@ -44,6 +46,7 @@ EVERYTHING = {
     "width": [128],
     "height": [192],
     "num_images": [2],
+    "versions": [b"champion"],
 }
 every_flavour = pytest.mark.parametrize("flavour", FLAVOURS.values(), ids=FLAVOURS)
 
@@ -79,6 +82,7 @@ async def test_a_render_comes_back_whole(open_inference, flavour, tiny_sketch):
         "style_score": [SCORE],
         "control_image": [tiny_sketch],
         "warnings": [],
+        "versions": [json.dumps(LineUp().versions, sort_keys=True).encode()],
     }
     response = result.get_response()
     assert (response["id"] if flavour.is_http else response.id) == "mine"

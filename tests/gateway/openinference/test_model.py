@@ -47,9 +47,10 @@ def test_its_page_lists_every_input_and_output():
 
 
 def test_it_takes_every_field_of_a_request_as_the_render_model_does():
-    assert [*model.INPUTS, *model.UNHEARD] == list(DEFAULTS)
+    assert set(model.INPUTS) | set(model.UNHEARD) == set(DEFAULTS)
     for tensor in contract.MODELS["render"].inputs:
-        if tensor.name not in model.UNHEARD:
+        # The gateway finds out which line-up it is that `versions` asks for.
+        if tensor.name not in (*model.UNHEARD, "line_up"):
             taken = model.INPUTS[tensor.name]
             assert (taken.dtype, taken.dims) == (tensor.dtype, tensor.dims)
 

@@ -34,7 +34,7 @@ async def door(tmp_path):
     _, key = KeyStore(settings.keys).create("all", {Scope.RENDER, Scope.STYLES})
     async with staged(settings) as stage:
         parts = stage.parts
-        servicer = MaquetteServicer(parts.service, parts.renders, parts.information, parts.desk)
+        servicer = MaquetteServicer(parts)
         model = VirtualModel(parts.renders, parts.inference.is_ready, "0")
         server, _ = make_server(servicer, OpenInferenceServicer(model, parts.desk), 64)
         port = server.add_insecure_port("127.0.0.1:0")

@@ -35,6 +35,7 @@ SCALARS = (
 )
 PATHS = st.sampled_from([
     "/v1/renders", "/generate", "/v1/images/generations", "/v1/images/edits", "/v1/styles",
+    "/v1/versions/unet/promote", "/v1/versions/canary",
 ])  # fmt: skip
 CHARSETS = ("utf-8", "idna", "punycode", "utf-7", "unicode_escape", "base64", "undefined", "utf-16")
 EXAMPLES = settings(

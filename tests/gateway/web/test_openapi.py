@@ -10,6 +10,7 @@ import pytest_asyncio
 from gateway.web import schemas
 from gateway.web.forms import FORM, HINTS
 from pipeline.request import DEFAULTS, RANGES, RenderRequest
+from tests.gateway.versioned import versioned
 from tests.gateway.web.conftest import serve
 
 PICTURE_FIELDS = {"file", "sketch", "image"}
@@ -62,7 +63,8 @@ async def test_what_is_taken_is_what_is_described(document):
 
 async def test_every_example_works(tmp_path, document):
     ran = set()
-    async with serve(tmp_path, triton_metrics="127.0.0.1:1") as served:
+    repository = versioned(tmp_path / "repository")
+    async with serve(tmp_path, triton_metrics="127.0.0.1:1", repository=repository) as served:
         for method, path, operation in operations(document):
             for content in contents(operation):
                 response = await run_example(served, method, path, operation, content)

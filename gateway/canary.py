@@ -1,0 +1,147 @@
+"""A candidate that is tried on what people ask for, and called off when it does worse.
+
+A share of the renders is made by the candidate, or made by it as well and thrown away (a shadow).
+Which ones, a hash of the request decides: the same request always has the same versions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections import deque
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from statistics import fmean, median
+
+from gateway.lineups import CHAMPION, LineUps
+from pipeline.errors import MaquetteError
+from pipeline.request import RenderRequest
+from versions import canary, operations
+from versions.canary import Bounds
+
+CANDIDATE = "candidate"
+WINDOW = 200
+"""Renders of each that count, the latest."""
+OPERATOR = "the gateway"
+
+log = logging.getLogger("maquette.gateway")
+
+
+@dataclass(frozen=True)
+class Went:
+    """How a render went that brought pictures."""
+
+    step_seconds: float
+    """Of its mean step."""
+    structure_f1: float
+    """The mean of its pictures."""
+
+
+@dataclass
+class Record:
+    """How the renders of one line-up went lately."""
+
+    failed: deque[bool] = field(default_factory=lambda: deque(maxlen=WINDOW))
+    step_seconds: deque[float] = field(default_factory=lambda: deque(maxlen=WINDOW))
+    structure: deque[float] = field(default_factory=lambda: deque(maxlen=WINDOW))
+
+    def note(self, went: Went | None) -> None:
+        """A render has ended; None when it failed."""
+        self.failed.append(went is None)
+        if went:
+            self.step_seconds.append(went.step_seconds)
+            self.structure.append(went.structure_f1)
+
+
+def worse(candidate: Record, champion: Record, bounds: Bounds) -> str:
+    """Where the candidate is outside of `bounds`, in a sentence; empty while it is not."""
+    least = max(bounds.least_renders, 1)
+    if len(candidate.failed) >= least:
+        share = fmean(candidate.failed)
+        if share > bounds.max_error_share:
+            return f"{share:.0%} of its renders failed; allowed: {bounds.max_error_share:.0%}."
+    if min(len(candidate.step_seconds), len(champion.step_seconds)) < least:
+        return ""
+    ratio = median(candidate.step_seconds) / median(champion.step_seconds)
+    if ratio > bounds.max_latency_ratio:
+        return (
+            f"A step takes {ratio:.2f} times the champion's; allowed: {bounds.max_latency_ratio:g}."
+        )
+    loss = fmean(champion.structure) - fmean(candidate.structure)
+    if loss > bounds.max_structure_loss:
+        return (
+            f"Its structure F1 is {loss:.3f} below the champion's; "
+            f"allowed: {bounds.max_structure_loss:g}."
+        )
+    return ""
+
+
+class Trial:
+    """The canary as it runs in this gateway.
+
+    Args:
+        line_ups: what can be asked for, and how the candidate is to be tried.
+        repository: where calling it off is written down; None where nothing is tried.
+    """
+
+    def __init__(self, line_ups: LineUps, repository: Path | None) -> None:
+        self._line_ups = line_ups
+        self._repository = repository
+        self._plan = canary.Canary(since="")
+        self._records = {CHAMPION: Record(), CANDIDATE: Record()}
+        self._called_off = False
+        """This plan, until there is another."""
+        self._telling: asyncio.Task[None] | None = None
+
+    def alias_for(self, request: RenderRequest) -> str:
+        """What makes a render that asked for no versions."""
+        share = self._current().share
+        return CANDIDATE if share and self._is_chosen(request, share, "canary") else CHAMPION
+
+    def has_shadow(self, request: RenderRequest) -> bool:
+        """Whether the candidate is to make this render as well."""
+        share = self._current().shadow
+        return bool(share) and self._is_chosen(request, share, "shadow")
+
+    def note(self, alias: str, went: Went | None) -> None:
+        """A render by `alias` has ended; None when it failed."""
+        plan = self._current()
+        if not plan.is_on or alias not in self._records:
+            return
+        self._records[alias].note(went)
+        reason = worse(self._records[CANDIDATE], self._records[CHAMPION], plan.bounds)
+        if reason:
+            self._call_off(reason)
+
+    def _current(self) -> canary.Canary:
+        plan = self._line_ups.canary
+        if plan != self._plan:
+            self._plan = plan
+            self._records = {CHAMPION: Record(), CANDIDATE: Record()}
+            self._called_off = False
+        if CANDIDATE not in self._line_ups.by_alias or self._called_off:
+            return replace(plan, share=0.0, shadow=0.0)
+        return plan
+
+    @staticmethod
+    def _is_chosen(request: RenderRequest, share: float, purpose: str) -> bool:
+        # Without the seed, so that variations of one picture do not change hands.
+        told = f"{purpose}\n{request.prompt}\n{request.scheduler}\n".encode()
+        digest = hashlib.sha256(told + hashlib.sha256(request.sketch).digest()).digest()
+        return int.from_bytes(digest[:8]) / 2**64 < share
+
+    def _call_off(self, reason: str) -> None:
+        log.warning("the candidate is called off: %s", reason)
+        assert self._repository  # noqa: S101 - there is no plan without one
+        wanted = replace(self._plan, share=0.0, shadow=0.0, who=OPERATOR, why=reason)
+        self._called_off = True
+        self._telling = asyncio.create_task(_tell(self._repository, wanted), name="canary")
+
+
+async def _tell(repository: Path, wanted: canary.Canary) -> None:
+    try:
+        await asyncio.to_thread(operations.set_canary, repository, wanted)
+    except (MaquetteError, OSError) as error:
+        # This gateway tries the candidate no more all the same.
+        log.error("that could not be written down: %s", error)

@@ -1,0 +1,269 @@
+"""Which line-ups of versions serve, and how a change in the repository reaches Triton.
+
+What the aliases name anew is loaded beside what serves. When all of it is there, new renders get
+it; those in flight keep what they began with. What nothing needs any more is let go afterwards.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from gateway.loading import Loader, NotLoaded
+from pipeline import contract, lineup
+from pipeline.errors import MaquetteError, NotFound, Unavailable
+from pipeline.lineup import LineUp
+from versions import aliases, canary
+from versions.aliases import CLIP, Snapshot
+
+TICK_SECONDS = 0.5
+AGAIN_SECONDS = 15.0
+"""Until what could not be loaded is tried again."""
+CHAMPION = "champion"
+FEW_STEPS = "denoiser_lcm"
+PAINTING = ("condition", "denoiser", FEW_STEPS)
+EMBEDDING = ("embed_text", "embed_image")
+_ORDER = (CHAMPION, "previous", "candidate")
+"""In which line-ups are loaded: what serves first."""
+
+log = logging.getLogger("maquette.gateway")
+
+
+class Vectors(Protocol):
+    """The style library: vectors of several CLIPs, of which one serves."""
+
+    @property
+    def clip(self) -> int:
+        """The version that serves."""
+
+    async def use(self, clip: int) -> None:
+        """Let that version serve; raises where its vectors are missing or not all there."""
+
+
+class LineUps:
+    """The line-ups that renders can be made with.
+
+    Args:
+        loader: of Triton; None serves the exported versions and nothing else.
+    """
+
+    def __init__(self, loader: Loader | None = None) -> None:
+        self.by_alias: Mapping[str, LineUp] = {} if loader else {CHAMPION: LineUp()}
+        """What can be asked for now."""
+        self.canary = canary.Canary(since="")
+        """How the candidate is to be tried."""
+        self.problem = ""
+        """Why the newest choice of versions does not serve, in a sentence."""
+        self._loader = loader
+        self._flying: Counter[LineUp] = Counter()
+        self._vectors: Vectors | None = None
+        self._clips = frozenset({lineup.EXPORTED})
+        # Triton tells of no model that lies in no folder, so what was loaded is written down here.
+        self._ensembles: set[str] = set()
+        self._spare = False
+        """Whether Triton may hold what nothing needs."""
+        self._seen: tuple[int, ...] = ()
+        self._again = 0.0
+
+    @property
+    def champion(self) -> LineUp:
+        """What serves who asked for nothing else.
+
+        Raises:
+            Unavailable: nothing does yet.
+        """
+        return self.named(CHAMPION)
+
+    @property
+    def clip(self) -> int:
+        """The version of the CLIP pair that embeds."""
+        return self._vectors.clip if self._vectors else lineup.EXPORTED
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is a champion."""
+        return CHAMPION in self.by_alias
+
+    def named(self, alias: str) -> LineUp:
+        """What `alias` stands for.
+
+        Raises:
+            NotFound: there is none of that name.
+            Unavailable: nothing serves yet.
+        """
+        if alias in self.by_alias:
+            return self.by_alias[alias]
+        if not self.ready:
+            raise Unavailable("The models are being loaded. Try again shortly.")
+        there = ", ".join(self.by_alias)
+        raise NotFound(
+            f"versions is {alias!r}, and no {alias} is served; there is: {there}. "
+            "Leave it empty for the champion."
+        )
+
+    @contextmanager
+    def flying(self, line_up: LineUp) -> Iterator[None]:
+        """Keep `line_up` loaded for the block."""
+        self._flying[line_up] += 1
+        try:
+            yield
+        finally:
+            self._flying[line_up] -= 1
+
+    @asynccontextmanager
+    async def following(self, vectors: Vectors) -> AsyncIterator[None]:
+        """Follow the repository's aliases for the block.
+
+        Args:
+            vectors: switched to the champion of the CLIP pair once it is loaded.
+        """
+        self._vectors = vectors
+        task = asyncio.create_task(self._follow(), name="line-ups") if self._loader else None
+        try:
+            yield
+        finally:
+            if task:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+
+    async def _follow(self) -> None:
+        assert self._loader  # noqa: S101 - started only with one
+        while True:
+            try:
+                await self.look(self._loader)
+            except MaquetteError as error:
+                # Triton is away: what is wrong with it is told where renders are asked for.
+                log.debug("line-ups: %s", error)
+            except Exception:
+                log.exception("line-ups could not be followed")
+            await asyncio.sleep(TICK_SECONDS)
+
+    async def look(self, loader: Loader) -> None:
+        """Look once at the aliases and at Triton, and do what has to be done.
+
+        Raises:
+            MaquetteError: it could not be done, and is to be tried again.
+        """
+        now = asyncio.get_running_loop().time()
+        stamp = await asyncio.to_thread(_stamp, loader.repository)
+        again = bool(self.problem) and now >= self._again
+        if stamp != self._seen or again or await self._is_lost(loader):
+            if not await loader.is_ready():
+                return
+            snapshot = await asyncio.to_thread(aliases.read, loader.repository)
+            await self._serve(loader, snapshot)
+            self.canary = await asyncio.to_thread(canary.read, loader.repository)
+            self._seen, self._again, self._spare = stamp, now + AGAIN_SECONDS, True
+        if self._spare and self.ready:
+            await self._let_go(loader)
+
+    async def _is_lost(self, loader: Loader) -> bool:
+        """Whether Triton was started anew, without the ensembles that it was given."""
+        return not self.ready or not await loader.holds(self.champion.ensemble("denoiser"))
+
+    async def _serve(self, loader: Loader, snapshot: Snapshot) -> None:
+        wanted = snapshot.line_ups()
+        problems: list[str] = []
+        loaded: dict[str, LineUp] = {}
+        # Grows one by one, so that what does not load is let go again and nothing else with it.
+        keep = {*self.by_alias.values(), *(+self._flying)}
+        for alias in sorted(wanted, key=_ORDER.index):
+            try:
+                await self._load(loader, Needs.of(keep | {wanted[alias]}, self._clips))
+                keep.add(wanted[alias])
+                loaded[alias] = wanted[alias]
+            except NotLoaded as error:
+                await self._load(loader, Needs.of(keep, self._clips))
+                problems.append(f"The {alias} is not served: {error}")
+        if CHAMPION not in loaded and self.ready:
+            loaded[CHAMPION] = self.champion
+        self._offer(loaded)
+        try:
+            await self._switch_clip(loader, snapshot, keep)
+        except MaquetteError as error:
+            problems.append(f"The newest CLIP is not served: {error}")
+        self.problem = " ".join(problems)
+        if problems:
+            log.error("%s", self.problem)
+
+    def _offer(self, loaded: Mapping[str, LineUp]) -> None:
+        champion = loaded.get(CHAMPION)
+        if champion and champion != self.by_alias.get(CHAMPION):
+            words = (f"{network} {version}" for network, version in champion.versions.items())
+            log.info("champion: %s", ", ".join(words))
+        self.by_alias = {alias: loaded[alias] for alias in lineup.ALIASES if alias in loaded}
+
+    async def _switch_clip(self, loader: Loader, snapshot: Snapshot, keep: set[LineUp]) -> None:
+        clips = snapshot.clips()
+        await self._load(loader, Needs.of(keep, clips | self._clips))
+        # The one that serves stays as well, should there be no vectors of the new one yet.
+        self._clips = clips | {self.clip}
+        champion = snapshot.champion(CLIP[0])
+        if self._vectors and champion != self._vectors.clip:
+            await self._vectors.use(champion)
+            self._clips = clips
+
+    async def _load(self, loader: Loader, needs: Needs) -> None:
+        """Have all that is needed loaded, and leave the rest where it is."""
+        held = await loader.held()
+        await loader.write_configs(needs.versions)
+        for network, versions in needs.versions.items():
+            if versions - held.get(network, frozenset()):
+                await loader.settle(network)
+        for name, (written, pins) in needs.ensembles.items():
+            if written == FEW_STEPS and not loader.has_few_steps():
+                continue
+            if not await loader.holds(name):
+                await loader.load_ensemble(name, written, pins)
+            self._ensembles.add(name)
+
+    async def _let_go(self, loader: Loader) -> None:
+        """Unload what no alias names and no render in flight uses."""
+        flying = set(+self._flying)
+        needs = Needs.of({*self.by_alias.values(), *flying}, self._clips)
+        held = await loader.held()
+        # First: they need the versions that go.
+        for name in sorted(self._ensembles - set(needs.ensembles)):
+            await loader.unload(name)
+            self._ensembles.discard(name)
+        await loader.write_configs(needs.versions)
+        for network, versions in needs.versions.items():
+            few_steps = {contract.FEW_STEPS_VERSION} if network == "unet" else set()
+            if held.get(network, frozenset()) - versions - few_steps:
+                await loader.settle(network)
+        self._spare = not flying <= set(self.by_alias.values())
+
+
+def _stamp(repository: Path) -> tuple[int, ...]:
+    return (*aliases.stamp(repository), *aliases.stamp_of(repository / canary.FILE))
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What Triton has to hold for some line-ups and CLIPs."""
+
+    versions: Mapping[str, set[int]]
+    """Of each network."""
+    ensembles: Mapping[str, tuple[str, Mapping[str, int]]]
+    """By name: under which one it is written, and the versions in it."""
+
+    @staticmethod
+    def of(line_ups: set[LineUp], clips: frozenset[int]) -> Needs:
+        """What `line_ups` and the CLIP pairs of the versions `clips` need."""
+        versions = {name: {up.versions[name] for up in line_ups} for name in lineup.NETWORKS}
+        versions |= {name: set(clips) for name in CLIP}
+        ensembles = {
+            up.ensemble(name): (name, up.versions) for up in line_ups for name in PAINTING
+        } | {
+            lineup.clip_ensemble(name, clip): (name, dict.fromkeys(CLIP, clip))
+            for clip in clips
+            for name in EMBEDDING
+        }
+        return Needs(versions, ensembles)

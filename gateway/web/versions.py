@@ -1,0 +1,141 @@
+"""/v1/versions: versions of networks, for who has the scope admin."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Annotated, Any, get_type_hints
+
+from fastapi import APIRouter, Path, Query, Request
+
+from gateway.administration import MAX_REASON
+from gateway.web.bodies import CanaryBody, ChangeBody, VersionBody, VersionsBody
+from gateway.web.desk import Administering, Behind
+from gateway.web.forms import JSON, read, values_of
+from gateway.web.schemas import PROBLEMS, Schema, as_json
+from versions.canary import Bounds, Canary
+from versions.catalogue import MODELS
+from versions.operations import WITHDRAWN
+
+EXAMPLE_MODEL, EXAMPLE_WHY = "vae_decoder", "sharper windows"
+
+WHY: Schema = {
+    "type": "string",
+    "maxLength": MAX_REASON,
+    "description": "The reason; the history keeps it.",
+}
+DRY_RUN: Schema = {
+    "type": "boolean",
+    "default": False,
+    "description": "Check everything and change nothing.",
+}
+NUMBER: Schema = {"type": "integer", "minimum": 1}
+SHARE: Schema = {"type": "number", "minimum": 0, "maximum": 1, "default": 0}
+
+COMMON = {"why": WHY, "dry_run": DRY_RUN}
+HINTS = {"why": str, "dry_run": bool}
+PROMOTE = {
+    "version": {**NUMBER, "description": "The candidate when left out."},
+    "force": {
+        "type": "boolean",
+        "default": False,
+        "description": "Without a passed gate. Needs a reason.",
+    },
+    "expected": {**NUMBER, "description": "Only if this version is the champion until then."},
+    **COMMON,
+}
+PROMOTE_HINTS = {"version": int, "force": bool, "expected": int, **HINTS}
+RETIRE = {
+    "version": {**NUMBER, "description": "Its files are removed. None that has an alias."},
+    "alias": {
+        "type": "string",
+        "enum": list(WITHDRAWN),
+        "description": "Or this: it is taken away, and the files stay.",
+    },
+    **COMMON,
+}
+RETIRE_HINTS = {"version": int, "alias": str, **HINTS}
+CANARY = {
+    "share": {**SHARE, "description": "Of the renders that the candidate makes; 0 ends it."},
+    "shadow": {**SHARE, "description": "Of the renders that it makes as well, unseen."},
+    **{
+        bound.name: {"type": "number", "minimum": 0, "default": bound.default}
+        for bound in fields(Bounds)
+    },
+    **COMMON,
+}
+BOUNDS = get_type_hints(Bounds)
+CANARY_HINTS = {"share": float, "shadow": float, **BOUNDS, **HINTS}
+
+Model = Annotated[str, Path(description=f"One of {', '.join(MODELS)}.", examples=[EXAMPLE_MODEL])]
+
+router = APIRouter(prefix="/v1/versions", tags=["versions"], responses=PROBLEMS)
+
+
+@router.get("", summary="List the versions")
+async def versions(
+    _caller: Administering,
+    behind: Behind,
+    model: Annotated[str, Query(description="Of this one only.", examples=[EXAMPLE_MODEL])] = "",
+) -> VersionsBody:
+    """What they are, what they are used as, and whether they are loaded."""
+    found = await behind.administration.versions(model)
+    canary = await behind.administration.canary()
+    bodies = [VersionBody.of(each) for each in found]
+    return VersionsBody(versions=bodies, canary=CanaryBody.of(canary))
+
+
+@router.post(
+    "/canary",
+    summary="Try the candidate",
+    openapi_extra=as_json(CANARY, [], {"share": 0.1, "why": EXAMPLE_WHY}),
+)
+async def set_canary(request: Request, caller: Administering, behind: Behind) -> ChangeBody:
+    """Make a share of the renders with the candidate. Without any share, that ends."""
+    sent = await _sent(request, CANARY_HINTS)
+    bounds = {name: sent.pop(name) for name in BOUNDS if name in sent}
+    dry_run = sent.pop("dry_run", False)
+    wanted = Canary(**sent, bounds=Bounds(**bounds))
+    return ChangeBody.of(await behind.administration.set_canary(caller, wanted, dry_run=dry_run))
+
+
+@router.post(
+    "/{model}/promote",
+    summary="Promote a version",
+    openapi_extra=as_json(PROMOTE, [], {"version": 2, "force": True, "why": EXAMPLE_WHY}),
+)
+async def promote(
+    request: Request, model: Model, caller: Administering, behind: Behind
+) -> ChangeBody:
+    """Make a version the champion, once its gate is passed; renders in flight end as they began."""
+    sent = await _sent(request, PROMOTE_HINTS)
+    return ChangeBody.of(await behind.administration.promote(caller, model, **sent))
+
+
+@router.post(
+    "/{model}/rollback",
+    summary="Roll back",
+    openapi_extra=as_json(COMMON, [], {"why": "windows too sharp"}),
+)
+async def rollback(
+    request: Request, model: Model, caller: Administering, behind: Behind
+) -> ChangeBody:
+    """Make the previous version the champion again; the champion becomes the previous one."""
+    sent = await _sent(request, HINTS)
+    return ChangeBody.of(await behind.administration.rollback(caller, model, **sent))
+
+
+@router.post(
+    "/{model}/retire",
+    summary="Retire a version",
+    openapi_extra=as_json(RETIRE, [], {"version": 3, "why": "nobody wants it"}),
+)
+async def retire(
+    request: Request, model: Model, caller: Administering, behind: Behind
+) -> ChangeBody:
+    """Remove a version's files, or take from it the alias that keeps it loaded."""
+    sent = await _sent(request, RETIRE_HINTS)
+    return ChangeBody.of(await behind.administration.retire(caller, model, **sent))
+
+
+async def _sent(request: Request, hints: dict[str, Any]) -> dict[str, Any]:
+    return values_of(await read(request, JSON), hints)

@@ -1,0 +1,112 @@
+"""Versions of models, as tables for people and as JSON for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rich.table import Column, Table
+
+from maquette.cli.common import in_markup
+from versions.catalogue import Version
+from versions.history import Entry
+
+SHOWN = 8
+"""Digits that tell one checksum from another."""
+UNKNOWN = "?"
+FEW_STEPS = "few steps"
+
+
+def table_of(versions: Sequence[Version]) -> Table:
+    """A row for each version."""
+    whole = [Column(name, no_wrap=True) for name in ("model", "version", "is")]
+    table = Table(*whole, "pack", "MB", "exported", "engine")
+    for version in versions:
+        found = next(iter(version.manifests.values()), None)
+        pack, exported = (found.pack, found.created[:10]) if found else (UNKNOWN, UNKNOWN)
+        engine = "[red]not whole" if version.problem else found.sha256[:SHOWN] if found else ""
+        facts = (pack, f"{version.megabytes:,.1f}", exported)
+        names = names_of(version)
+        table.add_row(version.model, str(version.version), names, *map(in_markup, facts), engine)
+    return table
+
+
+def names_of(version: Version) -> str:
+    """What it is used as."""
+    names = [*version.aliases, *([FEW_STEPS] if version.few_steps else [])]
+    return ", ".join(names)
+
+
+def history_table(entries: Sequence[Entry]) -> Table:
+    """A row for each change."""
+    table = Table("time (UTC)", "who", "what", "model", "from", "to", "why")
+    for entry in entries:
+        table.add_row(
+            entry.time[:19].replace("T", " "),
+            in_markup(entry.who),
+            _what(entry),
+            entry.model,
+            *(str(number or "") for number in (entry.from_version, entry.to_version)),
+            in_markup(entry.why),
+        )
+    return table
+
+
+def facts_of(version: Version) -> dict[str, Any]:
+    """Everything that is known of a version."""
+    return {
+        "model": version.model,
+        "version": version.version,
+        "aliases": list(version.aliases),
+        "few_steps": version.few_steps,
+        "megabytes": round(version.megabytes, 1),
+        "problem": version.problem,
+        "manifests": {
+            name: {**asdict(found), "sha256": found.sha256}
+            for name, found in version.manifests.items()
+        },
+    }
+
+
+def flat(version: Version) -> dict[str, str]:
+    """The same on one level, as a person reads it: ``build.engine`` and so on."""
+    facts: dict[str, str] = {}
+    several = len(version.manifests) > 1
+    for name, found in version.manifests.items():
+        _flatten(asdict(found) | {"sha256": found.sha256}, f"{name}." if several else "", facts)
+    return facts
+
+
+def difference_table(one: Version, other: Version) -> Table:
+    """A row for each fact that differs."""
+    titles = [f"{version.model} {version.version}" for version in (one, other)]
+    table = Table("", *titles)
+    for name, first, second in differences(one, other):
+        table.add_row(*map(in_markup, (name, first, second)))
+    return table
+
+
+def differences(one: Version, other: Version) -> list[tuple[str, str, str]]:
+    """The name of each fact that differs, and both values."""
+    ours, theirs = flat(one), flat(other)
+    names = [*ours, *(name for name in theirs if name not in ours)]
+    return [
+        (name, ours.get(name, ""), theirs.get(name, ""))
+        for name in names
+        if ours.get(name) != theirs.get(name)
+    ]
+
+
+def _flatten(found: dict[str, Any], prefix: str, facts: dict[str, str]) -> None:
+    for name, value in found.items():
+        if isinstance(value, dict):
+            _flatten(value, f"{prefix}{name}.", facts)
+        else:
+            facts[f"{prefix}{name}"] = str(value)
+
+
+def _what(entry: Entry) -> str:
+    if entry.passed is not None:
+        return f"gate {'passed' if entry.passed else 'not passed'}"
+    return f"{entry.action} (forced)" if entry.forced else entry.action

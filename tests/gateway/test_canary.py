@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from gateway.canary import Record, Trial, Went, worse
+from gateway.lineups import LineUps
+from pipeline.lineup import LineUp
+from pipeline.request import RenderRequest
+from versions import aliases, canary
+from versions.aliases import Aliases
+from versions.canary import Bounds, Canary
+
+BOUNDS = Bounds(
+    max_error_share=0.1, max_latency_ratio=1.5, max_structure_loss=0.05, least_renders=4
+)
+WELL = Went(step_seconds=0.1, structure_f1=0.9)
+
+
+def record(*went):
+    found = Record()
+    for one in went:
+        found.note(one)
+    return found
+
+
+def requests(count):
+    return [RenderRequest(b"sketch", f"house {n}", style="winter") for n in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("went", "words"),
+    [
+        ([WELL] * 4, ""),
+        ([None] * 3, ""),
+        ([None, WELL, WELL, WELL], "25% of its renders failed; allowed: 10%"),
+        ([Went(0.16, 0.9)] * 4, "A step takes 1.60 times the champion's; allowed: 1.5"),
+        ([Went(0.14, 0.9)] * 4, ""),
+        ([Went(0.1, 0.84)] * 4, "Its structure F1 is 0.060 below the champion's; allowed: 0.05"),
+        ([Went(0.1, 0.86)] * 4, ""),
+        ([Went(0.9, 0.1)] * 3, ""),
+    ],
+)
+def test_a_candidate_is_called_off_where_it_leaves_its_bounds(went, words):
+    found = worse(record(*went), record(*[WELL] * 4), BOUNDS)
+    assert (found == "") if not words else found.startswith(words)
+
+
+def test_nothing_is_concluded_without_a_champion_to_compare_with():
+    assert worse(record(*[Went(9, 0.1)] * 9), record(), BOUNDS) == ""
+
+
+@pytest.fixture
+def line_ups():
+    found = LineUps()
+    found.by_alias = {"champion": LineUp(), "candidate": LineUp(unet=3)}
+    return found
+
+
+def test_the_share_is_kept_and_the_same_request_has_the_same_versions(line_ups):
+    trial = Trial(line_ups, None)
+    asked = requests(2000)
+    assert {trial.alias_for(request) for request in asked} == {"champion"}
+    line_ups.canary = Canary(share=0.25)
+    first = [trial.alias_for(request) for request in asked]
+    assert 0.2 < first.count("candidate") / len(first) < 0.3
+    assert [trial.alias_for(replace(request, seed=7)) for request in asked] == first
+    line_ups.canary = Canary(share=0.5)
+    more = [trial.alias_for(request) for request in asked]
+    # Who was chosen at a smaller share stays chosen.
+    assert all(
+        now == "candidate" for was, now in zip(first, more, strict=True) if was == "candidate"
+    )
+    line_ups.canary = Canary(share=1.0)
+    assert {trial.alias_for(request) for request in asked} == {"candidate"}
+
+
+def test_shadows_are_chosen_apart_from_the_share(line_ups):
+    trial = Trial(line_ups, None)
+    line_ups.canary = Canary(shadow=0.5)
+    asked = requests(500)
+    assert {trial.alias_for(request) for request in asked} == {"champion"}
+    assert 0.4 < sum(trial.has_shadow(request) for request in asked) / 500 < 0.6
+
+
+def test_without_a_candidate_nothing_is_tried(line_ups):
+    line_ups.by_alias = {"champion": LineUp()}
+    line_ups.canary = Canary(share=1.0, shadow=1.0)
+    trial = Trial(line_ups, None)
+    assert trial.alias_for(requests(1)[0]) == "champion"
+    assert not trial.has_shadow(requests(1)[0])
+
+
+async def test_a_bad_candidate_is_called_off_at_once_and_in_writing(line_ups, tmp_path):
+    aliases.write(tmp_path, "unet", Aliases(champion=1, candidate=3))
+    line_ups.canary = Canary(share=1.0, bounds=BOUNDS)
+    trial = Trial(line_ups, tmp_path)
+    for _ in range(4):
+        assert trial.alias_for(requests(1)[0]) == "candidate"
+        trial.note("candidate", None)
+    assert trial.alias_for(requests(1)[0]) == "champion"
+    await asyncio.wait_for(trial._telling, 10)
+    written = canary.read(tmp_path)
+    assert not written.is_on
+    assert written.who == "the gateway"
+    assert "100% of its renders failed" in written.why
+    # What the gateway then reads changes nothing; a new plan begins anew.
+    line_ups.canary = written
+    assert trial.alias_for(requests(1)[0]) == "champion"
+    line_ups.canary = Canary(share=1.0, bounds=BOUNDS, why="mended")
+    assert trial.alias_for(requests(1)[0]) == "candidate"
+
+
+async def test_what_cannot_be_written_down_is_called_off_all_the_same(line_ups, tmp_path, caplog):
+    line_ups.canary = Canary(share=1.0, bounds=BOUNDS)
+    trial = Trial(line_ups, tmp_path / "nowhere")
+    for _ in range(4):
+        trial.note("candidate", None)
+    await asyncio.wait_for(trial._telling, 10)
+    assert trial.alias_for(requests(1)[0]) == "champion"
+    assert "could not be written down" in caplog.text

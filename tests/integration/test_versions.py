@@ -1,0 +1,174 @@
+"""A second version of the UNet on the real Triton: beside the first, in its place, and back."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import psutil
+import pytest
+from onnx import numpy_helper
+from tritonclient.grpc import InferenceServerClient
+
+from maquette.client import CallFailed, Client
+from maquette.paths import MODEL_REPOSITORY
+from pipeline.images import decode
+from tests.integration.stack import live_stack, wait_until
+from versions import aliases
+from versions.aliases import Aliases
+
+SECONDS = 90
+
+
+@dataclass
+class Versioned:
+    """A running stack over a repository of its own, in which ``unet/3`` paints otherwise."""
+
+    repository: Path
+    stack: object
+    client: Client
+
+    def name(self, **named):
+        """Let the aliases of the UNet be `named`, as a command does it."""
+        with aliases.locked_for_writing(self.repository):
+            aliases.write(self.repository, "unet", Aliases(**named))
+
+    def serves(self, **expected):
+        """Wait until exactly these versions of the UNet can be asked for."""
+        wait_until(lambda: self.served() == expected, SECONDS)
+
+    def served(self):
+        return {alias: up["unet"] for alias, up in self.client.info().line_ups.items()}
+
+    def render(self, sketch, **options):
+        """The version of the UNet that a fixed render says it has, and its pixels."""
+        result = self.client.render(
+            sketch, "a house", style="cyberpunk", seed=4, num_inference_steps=2, **options
+        )
+        pixels = np.asarray(decode(result.images[0].png, "render"))
+        return result.versions["unet"], pixels.tobytes()
+
+
+@pytest.fixture(scope="module")
+def versioned(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("versions")
+    repository = folder / "repository"
+    shutil.copytree(MODEL_REPOSITORY, repository, ignore=shutil.ignore_patterns("aliases.json"))
+    other_unet(repository)
+    with (
+        live_stack(folder / "state", "--repository", str(repository)) as stack,
+        Client(stack.address) as client,
+    ):
+        yield Versioned(repository, stack, client)
+
+
+@pytest.fixture
+def two(versioned, sketch):
+    """The same, version 1 serving and 3 a candidate, and the pixels of both."""
+    versioned.name(champion=1, candidate=3)
+    versioned.serves(champion=1, candidate=3)
+    one, other = versioned.render(sketch), versioned.render(sketch, versions="candidate")
+    assert (one[0], other[0]) == (1, 3)
+    assert one[1] != other[1]
+    return versioned, one, other
+
+
+def other_unet(repository):
+    """A UNet whose last convolution is a little stronger."""
+    shutil.copytree(repository / "unet" / "1", repository / "unet" / "3")
+    path = repository / "unet" / "3" / "model.onnx"
+    model = onnx.load(path)
+    last = next(t for t in model.graph.initializer if t.name.endswith("conv_out.weight"))
+    stronger = numpy_helper.to_array(last) * np.float32(1.1)
+    last.CopyFrom(numpy_helper.from_array(stronger, last.name))
+    path.unlink()
+    onnx.save(model, path)
+
+
+def test_a_version_takes_the_place_of_another_and_gives_it_back(two, sketch):
+    versioned, one, other = two
+    versioned.name(champion=3, previous=1)
+    versioned.serves(champion=3, previous=1)
+    assert versioned.render(sketch) == other
+    assert versioned.render(sketch, versions="previous") == one
+    versioned.name(champion=1, previous=3)
+    versioned.serves(champion=1, previous=3)
+    assert versioned.render(sketch) == one
+    with pytest.raises(CallFailed, match="no candidate is served; there is: champion, previous"):
+        versioned.render(sketch, versions="candidate")
+
+
+def test_a_render_ends_with_the_versions_that_it_began_with(two, sketch):
+    """Also when nothing names them any more while it is under way."""
+    versioned, _, _ = two
+    events = versioned.client.stream(
+        sketch, "a house", style="cyberpunk", seed=4, num_inference_steps=2, versions="candidate",
+    )  # fmt: skip
+    assert next(e for e in events if hasattr(e, "images")).versions["unet"] == 3
+    long = versioned.client.stream(
+        sketch, "a house", style="cyberpunk", seed=4, num_inference_steps=30, versions="candidate",
+    )  # fmt: skip
+    next(e for e in long if getattr(e, "step", 0) == 1)
+    versioned.name(champion=1)
+    versioned.serves(champion=1)
+    done = next(e for e in long if hasattr(e, "images"))
+    assert done.versions["unet"] == 3
+    # And what it held is let go once it has landed.
+    wait_until(lambda: not is_loaded(versioned, "3"), SECONDS)
+
+
+def test_an_engine_that_does_not_load_leaves_the_champion_where_it_is(two, sketch):
+    versioned, one, _ = two
+    broken = versioned.repository / "unet" / "4"
+    shutil.copytree(versioned.repository / "unet" / "1", broken)
+    (broken / "model.onnx").write_bytes(b"no engine")
+    versioned.name(champion=1, candidate=4)
+    wait_until(lambda: "candidate is not served" in versioned.client.info().problem, SECONDS)
+    assert versioned.served() == {"champion": 1}
+    assert versioned.render(sketch) == one
+    versioned.name(champion=1)
+    wait_until(lambda: not versioned.client.info().problem, SECONDS)
+    shutil.rmtree(broken)
+
+
+def test_what_was_exported_can_be_let_go(two, sketch):
+    versioned, one, other = two
+    versioned.name(champion=3)
+    versioned.serves(champion=3)
+    wait_until(lambda: not is_loaded(versioned, "1"), SECONDS)
+    assert versioned.render(sketch) == other
+    versioned.name(champion=1)
+    versioned.serves(champion=1)
+    assert versioned.render(sketch) == one
+
+
+def test_a_triton_that_comes_back_serves_what_the_aliases_name(two, sketch):
+    versioned, _, other = two
+    versioned.name(champion=3, previous=1)
+    versioned.serves(champion=3, previous=1)
+    before = triton_of(versioned)
+    os.kill(before.pid, signal.SIGKILL)
+    wait_until(lambda: not before.is_running() or before.status() == "zombie", SECONDS)
+    wait_until(lambda: renders(versioned, sketch, other), SECONDS)
+    assert versioned.render(sketch) == other
+
+
+def is_loaded(versioned, version):
+    with InferenceServerClient(versioned.stack.triton_address) as client:
+        return client.is_model_ready("unet", version)
+
+
+def triton_of(versioned):
+    return next(p for p in versioned.stack.processes() if p.name() == "tritonserver")
+
+
+def renders(versioned, sketch, expected):
+    try:
+        return versioned.render(sketch) == expected
+    except (CallFailed, psutil.Error):
+        return False
