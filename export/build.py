@@ -29,7 +29,6 @@ ONNX_FILE = "model.onnx"
 MARK_DIGITS = 8
 Trials = list[tuple[Inputs, list[Array]]]
 """Inputs, and torch's outputs for them in fp32."""
-ENGINE_FILES = (ONNX_FILE, tensorrt.PLAN_FILE)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from export import latent_rgb, tensorrt
 from export.asked import Build
-from export.build import ENGINE_FILES, Built, build_network
+from export.build import Built, build_network
 from export.configs import KINDS, configs_of
 from export.files import PackError, elements, require_room
 from export.networks import NAMES, OPTIONAL, names_of
@@ -25,7 +25,7 @@ from pipeline.lineup import EXPORTED
 from pipeline.preview import LatentRgb
 from versions import manifest
 from versions.errors import Declined
-from versions.manifest import Manifest
+from versions.manifest import ENGINE_FILES, Manifest
 
 VERSION = str(EXPORTED)
 LIBRARIES = ("torch", "diffusers", "transformers", "onnx", "onnxruntime", "onnxscript")
@@ -256,7 +256,7 @@ def _fingerprint(network: str, pack: Pack, build: Build) -> str:
 
 def read_manifest(folder: Path) -> Manifest | None:
     """What the engine in `folder` is; None when there is no whole engine."""
-    if not any((folder / name).exists() for name in ENGINE_FILES):
+    if not any((folder / name).exists() for name in set(ENGINE_FILES.values())):
         return None
     try:
         return manifest.read(folder)

@@ -13,15 +13,15 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pipeline import contract
+from versions.manifest import ENGINE_FILES
 
 NAME = "served"
-ENGINE_FILES = ("model.onnx", "model.plan")
 _POLICY = re.compile(r"^version_policy\b.*\n?", re.MULTILINE)
 
 
 def has_engine(repository: Path, engine: str) -> bool:
     """Whether `engine`, a ``network/version``, lies in `repository`."""
-    return any((repository / engine / name).exists() for name in ENGINE_FILES)
+    return any((repository / engine / name).exists() for name in set(ENGINE_FILES.values()))
 
 
 def write(repository: Path, network: str, kind: str | None, versions: Iterable[int]) -> None:

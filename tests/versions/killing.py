@@ -78,12 +78,12 @@ def state_of(repository):
     }  # fmt: skip
 
 
-def broken_aliases(repository):
-    """Aliases that name a version which is not whole on disk."""
+def broken_versions(repository):
+    """Versions that an alias names, or that anybody can see, and that are not whole on disk."""
     snapshot = aliases.read(repository)
     broken = []
     for model in aliases.VERSIONED:
-        for version in snapshot.aliases[model].versions:
+        for version in {*snapshot.aliases[model].versions, *catalogue.on_disk(repository, model)}:
             try:
                 manifest.verify(repository / model / str(version))
             except manifest.Declined as error:
@@ -161,11 +161,11 @@ def main(repository, source, name):
         step += 1
         anew()
         again = killed(step, lambda: operate(work, source))
-        report = {"step": step, "killed": again, "broken": broken_aliases(work)}
+        report = {"step": step, "killed": again, "broken": broken_versions(work)}
         # The next command may be killed as well, at a step of its own.
         second = 1 + step % 7
         killed(second, lambda: operations.recover(work, "bob"))
-        report["broken"] += broken_aliases(work)
+        report["broken"] += broken_versions(work)
         try:
             report["said"] = operations.recover(work, "bob")
         except Busy as error:

@@ -17,6 +17,7 @@ from versions import (
     canary,
     catalogue,
     history,
+    intent,
     locks,
     manifest,
     operations,
@@ -424,6 +425,7 @@ def test_a_roll_back_does_not_wait_for_a_copy(promoted, new):
         if others:
             return
         others.append(operations.rollback(promoted, MODEL, who="bob"))
+        assert intent.pending(promoted, intent.COPYING_FILE), "what a power cut would leave"
         with pytest.raises(Busy, match=f"ada is at publish of {MODEL} since"):
             operations.publish(promoted, MODEL, new(seed=4), who="bob")
         assert not (promoted / MODEL / "3").exists()

@@ -166,7 +166,7 @@ def lies_about_the_precision(folder):
 
 def names_a_file_elsewhere(folder):
     manifest.write(
-        folder, replace(manifest.read(folder), files={"model.onnx": "0", "../../x.onnx": "0"})
+        folder, replace(manifest.read(folder), files={"model.onnx": "0", "elsewhere/x.onnx": "0"})
     )
 
 
@@ -204,7 +204,7 @@ BAD = {
     lies_about_the_file: "model.onnx is not the file that its manifest names",
     lies_about_the_network: "holds an engine for unet, as its manifest says",
     lies_about_the_precision: "its manifest says fp32, and its weights are fp16",
-    names_a_file_elsewhere: "files names '../../x.onnx'",
+    names_a_file_elsewhere: "files names 'elsewhere/x.onnx'",
     failed_parity: "error is 0.5, above tolerance",
     of_another_kind: "of kind tensorrt, fp16",
 }

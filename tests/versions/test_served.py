@@ -6,7 +6,7 @@ from tritonclient.grpc import model_config_pb2
 
 from pipeline import contract, lineup
 from tests.conftest import ROOT
-from versions import aliases, configs, served
+from versions import aliases, served
 from versions.aliases import CLIP, VERSIONED, Aliases
 
 
@@ -35,7 +35,7 @@ def held_to(repository, network):
     return list(config.version_policy.specific.versions)
 
 
-@pytest.mark.parametrize("file", configs.ENGINE_FILES)
+@pytest.mark.parametrize("file", ["model.onnx", "model.plan"])
 @pytest.mark.parametrize(
     ("needed", "models"),
     [("unet/2", {"denoiser_lcm"}), ("safety_checker/1", {"safety_checker", "check_image"})],

@@ -1,0 +1,248 @@
+"""Candidate and champion at the same scenes in the same server, in turn."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from statistics import median
+from typing import Any, Protocol
+
+import numpy as np
+
+from evaluation.golden import Scene, decoded
+from evaluation.measures import mean
+from evaluation.similarity import ms_ssim
+from evaluation.stylometry import Stylometer
+from maquette.client import CallFailed, Client
+from pipeline.errors import Unavailable
+from pipeline.images import Picture
+
+STEPS = 10
+"""Of each render: half of the usual, which is enough to compare two."""
+REPEATED = 3
+"""Scenes that the candidate is asked for once more."""
+POLL_SECONDS = 0.2
+SIDES = ("champion", "candidate")
+BLANK = 1.0
+"""The standard deviation, in levels of 255, that a picture of anything exceeds."""
+
+Advance = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Made:
+    """A render as its caller gets it."""
+
+    png: bytes
+    versions: Mapping[str, int]
+    """That made it, by the network's name."""
+    seconds: float
+    """From the queue's end to the picture."""
+
+    @cached_property
+    def picture(self) -> Picture:
+        """``[height, width, 3]``."""
+        return decoded(self.png)
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether all of it has one colour, which is what NaN and infinity come out as."""
+        return bool(np.std(self.picture.astype(float), axis=(0, 1)).max() < BLANK)
+
+
+class Door(Protocol):
+    """Where renders are asked for."""
+
+    def paint(self, scene: Scene, alias: str) -> Made:
+        """A render by the versions that `alias` stands for.
+
+        Raises:
+            CallFailed: there is none.
+        """
+
+
+class GatewayDoor:
+    """A running gateway."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def paint(self, scene: Scene, alias: str) -> Made:
+        result = self._client.render(
+            scene.sketch,
+            scene.prompt,
+            style_images=[scene.style_image] if scene.style_image else None,
+            seed=scene.seed,
+            num_inference_steps=STEPS,
+            versions=alias,
+        )
+        seconds = result.timings.total_seconds - result.timings.queue_seconds
+        return Made(result.images[0].png, result.versions, seconds)
+
+    def wait_for(self, line_ups: Mapping[str, Mapping[str, int]], seconds: float) -> None:
+        """Return when the gateway serves `line_ups`, by alias; it follows a change at its own pace.
+
+        Raises:
+            Unavailable: it does not within `seconds`; says what it serves.
+        """
+        deadline = time.monotonic() + seconds
+        while True:
+            info = self._client.info()
+            wrong = [name for name in line_ups if info.line_ups.get(name) != line_ups[name]]
+            if not wrong:
+                return
+            if info.problem or time.monotonic() > deadline:
+                served = _versions(info.line_ups.get(wrong[0], {})) or "none"
+                raise Unavailable(
+                    f"The server does not serve the {wrong[0]} of this repository "
+                    f"({_versions(line_ups[wrong[0]])}) but {served}. "
+                    f"{info.problem or 'See that it serves this repository.'}"
+                )
+            time.sleep(POLL_SECONDS)
+
+
+@dataclass(frozen=True)
+class Bout:
+    """One scene, as both painted it."""
+
+    scene: Scene
+    champion: Made
+    candidate: Made | None
+    """None where it failed."""
+    failure: str = ""
+    again: Made | None = None
+    """The candidate's, asked for once more."""
+
+    @property
+    def distance(self) -> float:
+        """1 - MS-SSIM of the two; 1 where there is one picture only, or two sizes."""
+        if self.candidate is None or self.candidate.picture.shape != self.champion.picture.shape:
+            return 1.0
+        return 1 - ms_ssim(self.champion.picture, self.candidate.picture)
+
+    @property
+    def repeat_difference(self) -> float:
+        """The largest difference of a pixel between the candidate's two renders, of 255."""
+        if self.candidate is None or self.again is None:
+            return 0.0
+        return largest_difference(self.candidate.picture, self.again.picture)
+
+    def structure_f1(self, made: Made | None) -> float:
+        """How well `made` keeps the sketch; what is not there keeps nothing."""
+        return 0.0 if made is None else self.scene.structure_f1(made.picture)
+
+
+def largest_difference(one: Picture, other: Picture) -> float:
+    """Of a pixel, in levels of 255; all of them where the sizes differ."""
+    if one.shape != other.shape:
+        return 255.0
+    return float(np.abs(one.astype(int) - other.astype(int)).max())
+
+
+def fight(
+    door: Door, scenes: Sequence[Scene], line_ups: Mapping[str, Mapping[str, int]], advance: Advance
+) -> list[Bout]:
+    """A bout for each of `scenes`; whose turn is first changes, so that both see the same load.
+
+    Args:
+        line_ups: what each alias must stand for.
+        advance: called after each render.
+
+    Raises:
+        Unavailable: a reply names other versions, so it would tell of something else.
+        CallFailed: the champion, or the server itself, does not paint.
+    """
+    for alias in SIDES:
+        # The first render of a network is slower, and counts for nobody.
+        _attempt(door, scenes[0], alias, line_ups[alias])
+        advance()
+    bouts = []
+    for index, scene in enumerate(scenes):
+        found: dict[str, Any] = {}
+        for alias in SIDES[:: -1 if index % 2 else 1]:
+            found[alias] = _attempt(door, scene, alias, line_ups[alias])
+            advance()
+        again: Made | str = ""
+        if index < REPEATED:
+            again = _attempt(door, scene, "candidate", line_ups["candidate"])
+            advance()
+        bouts.append(_bout(scene, found["champion"], found["candidate"], again))
+    return bouts
+
+
+def renders_to_make(scenes: int) -> int:
+    """How many renders :func:`fight` makes."""
+    return len(SIDES) * (scenes + 1) + min(scenes, REPEATED)
+
+
+def measured(bouts: Sequence[Bout], stylometer: Stylometer) -> dict[str, float]:
+    """Every figure that pictures and clocks give."""
+    found = {
+        **_both("structure_f1", *(_mean_f1(bouts, side) for side in SIDES)),
+        "latency_ratio": _latency_ratio(bouts),
+        "repeat_difference": max(bout.repeat_difference for bout in bouts),
+        "failed_renders": float(sum(bool(bout.failure) for bout in bouts)),
+        "blank_renders": float(sum(bool(b.candidate and b.candidate.is_blank) for b in bouts)),
+        "perceptual_distance": mean(bout.distance for bout in bouts),
+    }
+    told = [bout for bout in bouts if bout.scene.style]
+    if told:
+        shares = (_style_accuracy(told, side, stylometer) for side in SIDES)
+        found |= _both("style_accuracy", *shares)
+    return found
+
+
+def _attempt(door: Door, scene: Scene, alias: str, line_up: Mapping[str, int]) -> Made | str:
+    """A render, or why the candidate's failed."""
+    try:
+        made = door.paint(scene, alias)
+    except CallFailed as error:
+        if alias != "candidate" or error.retry_after is not None:
+            raise  # The champion's failure, and a server's that is away, is not the candidate's.
+        return str(error)
+    if dict(made.versions) != dict(line_up):
+        raise Unavailable(
+            f"A render by the {alias} was made by {_versions(made.versions)}, not by "
+            f"{_versions(line_up)}, so the gate would tell nothing. Run it again when nobody "
+            "changes versions, on the server of this repository."
+        )
+    return made
+
+
+def _bout(scene: Scene, champion: Made, candidate: Made | str, again: Made | str) -> Bout:
+    failures = [one for one in (candidate, again) if one and isinstance(one, str)]
+    return Bout(
+        scene,
+        champion,
+        candidate if isinstance(candidate, Made) else None,
+        next(iter(failures), ""),
+        again if isinstance(again, Made) else None,
+    )
+
+
+def _both(name: str, champion: float, candidate: float) -> dict[str, float]:
+    loss = round(champion - candidate, 4)
+    return {name: candidate, f"{name}_champion": champion, f"{name}_loss": loss}
+
+
+def _mean_f1(bouts: Sequence[Bout], side: str) -> float:
+    return mean(bout.structure_f1(getattr(bout, side)) for bout in bouts)
+
+
+def _style_accuracy(bouts: Sequence[Bout], side: str, stylometer: Stylometer) -> float:
+    pairs = [(getattr(bout, side), bout.scene.style) for bout in bouts]
+    return mean(made is not None and stylometer.style_of(made.picture) == s for made, s in pairs)
+
+
+def _latency_ratio(bouts: Sequence[Bout]) -> float:
+    """Of the medians; 0 where the candidate painted nothing, which is missed elsewhere."""
+    took = [bout.candidate.seconds for bout in bouts if bout.candidate]
+    if not took:
+        return 0.0
+    return round(median(took) / median(bout.champion.seconds for bout in bouts), 4)
+
+
+def _versions(line_up: Mapping[str, int]) -> str:
+    return ", ".join(f"{network} {version}" for network, version in sorted(line_up.items()))

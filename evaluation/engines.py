@@ -1,0 +1,105 @@
+"""The engines of one line-up, run from their files beside whatever serves them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evaluation.in_process import Arrays, InProcess
+from pipeline import contract, images
+from pipeline.errors import Unavailable
+from pipeline.lineup import EXPORTED
+from pipeline.samplers import NoiseSchedule
+from serving.onnx_network import OnnxNetwork
+from training.bundled import style_pictures
+from training.styles import STYLES
+from versions import manifest, trial
+from versions.errors import Declined
+
+ENGINE = "model.onnx"
+
+
+def engine(repository: Path, versions: Mapping[str, int], network: str) -> Path:
+    """Where the engine of `network` lies, if it is an ONNX file."""
+    return repository / network / str(versions.get(network, EXPORTED)) / ENGINE
+
+
+def runs_here(repository: Path, versions: Mapping[str, int], network: str) -> bool:
+    """Whether the engine of `network` can be run on a CPU."""
+    path = engine(repository, versions, network)
+    if not path.exists():
+        return False
+    try:
+        return trial.runs_here(manifest.read(path.parent).build)
+    except Declined:
+        # Exported before there were manifests, or so broken that running it will tell.
+        return True
+
+
+class Engines(InProcess):
+    """The networks of a repository, in ONNX Runtime; each is loaded when it is first run.
+
+    Args:
+        versions: by the network's name; others take part as they were exported.
+
+    Raises:
+        Unavailable: what the exporter wrote is not there.
+    """
+
+    def __init__(self, repository: Path, versions: Mapping[str, int]) -> None:
+        self._repository, self._versions = repository, versions
+        self._loaded: dict[str, OnnxNetwork] = {}
+        tokenizer = self._exported("tokenizer", "tokenizer.json")
+        preprocessor = json.loads(self._exported("image_processor", "preprocessor_config.json"))
+        super().__init__(tokenizer, preprocessor)
+
+    def schedule(self) -> NoiseSchedule:
+        """The forward process that the pack was trained on."""
+        return NoiseSchedule.from_config(
+            json.loads(self._exported("render", "scheduler_config.json"))
+        )
+
+    def run(self, network: str, **inputs: Any) -> Arrays:
+        wanted = contract.MODELS[network]
+        if network not in self._loaded:
+            self._loaded[network] = OnnxNetwork(engine(self._repository, self._versions, network))
+        taken = {tensor.name: inputs[tensor.name] for tensor in wanted.inputs}
+        return dict(self._loaded[network].run([taken])[0])
+
+    def denoise(self, inputs: Mapping[str, Any]) -> Arrays:
+        return self.run("unet", **inputs, **self.run("controlnet", **inputs))
+
+    def _exported(self, model: str, file: str) -> str:
+        path = self._repository / model / str(EXPORTED) / file
+        try:
+            return path.read_text(encoding="utf-8")
+        except OSError as error:
+            remedy = "Build it with `make export`, or `maquette export --pack FOLDER`."
+            raise Unavailable(f"{path} cannot be read: {error.strerror}. {remedy}") from error
+
+
+class ClipEngines:
+    """A :class:`evaluation.painters.Finder` over one version of the CLIP pair."""
+
+    def __init__(self, engines: Engines) -> None:
+        self._engines = engines
+        bundled = [images.encode_png(np.asarray(picture)) for picture in style_pictures()]
+        self._library = np.concatenate([self._picture(picture) for picture in bundled])
+
+    def styles_for_text(self, phrase: str) -> list[str]:
+        ids = self._engines.token_ids([phrase])
+        return self._nearest(self._engines.run("clip_text", input_ids=ids)["text_embedding"])
+
+    def styles_for_picture(self, picture: bytes) -> list[str]:
+        return self._nearest(self._picture(picture))
+
+    def _picture(self, picture: bytes) -> Any:
+        values = self._engines.picture(picture)[None]
+        return self._engines.run("clip_image", pixel_values=values)["image_embedding"]
+
+    def _nearest(self, vector: Any) -> list[str]:
+        return [STYLES[index].name for index in np.argsort(-(self._library @ vector[0]))]

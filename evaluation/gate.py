@@ -1,0 +1,202 @@
+"""The gate: whether a candidate may take the champion's place."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from evaluation import denoising, duel, gate_report, golden, thresholds
+from evaluation.cases import Case, cases
+from evaluation.duel import Bout, GatewayDoor
+from evaluation.engines import ClipEngines, Engines, runs_here
+from evaluation.measures import STYLE_PICTURES, image_retrieval, text_retrieval
+from evaluation.stylometry import Stylometer
+from maquette.client import Client
+from pipeline import lineup
+from pipeline.errors import InvalidRequest, NotFound, Unavailable
+from versions import aliases
+from versions.aliases import CLIP, PAIR
+from versions.gates import Verdict
+
+RENDERS = 16
+"""Held-out scenes, unless said otherwise."""
+NOISED = 8
+"""Held-out scenes whose pictures are noised."""
+SERVED_SECONDS = 60.0
+"""For the gateway to load what was published a moment ago."""
+BEYOND = 1000.0
+"""Stands for a ratio that is infinite or no number, which JSON cannot say."""
+
+Advance = Callable[[], None]
+Shown = Callable[[str, int], AbstractContextManager[Advance]]
+"""Told what is done, and how many of it; gives what is called after each."""
+
+
+@contextmanager
+def shown(what: str, total: int) -> Iterator[Advance]:
+    """A progress bar on standard error."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda: progress.advance(task)
+
+
+def main(  # noqa: PLR0913 - one parameter per option
+    repository: Path,
+    server: str,
+    api_key: str | None,
+    ca: Path | None,
+    tls: bool,
+    model: str,
+    version: int,
+    thresholds_file: Path | None = None,
+    golden_folder: Path | None = None,
+    out: Path = Path("out/gate"),
+    renders: int | None = None,
+    progress: Shown = shown,
+) -> Verdict:
+    """Try version `version` of `model` beside the champion, and write a report with pictures.
+
+    Args:
+        repository: the model repository that the server serves.
+        server: the gateway, as ``host:port``.
+        model: a network that is painted with, or ``clip``.
+        version: its candidate.
+        thresholds_file: TOML; what it leaves out is as in ``evaluation/thresholds.toml``.
+        golden_folder: sketches of your own, see :func:`evaluation.golden.of_folder`; the held-out
+            scenes of the evaluation without it.
+        out: gets a folder ``<model>-<version>``.
+        renders: scenes, at most; without it all of the folder, or 16 that are held out.
+
+    Raises:
+        InvalidRequest: `version` is not the candidate, or the thresholds are none.
+        NotFound: there is no golden set, or no file of thresholds.
+        Unavailable: the server does not serve these versions.
+        CallFailed: it does not answer.
+    """
+    snapshot = aliases.read(repository)
+    _require_candidate(model, version, snapshot.of(model).candidate)
+    folder = out / f"{model}-{version}"
+    shutil.rmtree(folder, ignore_errors=True)
+    if model == PAIR:
+        limits = thresholds.read("clip", thresholds_file)
+        champion = dict.fromkeys(CLIP, snapshot.of(PAIR).champion)
+        line_ups = {"champion": champion, "candidate": dict.fromkeys(CLIP, version)}
+        found = clip_measures(repository, line_ups, progress)
+        return _decide(line_ups, found, limits, [], folder)
+    limits = thresholds.read("paint", thresholds_file)
+    scenes = (
+        golden.of_folder(golden_folder, renders)
+        if golden_folder
+        else golden.held_out(renders or RENDERS)
+    )
+    line_ups = {side: snapshot.line_up(side).versions for side in duel.SIDES}
+    with Client(server, api_key, ca, tls=tls) as client:
+        door = GatewayDoor(client)
+        door.wait_for(line_ups, SERVED_SECONDS)
+        with progress("renders", duel.renders_to_make(len(scenes))) as advance:
+            bouts = duel.fight(door, scenes, line_ups, advance)
+    found = duel.measured(bouts, Stylometer.bundled())
+    found |= network_measures(repository, line_ups, progress)
+    return _decide(line_ups, found, limits, bouts, folder)
+
+
+def network_measures(
+    repository: Path, line_ups: Mapping[str, Mapping[str, int]], progress: Shown
+) -> dict[str, float]:
+    """What the engines of both are wrong by, from their files; nothing where a CPU cannot run them.
+
+    Renders hide what these show: see ``evaluation/thresholds.toml``.
+    """
+    networks = (*lineup.NETWORKS, "vae_encoder")
+    if not all(runs_here(repository, one, name) for one in line_ups.values() for name in networks):
+        return {}
+    sides = {side: Engines(repository, versions) for side, versions in line_ups.items()}
+    asked: list[Case] = cases(NOISED)
+    with progress("noised pictures", len(sides) * NOISED) as advance:
+        wrong = {
+            side: denoising.errors(engines, engines.schedule(), asked, advance)
+            for side, engines in sides.items()
+        }
+    return {
+        key: figure
+        for name in denoising.NAMES
+        for key, figure in _ratio(name, wrong["champion"][name], wrong["candidate"][name]).items()
+    }
+
+
+def clip_measures(
+    repository: Path, line_ups: Mapping[str, Mapping[str, int]], progress: Shown
+) -> dict[str, float]:
+    """What held-out phrases and style pictures find with the pairs of both, run from their files.
+
+    Raises:
+        Unavailable: a pair is made for a GPU.
+    """
+    found = {}
+    with progress("pairs", len(line_ups)) as advance:
+        for side, versions in line_ups.items():
+            unfit = [name for name in CLIP if not runs_here(repository, versions, name)]
+            if unfit:
+                raise Unavailable(
+                    f"The engine of {unfit[0]} {versions[unfit[0]]} does not run on a CPU, where "
+                    f"the gate of {PAIR} runs. Try it, and promote it with --force and --why."
+                )
+            finder = ClipEngines(Engines(repository, versions))
+            found[side] = {**text_retrieval(finder), **image_retrieval(finder, STYLE_PICTURES)}
+            advance()
+    measures: dict[str, float] = {}
+    for name in ("text_top1", "text_top3", "image_top1"):
+        champion, candidate = found["champion"][name], found["candidate"][name]
+        measures |= {name: candidate, f"{name}_champion": champion}
+        measures[f"{name}_loss"] = round(champion - candidate, 4)
+    return measures
+
+
+def _require_candidate(model: str, version: int, candidate: int | None) -> None:
+    if candidate is None:
+        raise NotFound(f"{model} has no candidate. `maquette models publish` one.")
+    if version != candidate:
+        remedy = f"The gate of {model} tries its candidate."
+        raise InvalidRequest("version", version, str(candidate), remedy)
+
+
+def _decide(
+    line_ups: Mapping[str, Mapping[str, int]],
+    measures: Mapping[str, float],
+    limits: thresholds.Thresholds,
+    bouts: list[Bout],
+    folder: Path,
+) -> Verdict:
+    missed = tuple(thresholds.missed(measures, limits))
+    verdict = Verdict(
+        not missed,
+        line_ups["candidate"],
+        line_ups["champion"],
+        measures,
+        missed,
+        str(folder / gate_report.PAGE),
+    )
+    gate_report.write(verdict, limits, bouts, folder)
+    return verdict
+
+
+def _ratio(name: str, champion: float, candidate: float) -> dict[str, float]:
+    ratio = candidate / champion if champion else math.inf
+    finite = math.isfinite(ratio)
+    return {
+        name: round(candidate, 6) if math.isfinite(candidate) else BEYOND,
+        f"{name}_champion": round(champion, 6),
+        f"{name}_ratio": round(min(ratio, BEYOND), 4) if finite else BEYOND,
+    }

@@ -1,0 +1,73 @@
+"""The contract's ``condition`` and ``denoiser`` over networks that run in this process."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from tokenizers import Tokenizer
+
+from pipeline import control, images, style
+from pipeline.denoise import Tensors
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+class InProcess(ABC):
+    """Runs ``condition``, the denoisers and single networks.
+
+    Args:
+        tokenizer_json: the pack's ``tokenizer.json``.
+        preprocessor_config: the pack's ``preprocessor_config.json``.
+    """
+
+    def __init__(self, tokenizer_json: str, preprocessor_config: Mapping[str, Any]) -> None:
+        self.tokenizer = Tokenizer.from_str(tokenizer_json)
+        self.preprocessing = images.ClipPreprocessing.from_config(preprocessor_config)
+
+    async def __call__(self, model: str, inputs: Tensors) -> Mapping[str, npt.NDArray[Any]]:
+        """`model`'s outputs by name."""
+        match model:
+            case "condition":
+                return self.condition(inputs)
+            case "denoiser" | "denoiser_lcm":
+                return self.denoise(inputs)
+        return self.run(model, **inputs)
+
+    @abstractmethod
+    def run(self, network: str, **inputs: Any) -> Arrays:
+        """One network of the contract; it takes of `inputs` what it needs."""
+
+    @abstractmethod
+    def denoise(self, inputs: Tensors) -> Arrays:
+        """ControlNet and UNet."""
+
+    def condition(self, inputs: Tensors) -> Arrays:
+        """Everything that is fixed for one render."""
+        texts = [text.decode() for text in inputs["texts"].reshape(-1)]
+        pictures = np.stack([self.picture(data) for data in inputs["style_images"].reshape(-1)])
+        embeds = self.run("image_encoder", pixel_values=pictures)
+        sketch: Image.Image = images.decode(inputs["sketch"][0], "sketch")
+        sizes = ("width", "height", "canny_low_threshold", "canny_high_threshold")
+        return {
+            "control_image": control.canny(sketch, *(int(inputs[name][0]) for name in sizes)),
+            "prompt_embeds": self.run("text_encoder", input_ids=self.token_ids(texts))[
+                "prompt_embeds"
+            ],
+            # Only for a warning, and the phrases that are measured are short.
+            "dropped_tokens": np.zeros((len(texts), 1), np.int32),
+            "ip_adapter_image_embeds": style.blend(**embeds, weights=inputs["style_weights"]),
+        }
+
+    def token_ids(self, texts: list[str]) -> npt.NDArray[np.int64]:
+        """``[len(texts), 77]``."""
+        encoded = self.tokenizer.encode_batch(texts)
+        return np.array([row.ids for row in encoded], np.int64)
+
+    def picture(self, data: bytes) -> npt.NDArray[np.float32]:
+        """An encoded picture as a vision tower's ``[3, size, size]``."""
+        return images.clip_pixel_values(images.decode(data, "image"), self.preprocessing)
