@@ -18,7 +18,7 @@ DEV_READY := $(DEV)/.ready
 EXPORTED := model_repository/render/1/pack.json
 
 .DEFAULT_GOAL := help
-.PHONY: help setup pack train eval eval-torch export up up-gpu demo bench perf test test-full check format reference protocol lock clean
+.PHONY: help setup pack train eval eval-torch export up up-gpu demo bench drill perf test test-full check format reference protocol lock clean
 
 help: ## Show what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +72,9 @@ demo: setup export ## Render a bundled sketch through everything, into out/demo
 
 bench: setup export ## Measure the served stack's performance, into out/bench (15 minutes on two cores)
 	@$(DEV)/bin/python -m bench
+
+drill: setup export ## Change versions 100 times while renders go on, into out/drill (10 minutes on two cores)
+	@$(DEV)/bin/python -m drill
 
 perf: setup export ## Measure single models and renders with NVIDIA's perf_analyzer, into out/perf
 	@$(DEV)/bin/python -m bench perf
