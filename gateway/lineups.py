@@ -166,7 +166,11 @@ class LineUps:
 
     async def _is_lost(self, loader: Loader) -> bool:
         """Whether Triton was started anew, without the ensembles that it was given."""
-        return not self.ready or not await loader.holds(self.champion.ensemble("denoiser"))
+        offered = [line_up.ensemble("denoiser") for line_up in self.by_alias.values()]
+        for name in (*offered, lineup.clip_ensemble("embed_text", self.clip)):
+            if not await loader.holds(name):
+                return True
+        return not self.ready
 
     async def _serve(self, loader: Loader, snapshot: Snapshot) -> None:
         wanted = snapshot.line_ups()
@@ -180,7 +184,8 @@ class LineUps:
                 keep.add(wanted[alias])
                 loaded[alias] = wanted[alias]
             except NotLoaded as error:
-                await self._load(loader, Needs.of(keep, self._clips))
+                with suppress(NotLoaded):
+                    await self._load(loader, Needs.of(keep, self._clips))
                 problems.append(f"The {alias} is not served: {error}")
         if CHAMPION not in loaded and self.ready:
             loaded[CHAMPION] = self.champion

@@ -30,6 +30,7 @@ LOAD_SECONDS = 120.0
 DEAD = re.compile(r"Stub process '(?P<model>.+?)_\d+_\d+' is not healthy")
 AWAY = re.compile(
     r"Model '.+' is not ready|has no available versions|Server is stopping|Server not ready"
+    r"|unknown model"
 )
 """What callers of a model, or of an ensemble around it, are told while it is not loaded."""
 

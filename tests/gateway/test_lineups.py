@@ -169,13 +169,29 @@ async def test_a_champion_that_does_not_load_leaves_the_one_before_in_place(line
     assert "champion is not served" in line_ups.problem
 
 
-async def test_a_triton_that_was_started_anew_is_given_everything_again(line_ups, books):
-    name(books, champion=3, previous=1)
+@pytest.mark.parametrize(
+    "named",
+    [{"champion": 3, "previous": 1}, {"champion": 1, "previous": 3},
+     {"champion": 1, "candidate": 3}],
+)  # fmt: skip
+async def test_a_triton_that_was_started_anew_is_given_everything_again(line_ups, books, named):
+    name(books, **named)
     await line_ups.look(books)
     books.restart()
+    # What it starts with by itself.
+    books.ensembles |= {"denoiser": {}, "condition": {}, "embed_text": {}, "embed_image": {}}
     await line_ups.look(books)
     assert books.versions["unet"] == {1, 3}
     assert "denoiser.unet3" in books.ensembles
+
+
+async def test_a_champion_that_cannot_be_let_go_of_again_serves_on(line_ups, books):
+    await line_ups.look(books)
+    books.broken |= {("unet", 4), ("unet", 1)}
+    name(books, champion=1, candidate=4)
+    await line_ups.look(books)
+    assert line_ups.champion == LineUp()
+    assert "candidate is not served" in line_ups.problem
 
 
 async def test_a_new_clip_embeds_once_its_vectors_are_there(line_ups, books):
