@@ -16,7 +16,7 @@ config=$(python3 -c '
 import json
 print(json.load(open("/repository/render/1/pack.json"))["model_config"])')
 
-# Which models there are, and which versions of them, the aliases in the repository say.
+# Which models there are, and the configs that hold them to the exported versions.
 set --
 models=$(python3 -m versions.served /repository "$config")
 for name in $models; do

@@ -134,7 +134,7 @@ class Drill:
 
     async def _swap_on(self) -> None:
         """Promote and roll back; between some of the swaps something goes wrong."""
-        wanted = self.swaps_wanted // 2 * 2
+        wanted = self.swaps_wanted
         events = {
             wanted // 5: self._offer_corrupt,
             2 * wanted // 5: self._offer_not_a_number,

@@ -15,6 +15,7 @@ class Admission:
 
     def __init__(self, max_running: int, max_waiting: int) -> None:
         self._free = asyncio.Semaphore(max_running)
+        self._max_running = max_running
         self._max_waiting = max_waiting
         self.waiting = 0
         """How many wait now."""
@@ -22,9 +23,9 @@ class Admission:
         """How many run now."""
 
     @property
-    def has_free_place(self) -> bool:
-        """Whether a render would run at once."""
-        return not self._free.locked()
+    def free_places(self) -> int:
+        """How many renders would run at once."""
+        return 0 if self.waiting else self._max_running - self.running
 
     def require_room(self) -> None:
         """Refuse early, before work is put into a request that cannot even wait.

@@ -16,6 +16,7 @@ from statistics import fmean, median
 
 from gateway.lineups import CHAMPION, LineUps
 from pipeline.errors import MaquetteError
+from pipeline.lineup import LineUp
 from pipeline.request import RenderRequest
 from versions import canary, operations
 from versions.canary import Bounds
@@ -90,6 +91,8 @@ class Trial:
         self._repository = repository
         self._plan = canary.Canary(since="")
         self._records = {CHAMPION: Record(), CANDIDATE: Record()}
+        self._compared: tuple[LineUp | None, ...] = ()
+        """The versions that the records are of."""
         self._called_off = False
         """This plan, until there is another."""
         self._telling: asyncio.Task[None] | None = None
@@ -104,10 +107,12 @@ class Trial:
         share = self._current().shadow
         return bool(share) and self._is_chosen(request, share, "shadow")
 
-    def note(self, alias: str, went: Went | None) -> None:
-        """A render by `alias` has ended; None when it failed."""
+    def note(self, line_up: LineUp, went: Went | None) -> None:
+        """A render by `line_up` has ended; None when it failed."""
         plan = self._current()
-        if not plan.is_on or alias not in self._records:
+        alias = next((a for a in self._records if self._line_ups.by_alias.get(a) == line_up), None)
+        # One that began with versions which have no such name any more counts for nobody.
+        if not plan.is_on or alias is None:
             return
         self._records[alias].note(went)
         reason = worse(self._records[CANDIDATE], self._records[CHAMPION], plan.bounds)
@@ -116,10 +121,12 @@ class Trial:
 
     def _current(self) -> canary.Canary:
         plan = self._line_ups.canary
-        if plan != self._plan:
-            self._plan = plan
+        compared = tuple(self._line_ups.by_alias.get(alias) for alias in self._records)
+        if plan != self._plan or compared != self._compared:
+            # Triton that comes back after a restart brings the same versions, and the same plan.
+            self._called_off = self._called_off and plan == self._plan
+            self._plan, self._compared = plan, compared
             self._records = {CHAMPION: Record(), CANDIDATE: Record()}
-            self._called_off = False
         if CANDIDATE not in self._line_ups.by_alias or self._called_off:
             return replace(plan, share=0.0, shadow=0.0)
         return plan
@@ -136,12 +143,14 @@ class Trial:
         assert self._repository  # noqa: S101 - there is no plan without one
         wanted = replace(self._plan, share=0.0, shadow=0.0, who=OPERATOR, why=reason)
         self._called_off = True
-        self._telling = asyncio.create_task(_tell(self._repository, wanted), name="canary")
+        self._telling = asyncio.create_task(
+            _tell(self._repository, wanted, self._plan), name="canary"
+        )
 
 
-async def _tell(repository: Path, wanted: canary.Canary) -> None:
+async def _tell(repository: Path, wanted: canary.Canary, plan: canary.Canary) -> None:
     try:
-        await asyncio.to_thread(operations.set_canary, repository, wanted)
+        await asyncio.to_thread(operations.set_canary, repository, wanted, instead_of=plan)
     except (MaquetteError, OSError) as error:
         # This gateway tries the candidate no more all the same.
         log.error("that could not be written down: %s", error)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from gateway.loading import Loader, NotLoaded
+from gateway.loading import Away, Loader, NotLoaded
 from pipeline import contract, lineup
 from pipeline.errors import MaquetteError, NotFound, Unavailable
 from pipeline.lineup import LineUp
@@ -31,6 +31,9 @@ PAINTING = ("condition", "denoiser", FEW_STEPS)
 EMBEDDING = ("embed_text", "embed_image")
 _ORDER = (CHAMPION, "previous", "candidate")
 """In which line-ups are loaded: what serves first."""
+
+Stamp = tuple[int, ...]
+"""Changes when an alias or the canary does."""
 
 log = logging.getLogger("maquette.gateway")
 
@@ -58,8 +61,11 @@ class LineUps:
         """What can be asked for now."""
         self.canary = canary.Canary(since="")
         """How the candidate is to be tried."""
-        self.problem = ""
-        """Why the newest choice of versions does not serve, in a sentence."""
+        self._problem = ""
+        self._problem_of: Stamp | None = None
+        """Of which aliases it is told; None where it is told of whatever they are."""
+        self._fatal: tuple[LineUp, Stamp] | None = None
+        """What Triton ended over while loading it, and of which aliases that was."""
         self._loader = loader
         self._flying: Counter[LineUp] = Counter()
         self._vectors: Vectors | None = None
@@ -68,7 +74,9 @@ class LineUps:
         self._ensembles: set[str] = set()
         self._spare = False
         """Whether Triton may hold what nothing needs."""
-        self._seen: tuple[int, ...] = ()
+        self._letting_go = False
+        """Whether that is being unloaded, so that what is held may not be in a moment."""
+        self._seen: Stamp = ()
         self._again = 0.0
 
     @property
@@ -123,27 +131,55 @@ class LineUps:
         Args:
             vectors: switched to the champion of the CLIP pair once it is loaded.
         """
-        self._vectors = vectors
-        task = asyncio.create_task(self._follow(), name="line-ups") if self._loader else None
+        self._vectors, self._clips = vectors, frozenset({vectors.clip})
+        ways = (self._follow, self._switch) if self._loader else ()
+        tasks = [asyncio.create_task(way(), name=f"line-ups {way.__name__}") for way in ways]
         try:
             yield
         finally:
-            if task:
+            for task in tasks:
                 task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _follow(self) -> None:
         assert self._loader  # noqa: S101 - started only with one
         while True:
             try:
                 await self.look(self._loader)
-            except MaquetteError as error:
-                # Triton is away: what is wrong with it is told where renders are asked for.
+            except Away as error:
+                # What is wrong with it is told where renders are asked for.
                 log.debug("line-ups: %s", error)
+            except MaquetteError as error:
+                self._tell_problem(str(error))
             except Exception:
                 log.exception("line-ups could not be followed")
             await asyncio.sleep(TICK_SECONDS)
+
+    async def _switch(self) -> None:
+        """Offer what is loaded already as soon as the aliases name it, whatever is being loaded."""
+        assert self._loader  # noqa: S101 - started only with one
+        seen: Stamp = ()
+        while True:
+            try:
+                stamp = await asyncio.to_thread(_stamp, self._loader.repository)
+                if self.ready and stamp != seen and not self._letting_go:
+                    await self.offer_held(self._loader)
+                    seen = stamp
+            except MaquetteError as error:
+                log.debug("line-ups: %s", error)
+            await asyncio.sleep(TICK_SECONDS)
+
+    async def offer_held(self, loader: Loader) -> None:
+        """Offer those line-ups that the aliases name and Triton holds, if the champion's is one.
+
+        Raises:
+            MaquetteError: it could not be found out.
+        """
+        snapshot = await asyncio.to_thread(aliases.read, loader.repository)
+        wanted = snapshot.line_ups()
+        there = {alias: up for alias, up in wanted.items() if await _is_held(loader, up)}
+        if CHAMPION in there:
+            self._offer(there)
 
     async def look(self, loader: Loader) -> None:
         """Look once at the aliases and at Triton, and do what has to be done.
@@ -151,28 +187,38 @@ class LineUps:
         Raises:
             MaquetteError: it could not be done, and is to be tried again.
         """
-        now = asyncio.get_running_loop().time()
+        clock = asyncio.get_running_loop().time
         stamp = await asyncio.to_thread(_stamp, loader.repository)
-        again = bool(self.problem) and now >= self._again
+        again = bool(self.problem) and clock() >= self._again
         if stamp != self._seen or again or await self._is_lost(loader):
             if not await loader.is_ready():
                 return
             snapshot = await asyncio.to_thread(aliases.read, loader.repository)
-            await self._serve(loader, snapshot)
+            if not await self._serve(loader, snapshot, stamp):
+                return
             self.canary = await asyncio.to_thread(canary.read, loader.repository)
-            self._seen, self._again, self._spare = stamp, now + AGAIN_SECONDS, True
+            self._seen, self._again, self._spare = stamp, clock() + AGAIN_SECONDS, True
         if self._spare and self.ready:
-            await self._let_go(loader)
+            self._letting_go = True
+            try:
+                await self._let_go(loader)
+            finally:
+                self._letting_go = False
 
     async def _is_lost(self, loader: Loader) -> bool:
-        """Whether Triton was started anew, without the ensembles that it was given."""
-        offered = [line_up.ensemble("denoiser") for line_up in self.by_alias.values()]
-        for name in (*offered, lineup.clip_ensemble("embed_text", self.clip)):
-            if not await loader.holds(name):
-                return True
-        return not self.ready
+        """Whether Triton was started anew, without what it was given; that is not offered then."""
+        held = {
+            alias: up
+            for alias, up in self.by_alias.items()
+            if await loader.holds(up.ensemble("denoiser"))
+        }
+        lost = not held or held != self.by_alias
+        if lost:
+            self.by_alias = held
+        return lost or not await loader.holds(lineup.clip_ensemble("embed_text", self.clip))
 
-    async def _serve(self, loader: Loader, snapshot: Snapshot) -> None:
+    async def _serve(self, loader: Loader, snapshot: Snapshot, stamp: Stamp) -> bool:
+        """Have all that `snapshot` names loaded, and offer it, unless it is outdated by then."""
         wanted = snapshot.line_ups()
         problems: list[str] = []
         loaded: dict[str, LineUp] = {}
@@ -180,23 +226,52 @@ class LineUps:
         keep = {*self.by_alias.values(), *(+self._flying)}
         for alias in sorted(wanted, key=_ORDER.index):
             try:
-                await self._load(loader, Needs.of(keep | {wanted[alias]}, self._clips))
+                await self._load_one(loader, wanted[alias], keep, stamp)
                 keep.add(wanted[alias])
                 loaded[alias] = wanted[alias]
             except NotLoaded as error:
                 with suppress(NotLoaded):
                     await self._load(loader, Needs.of(keep, self._clips))
                 problems.append(f"The {alias} is not served: {error}")
+        if await asyncio.to_thread(_stamp, loader.repository) != stamp:
+            return False
         if CHAMPION not in loaded and self.ready:
             loaded[CHAMPION] = self.champion
         self._offer(loaded)
         try:
             await self._switch_clip(loader, snapshot, keep)
+        except Away:
+            raise
         except MaquetteError as error:
             problems.append(f"The newest CLIP is not served: {error}")
-        self.problem = " ".join(problems)
-        if problems:
-            log.error("%s", self.problem)
+        self._tell_problem(" ".join(problems), stamp)
+        return True
+
+    async def _load_one(
+        self, loader: Loader, line_up: LineUp, keep: set[LineUp], stamp: Stamp
+    ) -> None:
+        if self._fatal == (line_up, stamp):
+            raise NotLoaded("Triton ended while it was loaded.")
+        try:
+            await self._load(loader, Needs.of(keep | {line_up}, self._clips))
+        except Away:
+            # Loading it again when Triton is back would end Triton again, and so on for ever.
+            if self.ready and line_up not in self.by_alias.values():
+                self._fatal = (line_up, stamp)
+            raise
+
+    def _tell_problem(self, problem: str, stamp: Stamp | None = None) -> None:
+        if problem and problem != self._problem:
+            log.error("%s", problem)
+        self._problem, self._problem_of = problem, stamp
+
+    @property
+    def problem(self) -> str:
+        """Why the newest choice of versions does not serve, in a sentence; empty where it does."""
+        if self._loader is None or self._problem_of is None:
+            return self._problem
+        # What was said of an earlier choice is over.
+        return self._problem if _stamp(self._loader.repository) == self._problem_of else ""
 
     def _offer(self, loaded: Mapping[str, LineUp]) -> None:
         champion = loaded.get(CHAMPION)
@@ -206,14 +281,25 @@ class LineUps:
         self.by_alias = {alias: loaded[alias] for alias in lineup.ALIASES if alias in loaded}
 
     async def _switch_clip(self, loader: Loader, snapshot: Snapshot, keep: set[LineUp]) -> None:
-        clips = snapshot.clips()
-        await self._load(loader, Needs.of(keep, clips | self._clips))
-        # The one that serves stays as well, should there be no vectors of the new one yet.
-        self._clips = clips | {self.clip}
+        # Whatever comes of the others, the champion serves first. The one before stays as well,
+        # should there be no vectors of the new one yet.
         champion = snapshot.champion(CLIP[0])
+        self._clips |= {self.clip}
+        await self._load_clip(loader, champion, keep)
         if self._vectors and champion != self._vectors.clip:
             await self._vectors.use(champion)
-            self._clips = clips
+        for clip in sorted(snapshot.clips()):
+            await self._load_clip(loader, clip, keep)
+        self._clips = snapshot.clips() | {self.clip}
+
+    async def _load_clip(self, loader: Loader, clip: int, keep: set[LineUp]) -> None:
+        try:
+            await self._load(loader, Needs.of(keep, self._clips | {clip}))
+        except NotLoaded:
+            with suppress(NotLoaded):
+                await self._load(loader, Needs.of(keep, self._clips))
+            raise
+        self._clips |= {clip}
 
     async def _load(self, loader: Loader, needs: Needs) -> None:
         """Have all that is needed loaded, and leave the rest where it is."""
@@ -246,7 +332,16 @@ class LineUps:
         self._spare = not flying <= set(self.by_alias.values())
 
 
-def _stamp(repository: Path) -> tuple[int, ...]:
+async def _is_held(loader: Loader, line_up: LineUp) -> bool:
+    names = [name for name in PAINTING if name != FEW_STEPS or loader.has_few_steps()]
+    ensembles = [(line_up.ensemble(name), lineup.EXPORTED) for name in names]
+    for name, version in (*ensembles, *line_up.versions.items()):
+        if not await loader.holds(name, version):
+            return False
+    return True
+
+
+def _stamp(repository: Path) -> Stamp:
     return (*aliases.stamp(repository), *aliases.stamp_of(repository / canary.FILE))
 
 

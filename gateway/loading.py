@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from google.protobuf import json_format, text_format
@@ -13,7 +14,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 from tritonclient.utils import InferenceServerException
 
 from pipeline import contract
-from pipeline.errors import MaquetteError, Unavailable, shorten
+from pipeline.errors import MaquetteError, Unavailable
 from pipeline.lineup import EXPORTED
 from versions import configs
 
@@ -24,8 +25,21 @@ NO_FILE = {"file:1/none": b"none"}
 """Triton takes a model that is in no folder only with a file of its own."""
 
 
+SHOWN = 500
+"""Characters of what Triton says about a model that it did not load."""
+
+log = logging.getLogger("maquette.gateway")
+
+
 class NotLoaded(MaquetteError):
     """Triton was asked to load something, and could not."""
+
+
+class Away(Unavailable):
+    """Triton does not answer."""
+
+    def __init__(self) -> None:
+        super().__init__("Triton does not answer at the moment.")
 
 
 class Loader:
@@ -62,7 +76,7 @@ class Loader:
                 await self._client.is_model_ready(model, str(version), client_timeout=ASK_SECONDS)
             )
         except InferenceServerException as error:
-            raise Unavailable("Triton does not answer at the moment.") from error
+            raise Away from error
 
     async def held(self) -> dict[str, frozenset[int]]:
         """The versions of each model that answer, by its name.
@@ -73,7 +87,7 @@ class Loader:
         try:
             index = await self._client.get_model_repository_index(client_timeout=ASK_SECONDS)
         except InferenceServerException as error:
-            raise Unavailable("Triton does not answer at the moment.") from error
+            raise Away from error
         found: defaultdict[str, set[int]] = defaultdict(set)
         for model in index.models:
             if model.state == "READY":
@@ -84,7 +98,7 @@ class Loader:
         """Whether there is a UNet that paints in few steps."""
         return configs.has_engine(self.repository, f"unet/{contract.FEW_STEPS_VERSION}")
 
-    async def write_configs(self, versions: Mapping[str, Iterable[int]]) -> None:
+    async def write_configs(self, versions: Mapping[str, Collection[int]]) -> None:
         """Hold Triton to `versions` of each network from its next look at it.
 
         Raises:
@@ -161,6 +175,7 @@ class Loader:
 
 
 def _told(model: str, error: InferenceServerException) -> MaquetteError:
-    if "UNAVAILABLE" in str(error.status()) or "DEADLINE" in str(error.status()):
-        return Unavailable("Triton does not answer at the moment.")
-    return NotLoaded(f"Triton did not load {model}: {shorten(error.message())}")
+    if "UNAVAILABLE" in str(error.status()):
+        return Away()
+    log.error("Triton did not load %s: %s", model, error.message())
+    return NotLoaded(f"Triton did not load {model}: {error.message()[:SHOWN]}")

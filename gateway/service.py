@@ -18,7 +18,7 @@ from gateway.lineups import CHAMPION
 from gateway.protection.moderation import Moderation
 from gateway.version import VERSION
 from pipeline import images, provenance
-from pipeline.errors import MaquetteError, NotFound, StageFailed, Unavailable
+from pipeline.errors import MaquetteError, NotFound, StageFailed
 from pipeline.lineup import LineUp
 from pipeline.render import SEEDS
 from pipeline.request import RenderRequest
@@ -164,7 +164,7 @@ class Service:
             alias = request.versions or self._trial.alias_for(request)
             line_up = line_ups.named(alias)
             with line_ups.flying(line_up):
-                async with aclosing(self._tried(styled.request, alias, line_up)) as outputs:
+                async with aclosing(self._tried(styled.request, line_up)) as outputs:
                     async for output in outputs:
                         if "step" in output:
                             yield _stepped(output, request)
@@ -179,24 +179,23 @@ class Service:
     async def _looks_at_renders(self) -> bool:
         return self._moderation.looks_at_pictures or await self.inference.has_safety_checker()
 
-    async def _tried(
-        self, request: RenderRequest, alias: str, line_up: LineUp
-    ) -> AsyncGenerator[Arrays]:
+    async def _tried(self, request: RenderRequest, line_up: LineUp) -> AsyncGenerator[Arrays]:
         """As :meth:`_painted`; how it went counts for or against the candidate."""
         output: Arrays = {}
         try:
             async with aclosing(self._painted(request, line_up)) as outputs:
                 async for output in outputs:
                     yield output
-        except (StageFailed, Unavailable):
-            self._note(alias, line_up, None)
+        except (StageFailed, ModelDied):
+            # Not where Triton is away, which is nobody's fault.
+            self._note(line_up, None)
             raise
         if "images" in output:
             seconds = float(output["denoise_seconds"][0]) / request.num_inference_steps
-            self._note(alias, line_up, Went(seconds, float(output["structure_f1"].mean())))
+            self._note(line_up, Went(seconds, float(output["structure_f1"].mean())))
 
-    def _note(self, alias: str, line_up: LineUp, went: Went | None) -> None:
-        self._trial.note(alias, went)
+    def _note(self, line_up: LineUp, went: Went | None) -> None:
+        self._trial.note(line_up, went)
         self._painted_by(line_up.id, went)
 
     def _cast_shadow(self, request: RenderRequest) -> None:
@@ -205,15 +204,15 @@ class Service:
         task.add_done_callback(self._shadows.discard)
 
     async def _shadow(self, request: RenderRequest) -> None:
-        """Let the candidate make `request` as well, where nobody has to wait for it."""
-        if not self._admission.has_free_place:
+        """Let the candidate make `request` as well, where that leaves a place for others."""
+        if self._admission.free_places < 2:
             return
         line_ups = self.inference.line_ups
         with suppress(MaquetteError):
             async with self._admission.slot():
                 line_up = line_ups.named(CANDIDATE)
                 with line_ups.flying(line_up):
-                    async for _ in self._tried(request, CANDIDATE, line_up):
+                    async for _ in self._tried(request, line_up):
                         pass
 
     async def _painted(self, request: RenderRequest, line_up: LineUp) -> AsyncGenerator[Arrays]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pipeline import contract, lineup
-from pipeline.errors import NotFound, Unavailable
+from pipeline.errors import MaquetteError, NotFound, Unavailable
 from versions import aliases, canary, catalogue, intent, locks, manifest
 from versions.aliases import Aliases, Snapshot
 from versions.canary import Canary
@@ -33,11 +33,25 @@ class Outcome:
     """The version of each network in the champion's line-up afterwards."""
 
 
+class Found(str):
+    """What was found half done, in a sentence; empty where nothing was."""
+
+    finished: Entry | None = None
+    """What the history says of it, where it was finished."""
+
+    def is_finished(self, action: str, model: str) -> bool:
+        """Whether it was the very thing that is asked for again."""
+        done = self.finished
+        return done is not None and (done.action, done.model) == (action, model)
+
+
 @contextmanager
 def operation(
     repository: Path, who: str, doing: str, dry_run: bool, patience: float = 0.0
-) -> Iterator[str]:
+) -> Iterator[Found]:
     """Nobody else changes anything meanwhile; gives what was found half done and is mended.
+
+    What fails in the block tells that first.
 
     A dry run changes nothing, so it keeps nobody out.
 
@@ -49,10 +63,16 @@ def operation(
     if dry_run:
         require_folder(repository)
         left = intent.pending(repository)
-        yield f"The {left.told} is in progress, or was interrupted." if left else ""
+        yield Found(f"The {left.told} is in progress, or was interrupted." if left else "")
         return
     with holding(repository, who, doing, locks.OPERATION, patience):
-        yield _mended(repository, who)
+        found = _mended(repository, who)
+        try:
+            yield found
+        except MaquetteError as error:
+            if found:
+                error.args = (f"{found} {error}",)
+            raise
 
 
 @contextmanager
@@ -84,15 +104,18 @@ def require_folder(repository: Path) -> None:
         raise NotFound(f"{repository} is not a folder. Give the model repository's.")
 
 
-def _mended(repository: Path, who: str) -> str:
+def _mended(repository: Path, who: str) -> Found:
     """Finish or undo what was left half done; a copy that goes on is left alone."""
+    left = intent.pending(repository)
     said = intent.recover(repository)
     with (
         suppress(Busy),
         locks.operating(repository, who, "a look at what was interrupted", locks.PUBLISHING),
     ):
         said = f"{said} {intent.recover_copying(repository)}".strip()
-    return said
+    found = Found(said)
+    found.finished = left.entry if left and intent.is_finished(repository, left) else None
+    return found
 
 
 def switch(

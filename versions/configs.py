@@ -9,7 +9,7 @@ Triton's image too, where there is no protobuf.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from pipeline import contract
@@ -34,10 +34,13 @@ def write(repository: Path, network: str, kind: str | None, versions: Iterable[i
     _put(repository, network, own.read_text(encoding="utf-8"), versions)
 
 
-def hold(repository: Path, network: str, versions: Iterable[int]) -> None:
-    """The same in a config that was written before; nothing where Triton was never started."""
+def hold(repository: Path, network: str, versions: Collection[int]) -> None:
+    """The same in a config that was written before; nothing where Triton was never started.
+
+    What would leave none changes nothing either: Triton would refuse the whole network.
+    """
     path = _path(repository, network)
-    if path.exists():
+    if path.exists() and any(has_engine(repository, f"{network}/{number}") for number in versions):
         _put(repository, network, path.read_text(encoding="utf-8"), versions)
 
 

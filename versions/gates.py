@@ -41,6 +41,11 @@ def why_not(repository: Path, before: Snapshot, model: str, version: int) -> str
         tried = {name: entry.line_up.get(name) for name in wanted}
         if entry.action != "gate" or tried != wanted:
             continue
+        if entry.from_version != before.of(model).champion:
+            return (
+                f"{model} {version} was held against {entry.from_version} at its gate, and the "
+                f"champion is {before.of(model).champion} now. {remedy}"
+            )
         if {name: entry.sha256.get(name) for name in wanted} != digests:
             return f"An engine was changed since {model} {version} was at its gate. {remedy}"
         missed = f" {entry.why}" if entry.why else ""

@@ -115,6 +115,11 @@ def recover(repository: Path) -> str:
     return f"The {intent.told} was interrupted half-way; it is finished now."
 
 
+def is_finished(repository: Path, intent: Intent) -> bool:
+    """Whether the history tells of it."""
+    return any(entry.id == intent.entry.id for entry in history.read(repository))
+
+
 def recover_copying(repository: Path) -> str:
     """Undo a copy that was cut short. Hold both locks meanwhile, and have called `recover`."""
     durable.aside_of(repository / COPYING_FILE).unlink(missing_ok=True)

@@ -89,7 +89,7 @@ def read(folder: Path) -> Manifest:
             f"{folder} has no {FILE}, so nobody knows what it is; take a folder that "
             "`maquette export` wrote, whole."
         ) from error
-    except (OSError, TypeError, ValueError, KeyError) as error:
+    except (OSError, TypeError, ValueError, KeyError, AttributeError) as error:
         raise Declined(
             f"{path} is not a manifest ({error}); take the folder anew from the export that "
             "wrote it."
@@ -178,6 +178,9 @@ def _require_sense(manifest: Manifest) -> None:
     Raises:
         ValueError: something is not as it must be.
     """
+    texts = (*manifest.build.values(), *manifest.files.values())
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError("build and files map names to texts")
     if manifest.build.get("engine") not in ENGINE_FILES or "precision" not in manifest.build:
         raise ValueError(f"build is {manifest.build}")
     if manifest.engine not in manifest.files:

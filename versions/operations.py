@@ -11,8 +11,9 @@ from pathlib import Path
 
 from pipeline import contract
 from pipeline.errors import InvalidRequest, NotFound
-from versions import aliases, catalogue, gates, intent
-from versions.aliases import Aliases
+from pipeline.lineup import EXPORTED
+from versions import aliases, canary, catalogue, gates, history, intent
+from versions.aliases import PAIR, Aliases
 from versions.canary import Canary
 from versions.catalogue import members
 from versions.changes import Outcome, operation, outcome, require_whole, switch, tense
@@ -20,7 +21,7 @@ from versions.errors import Busy, Declined
 from versions.gates import Verdict
 from versions.history import Entry
 from versions.intent import Intent
-from versions.publishing import publish
+from versions.publishing import PATIENCE, publish
 
 __all__ = [
     "WITHDRAWN",
@@ -83,19 +84,23 @@ def promote(
     with operation(repository, who, f"promote of {model}", dry_run) as found:
         before = aliases.read(repository)
         current = before.of(model)
-        version = version or current.candidate
+        if found.is_finished("promote", model):
+            return outcome(repository, [found], True, model, current.champion)
+        version = current.candidate if version is None else version
         if version is not None and version == current.champion:
             said = f"{model} {version} is the champion already."
             return outcome(repository, [found, said], False, model, version)
         if expected is not None and expected != current.champion:
-            raise Busy(
-                f"The champion of {model} is {current.champion} by now, not {expected}: somebody "
-                "was quicker. Look at `maquette models list`, and decide anew."
-            )
+            raise Busy(_somebody_was_quicker(model, current.champion, expected))
         if version is None:
             raise NotFound(f"{model} has no candidate to promote. `maquette models publish` one.")
         require_whole(repository, model, version)
         gate = gates.why_not(repository, before, model, version)
+        if model == PAIR and not _has_vectors(repository, version):
+            gate = (
+                f"The styles have no vectors of clip {version} yet; `maquette models reembed "
+                f"{version}` makes them. {gate}"
+            ).strip()
         if gate and not force:
             raise Declined(gate)
         after = Aliases(
@@ -111,19 +116,33 @@ def promote(
 
 
 def rollback(
-    repository: Path, model: str, *, who: str, why: str = "", dry_run: bool = False
+    repository: Path,
+    model: str,
+    *,
+    who: str,
+    why: str = "",
+    expected: int | None = None,
+    dry_run: bool = False,
 ) -> Outcome:
     """Let the champion and the previous version change places. Needs no gate.
+
+    Args:
+        expected: the champion that is to go.
 
     Raises:
         InvalidRequest: there is no such model.
         Declined: there is no previous version.
-        Busy: another operation is in progress.
+        Busy: another operation is in progress, or the champion is not the expected one any longer.
     """
     members(model)
     with operation(repository, who, f"rollback of {model}", dry_run) as found:
         before = aliases.read(repository)
         current = before.of(model)
+        if found.is_finished("rollback", model):
+            # Once more would put back what was to go.
+            return outcome(repository, [found], True, model, current.champion)
+        if expected is not None and expected != current.champion:
+            raise Busy(_somebody_was_quicker(model, current.champion, expected))
         if current.previous is None:
             raise Declined(f"{model} has no previous version to go back to; nothing was promoted.")
         require_whole(repository, model, current.previous)
@@ -135,6 +154,19 @@ def rollback(
         entry = Entry("rollback", model, who, why, current.champion, current.previous)
         told = f"{model} {current.previous} {{}} the champion again, not {current.champion}."
         return switch(repository, before, model, after, entry, told, dry_run, found)
+
+
+def _has_vectors(repository: Path, clip: int) -> bool:
+    """Whether the styles were embedded with that version; with the exported one they always are."""
+    made = (entry.to_version for entry in history.read(repository) if entry.action == "reembed")
+    return clip == EXPORTED or clip in made
+
+
+def _somebody_was_quicker(model: str, champion: int, expected: int) -> str:
+    return (
+        f"The champion of {model} is {champion} by now, not {expected}: somebody was quicker. "
+        "Look at `maquette models list`, and decide anew."
+    )
 
 
 def withdraw(
@@ -215,7 +247,8 @@ def record_gate(
     Raises:
         Busy: another operation is in progress.
     """
-    with operation(repository, who, f"gate of {model}", dry_run=False) as found:
+    # Its two minutes are not thrown away over what takes a moment.
+    with operation(repository, who, f"gate of {model}", False, PATIENCE) as found:
         entry = Entry(
             "gate",
             model,
@@ -245,8 +278,13 @@ def record(repository: Path, entry: Entry) -> None:
         intent.commit(repository, Intent(entry))
 
 
-def set_canary(repository: Path, wanted: Canary, *, dry_run: bool = False) -> Outcome:
+def set_canary(
+    repository: Path, wanted: Canary, *, instead_of: Canary | None = None, dry_run: bool = False
+) -> Outcome:
     """Try the candidate on a share of what people ask for, or stop trying it.
+
+    Args:
+        instead_of: nothing is changed where another one is in place by now.
 
     Raises:
         InvalidRequest: a number is out of its range.
@@ -254,8 +292,10 @@ def set_canary(repository: Path, wanted: Canary, *, dry_run: bool = False) -> Ou
         Busy: another operation is in progress.
     """
     wanted.check()
-    with operation(repository, wanted.who, "canary", dry_run) as found:
+    with operation(repository, wanted.who, "canary", dry_run, PATIENCE) as found:
         tried = aliases.read(repository).candidates()
+        if instead_of is not None and canary.read(repository) != instead_of:
+            return outcome(repository, [found, "The canary is another one by now."], False)
         if wanted.is_on and not tried:
             raise Declined(
                 "No network has a candidate to try. `maquette models publish` makes one."

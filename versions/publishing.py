@@ -13,6 +13,7 @@ from versions.changes import (
     holding,
     operation,
     outcome,
+    require_whole,
     switch,
     with_aliases,
 )
@@ -134,6 +135,8 @@ def _propose(
         alias = "champion" if version == current.champion else "candidate"
         said = f"{there}, and the {alias} already."
         return outcome(repository, [found, said], False, model, version)
+    # It may have been retired while it was tried.
+    require_whole(repository, model, version)
     entry = Entry("publish", model, who, why, current.candidate, version)
     after = replace(current, candidate=version)
     told = f"{there}, and {{}} the candidate."

@@ -12,34 +12,37 @@ from pathlib import Path
 from pipeline import contract, lineup
 from pipeline.lineup import EXPORTED
 from versions import aliases, configs
-from versions.aliases import CLIP, VERSIONED, Snapshot
+from versions.aliases import CLIP, VERSIONED, Aliases, Snapshot
 
 _PAINTING = ("condition", "denoiser", "denoiser_lcm")
 _EMBEDDING = ("embed_text", "embed_image")
 
 
-def prepare(repository: Path, kind: str | None = None) -> list[str]:
+def prepare(
+    repository: Path, kind: str | None = None, snapshot: Snapshot | None = None
+) -> list[str]:
     """Write what Triton is held to, and tell the models to load, by name.
 
     Args:
         kind: of the configs that the exporter wrote for a GPU; None takes those written by hand.
+        snapshot: of the aliases; None reads those of the repository.
 
     Raises:
         Unavailable: an alias file cannot be read.
     """
-    snapshot = aliases.read(repository)
+    snapshot = snapshot or aliases.read(repository)
     for network in VERSIONED:
         configs.write(repository, network, kind, _trusted(snapshot, network))
-    return models_of(repository)
+    return models_of(repository, snapshot)
 
 
-def models_of(repository: Path) -> list[str]:
+def models_of(repository: Path, snapshot: Snapshot | None = None) -> list[str]:
     """Names of the models to start with: optional ones where the engine they need is there.
 
     An ensemble of exported versions is among them while all of those are served. The gateway adds
     the others.
     """
-    snapshot = aliases.read(repository)
+    snapshot = snapshot or aliases.read(repository)
     plain = {network: EXPORTED in _trusted(snapshot, network) for network in VERSIONED}
     left_out: set[str] = set()
     if not all(plain[network] for network in lineup.NETWORKS):
@@ -61,9 +64,13 @@ def _trusted(snapshot: Snapshot, network: str) -> set[int]:
 
 
 def main() -> None:
-    """``python -m versions.served REPOSITORY [KIND]``: prepare, and print each model on a line."""
-    repository, *kind = sys.argv[1:]
-    for name in prepare(Path(repository), *kind):
+    """``python -m versions.served REPOSITORY KIND``: prepare, and print each model on a line.
+
+    For containers, where no gateway follows the aliases yet: of the exported versions.
+    """
+    repository, kind = sys.argv[1:]
+    exported = Snapshot({network: Aliases() for network in VERSIONED})
+    for name in prepare(Path(repository), kind, exported):
         sys.stdout.write(f"{name}\n")
 
 

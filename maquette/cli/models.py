@@ -299,6 +299,9 @@ def promote(
 def rollback(
     model: Model,
     who: Who,
+    expect: Annotated[
+        int | None, typer.Option(min=1, help="Only if this version is the champion until then.")
+    ] = None,
     repository: Repository = MODEL_REPOSITORY,
     why: Why = "",
     dry_run: DryRun = False,
@@ -314,7 +317,9 @@ def rollback(
     as before.
     """
     with _ends(as_json):
-        outcome = operations.rollback(repository, model, who=who, why=why, dry_run=dry_run)
+        outcome = operations.rollback(
+            repository, model, who=who, why=why, expected=expect, dry_run=dry_run
+        )
     _tell(outcome, dry_run, as_json, lambda: follows(repository, server, api_key, ca, tls))
 
 

@@ -95,11 +95,13 @@ def test_without_a_candidate_nothing_is_tried(line_ups):
 
 async def test_a_bad_candidate_is_called_off_at_once_and_in_writing(line_ups, tmp_path):
     aliases.write(tmp_path, "unet", Aliases(champion=1, candidate=3))
-    line_ups.canary = Canary(share=1.0, bounds=BOUNDS)
+    plan = Canary(share=1.0, bounds=BOUNDS)
+    canary.write(tmp_path, plan)
+    line_ups.canary = plan
     trial = Trial(line_ups, tmp_path)
     for _ in range(4):
         assert trial.alias_for(requests(1)[0]) == "candidate"
-        trial.note("candidate", None)
+        trial.note(LineUp(unet=3), None)
     assert trial.alias_for(requests(1)[0]) == "champion"
     await asyncio.wait_for(trial._telling, 10)
     written = canary.read(tmp_path)
@@ -117,7 +119,37 @@ async def test_what_cannot_be_written_down_is_called_off_all_the_same(line_ups, 
     line_ups.canary = Canary(share=1.0, bounds=BOUNDS)
     trial = Trial(line_ups, tmp_path / "nowhere")
     for _ in range(4):
-        trial.note("candidate", None)
+        trial.note(LineUp(unet=3), None)
     await asyncio.wait_for(trial._telling, 10)
     assert trial.alias_for(requests(1)[0]) == "champion"
     assert "could not be written down" in caplog.text
+
+
+def test_what_a_render_of_other_versions_came_to_counts_for_nobody(line_ups):
+    line_ups.canary = Canary(share=1.0, bounds=BOUNDS)
+    trial = Trial(line_ups, None)
+    for _ in range(9):
+        trial.note(LineUp(unet=2), None)
+    assert trial.alias_for(requests(1)[0]) == "candidate"
+
+
+def test_another_candidate_begins_anew(line_ups):
+    line_ups.canary = Canary(share=1.0, bounds=BOUNDS)
+    trial = Trial(line_ups, None)
+    for _ in range(3):
+        trial.note(LineUp(unet=3), None)
+    line_ups.by_alias = {"champion": LineUp(), "candidate": LineUp(unet=4)}
+    trial.note(LineUp(unet=4), None)
+    assert trial.alias_for(requests(1)[0]) == "candidate"
+
+
+async def test_a_newer_plan_is_not_overwritten(line_ups, tmp_path):
+    plan = Canary(share=1.0, bounds=BOUNDS)
+    newer = Canary(share=0.5, bounds=BOUNDS, why="another try")
+    canary.write(tmp_path, newer)
+    line_ups.canary = plan
+    trial = Trial(line_ups, tmp_path)
+    for _ in range(4):
+        trial.note(LineUp(unet=3), None)
+    await asyncio.wait_for(trial._telling, 10)
+    assert canary.read(tmp_path) == newer

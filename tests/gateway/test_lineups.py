@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.lineups import LineUps
-from gateway.loading import NotLoaded
+from gateway.loading import Away, NotLoaded
 from pipeline import lineup
 from pipeline.errors import NotFound, Unavailable
 from pipeline.lineup import LineUp
@@ -208,6 +208,102 @@ async def test_a_new_clip_embeds_once_its_vectors_are_there(line_ups, books):
     await line_ups.look(books)
     assert (vectors.clip, line_ups.problem) == (2, "")
     assert books.versions["clip_text"] == books.versions["clip_image"] == {1, 2}
+
+
+async def test_a_roll_back_waits_for_no_load(line_ups, books):
+    name(books, champion=3, previous=1)
+    await line_ups.look(books)
+    name(books, champion=1, previous=3, candidate=4)
+    await line_ups.offer_held(books)
+    assert line_ups.by_alias == {"champion": LineUp(), "previous": LineUp(unet=3)}
+    assert books.versions["unet"] == {1, 3}
+
+
+async def test_what_took_long_to_load_does_not_undo_a_change_meanwhile(line_ups, books):
+    name(books, champion=3, previous=1)
+    await line_ups.look(books)
+    name(books, champion=3, previous=1, candidate=4)
+    load = books.load_ensemble
+
+    async def roll_back_meanwhile(*told):
+        books.load_ensemble = load
+        name(books, champion=1, previous=3, candidate=4)
+        await line_ups.offer_held(books)
+        await load(*told)
+
+    books.load_ensemble = roll_back_meanwhile
+    await line_ups.look(books)
+    assert line_ups.champion == LineUp()
+    await line_ups.look(books)
+    assert line_ups.by_alias == {
+        "champion": LineUp(), "candidate": LineUp(unet=4), "previous": LineUp(unet=3),
+    }  # fmt: skip
+
+
+async def test_a_candidate_that_ends_triton_is_not_tried_again(line_ups, books):
+    await line_ups.look(books)
+    name(books, champion=1, candidate=4)
+    settle = books.settle
+
+    async def end(network):
+        raise Away
+
+    books.settle = end
+    with pytest.raises(Away):
+        await line_ups.look(books)
+    books.settle = settle
+    books.restart()
+    books.ensembles |= {"denoiser": {}, "condition": {}, "embed_text": {}, "embed_image": {}}
+    await line_ups.look(books)
+    assert line_ups.by_alias == {"champion": LineUp()}
+    assert "Triton ended while it was loaded" in line_ups.problem
+    # Another choice is another try.
+    name(books, champion=1, candidate=5)
+    await line_ups.look(books)
+    assert line_ups.named("candidate") == LineUp(unet=5)
+
+
+async def test_what_a_restarted_triton_lost_is_not_offered_meanwhile(line_ups, books):
+    name(books, champion=3, previous=1)
+    await line_ups.look(books)
+    books.restart()
+    books.ready = False
+    await line_ups.look(books)
+    assert not line_ups.ready
+
+
+async def test_a_clip_that_does_not_load_keeps_no_other_from_serving(line_ups, books):
+    aliases.write(books.repository, "clip_text", Aliases(champion=2, previous=1))
+    await line_ups.look(books)
+    books.broken.add(("clip_text", 3))
+    aliases.write(books.repository, "clip_text", Aliases(champion=1, previous=2, candidate=3))
+    await line_ups.look(books)
+    assert line_ups.clip == 1
+    assert "CLIP is not served" in line_ups.problem
+    assert books.versions["clip_text"] == {1, 2}
+
+
+async def test_a_gateway_that_starts_leaves_the_clip_that_serves_alone(books):
+    found = LineUps(books)
+    vectors = Vectors()
+    vectors.clip = 3
+    aliases.write(books.repository, "clip_text", Aliases(champion=3, previous=2))
+    for network in CLIP:
+        books.versions[network] = {2, 3}
+    found._vectors, found._clips = vectors, frozenset({3})
+    await found.look(books)
+    assert found.ready
+    assert books.versions["clip_text"] == {2, 3}
+    assert not {"clip_text", "clip_image"} & set(books.settled)
+
+
+async def test_what_was_said_of_an_earlier_choice_is_over_at_once(line_ups, books):
+    books.broken.add(("unet", 4))
+    name(books, champion=1, candidate=4)
+    await line_ups.look(books)
+    assert line_ups.problem
+    name(books, champion=1)
+    assert not line_ups.problem
 
 
 async def test_two_models_with_candidates_make_one_line_up(line_ups, books):

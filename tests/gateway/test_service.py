@@ -186,7 +186,7 @@ async def test_a_shadow_is_cast_once_the_render_is_done(library, request_):
     painter = Chooser(shadow=1.0)
     went = []
     casting = Service(
-        painter, library, Admission(1, 0), Moderation([], seconds=5),
+        painter, library, Admission(2, 0), Moderation([], seconds=5),
         painted_by=lambda line_up, went_: went.append((line_up, went_)),
     )  # fmt: skip
     events = await told(casting.render(request_))
@@ -197,19 +197,16 @@ async def test_a_shadow_is_cast_once_the_render_is_done(library, request_):
     assert all(one.structure_f1 == 0.75 for _, one in went)
 
 
-async def test_nobody_waits_for_a_shadow(library, request_):
-    painter, admission = Chooser(shadow=1.0), Admission(1, 0)
+async def test_a_shadow_leaves_a_place_for_others(library, request_):
+    painter, admission = Chooser(shadow=1.0), Admission(2, 0)
     casting = Service(painter, library, admission, Moderation([], seconds=5))
-    events = casting.render(request_)
-    async for event in events:
-        if isinstance(event, Finished):
-            break
-        last = event
-    assert last.step == request_.num_inference_steps
-    await asyncio.gather(*casting._shadows)
     async with admission.slot():
-        await casting._shadow(request_)
-    assert painter.made_by.count(LineUp(unet=3)) == 1
+        await told(casting.render(request_))
+        await asyncio.gather(*casting._shadows)
+    assert painter.made_by == [LineUp()]
+    await told(casting.render(request_))
+    await asyncio.gather(*casting._shadows)
+    assert painter.made_by[1:] == [LineUp(), LineUp(unet=3)]
 
 
 async def test_a_line_up_is_kept_for_as_long_as_a_render_needs_it(library, request_):

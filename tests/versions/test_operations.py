@@ -523,3 +523,80 @@ def test_no_lock_file_is_read_for_a_name_that_is_half_written(repository):
 def test_a_folder_that_is_none(tmp_path):
     with pytest.raises(NotFound, match="is not a folder"):
         operations.rollback(tmp_path / "nowhere", MODEL, **WHO)
+
+
+# asked for again after it was cut short
+
+
+def cut_short(repository, monkeypatch, act):
+    """Do `act` as a process does that dies once its intent is written down."""
+
+    class PowerCut(BaseException):
+        pass
+
+    def die(*_):
+        raise PowerCut
+
+    with monkeypatch.context() as patched:
+        patched.setattr(intent, "_finish", die)
+        with pytest.raises(PowerCut):
+            act()
+    assert intent.pending(repository)
+
+
+def test_a_rollback_that_is_given_again_does_not_undo_itself(promoted, monkeypatch):
+    cut_short(promoted, monkeypatch, lambda: operations.rollback(promoted, MODEL, **WHO))
+    outcome = operations.rollback(promoted, MODEL, **WHO)
+    assert "it is finished now" in outcome.said[0]
+    assert of(promoted) == Aliases(champion=1, previous=2)
+    assert actions(promoted).count("rollback") == 1
+
+
+def test_a_promote_that_is_given_again_is_not_told_of_somebody_quicker(published, monkeypatch):
+    promote = lambda: operations.promote(published, MODEL, expected=1, **FORCED)  # noqa: E731
+    cut_short(published, monkeypatch, promote)
+    assert "it is finished now" in promote().said[0]
+    assert of(published).champion == 2
+
+
+def test_what_was_found_is_told_also_by_a_command_that_fails(promoted, monkeypatch):
+    cut_short(promoted, monkeypatch, lambda: operations.rollback(promoted, MODEL, **WHO))
+    with pytest.raises(NotFound, match="it is finished now. .* no version 9"):
+        operations.promote(promoted, MODEL, 9, **FORCED)
+
+
+def test_two_who_roll_back_do_not_undo_each_other(promoted):
+    operations.rollback(promoted, MODEL, expected=2, **WHO)
+    with pytest.raises(Busy, match="is 1 by now, not 2: somebody was quicker"):
+        operations.rollback(promoted, MODEL, expected=2, **WHO)
+    assert of(promoted).champion == 1
+
+
+def test_a_gate_beside_another_champion_is_none(published, new):
+    operations.record_gate(published, verdict(published, **{MODEL: 2}), model=MODEL, **WHO)
+    operations.publish(published, MODEL, new(seed=2), **WHO)
+    operations.promote(published, MODEL, 3, **FORCED)
+    with pytest.raises(Declined, match="held against 1 at its gate, and the champion is 3 now"):
+        operations.promote(published, MODEL, 2, **WHO)
+
+
+def test_a_canary_ends_only_the_one_that_it_was_about(published):
+    first = Canary(share=0.1, who="ada")
+    operations.set_canary(published, first)
+    newer = Canary(share=0.2, who="bob")
+    operations.set_canary(published, newer)
+    outcome = operations.set_canary(published, Canary(), instead_of=first)
+    assert not outcome.changed
+    assert canary.read(published) == newer
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"build": []}, {"files": ["model.onnx"]}, {"files": {"model.onnx": 5}}, {"error": "small"}],
+)
+def test_a_manifest_of_other_types_is_one_sentence(repository, new, changed):
+    source = new()
+    path = source / manifest.FILE
+    path.write_text(json.dumps(json.loads(path.read_text()) | changed))
+    with pytest.raises(Declined, match="is not a manifest"):
+        operations.publish(repository, MODEL, source, **WHO)
