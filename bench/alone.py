@@ -23,8 +23,8 @@ from pipeline.request import RenderRequest
 from serving.ports import LOOPBACK
 
 PACK = ROOT / "packs" / "tiny"
-FEW = 2
-"""Steps of a render in which what the gateway adds is not lost in the noise of the networks."""
+FEW = 1
+"""Steps of a render, so that what the gateway adds is not lost in the noise of the networks."""
 
 
 def give_real_inputs(bench: Bench, running: Engines, batches: tuple[int, ...] = ()) -> None:

@@ -202,6 +202,9 @@ class Inference:
                 if "pack" in output:
                     self.pack = json.loads(output["pack"][0])
                 yield output
+                if "images" in output:
+                    # The last there is. Nobody waits for Triton to say so.
+                    return
 
     async def feel_pulse(self) -> None:
         """See whether ``render`` lives, when renders are in progress and nothing was heard lately.
