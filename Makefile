@@ -80,7 +80,8 @@ perf: setup export ## Measure single models and renders with NVIDIA's perf_analy
 	@$(DEV)/bin/python -m bench perf
 
 test: setup export ## Run the tests, those on the live stack included
-	@$(DEV)/bin/python -m pytest
+	@# Two at a time: tests/conftest.py says what goes together.
+	@$(DEV)/bin/python -m pytest --numprocesses 2 --dist loadgroup
 
 test-full: setup ## Stable Diffusion 1.5's sizes with random weights, in out/full (20 GB of disk, 16 of memory, 15 minutes)
 	@$(DEV)/bin/python -m pytest tests/full --timeout=5400 --capture=no

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import uuid
 from pathlib import Path
 
 import pytest
@@ -11,8 +13,21 @@ from export.checkpoints.architectures import SMALL
 from export.checkpoints.assemble import Checkpoints, assemble
 from export.checkpoints.hub import Source
 from export.checkpoints.random import write_checkpoints
+from tests.versions import object_store
 
 ROOT = Path(__file__).resolve().parent.parent
+LIVE = ROOT / "tests" / "integration"
+
+# pytest-xdist fixes a width for its workers, which consoles made at an import would keep.
+os.environ.pop("COLUMNS", None)
+
+
+def pytest_collection_modifyitems(items):
+    """Let `make test` run two files at a time, but what needs a running stack one after another."""
+    for item in items:
+        # There is memory for one stack, and it takes seconds to start.
+        group = LIVE if LIVE in item.path.parents else item.path
+        item.add_marker(pytest.mark.xdist_group(str(group.relative_to(ROOT))))
 
 
 @pytest.fixture(scope="session")
@@ -66,3 +81,17 @@ def assembled(made_of, tmp_path_factory):
         return made[key]
 
     return make
+
+
+@pytest.fixture(scope="session")
+def store_server(tmp_path_factory):
+    with object_store.running(tmp_path_factory.mktemp("store") / "server") as server:
+        yield server
+
+
+@pytest.fixture
+def url(store_server, monkeypatch):
+    """An empty place in a store."""
+    for name, value in store_server.environment.items():
+        monkeypatch.setenv(name, value)
+    return f"s3://{object_store.BUCKET}/{uuid.uuid4().hex}"
