@@ -16,7 +16,7 @@ from evaluation.measures import mean
 from evaluation.similarity import ms_ssim
 from evaluation.stylometry import Stylometer
 from maquette.client import CallFailed, Client
-from pipeline.errors import Unavailable
+from pipeline.errors import Cancelled, MaquetteError, Overloaded, Unavailable
 from pipeline.images import Picture
 
 STEPS = 10
@@ -52,55 +52,74 @@ class Made:
         return bool(np.std(self.picture.astype(float), axis=(0, 1)).max() < BLANK)
 
 
+@dataclass(frozen=True)
+class Served:
+    """What a gateway can be asked for."""
+
+    line_ups: Mapping[str, Mapping[str, int]]
+    """By alias, the version of each network."""
+    problem: str
+    """Why the newest choice of versions is not among them; empty where it is."""
+
+
 class Door(Protocol):
-    """Where renders are asked for."""
+    """Where renders are asked for. What fails is a ``CallFailed`` or a ``MaquetteError``."""
 
     def paint(self, scene: Scene, alias: str) -> Made:
-        """A render by the versions that `alias` stands for.
+        """A render by the versions that `alias` stands for."""
 
-        Raises:
-            CallFailed: there is none.
-        """
+    def served(self) -> Served:
+        """What can be asked for now."""
 
 
 class GatewayDoor:
-    """A running gateway."""
+    """A running gateway, from outside."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
 
     def paint(self, scene: Scene, alias: str) -> Made:
-        result = self._client.render(
-            scene.sketch,
-            scene.prompt,
-            style_images=[scene.style_image] if scene.style_image else None,
-            seed=scene.seed,
-            num_inference_steps=STEPS,
-            versions=alias,
-        )
+        result = self._client.render(**asked_for(scene, alias))
         seconds = result.timings.total_seconds - result.timings.queue_seconds
         return Made(result.images[0].png, result.versions, seconds)
 
-    def wait_for(self, line_ups: Mapping[str, Mapping[str, int]], seconds: float) -> None:
-        """Return when the gateway serves `line_ups`, by alias; it follows a change at its own pace.
+    def served(self) -> Served:
+        info = self._client.info()
+        return Served(info.line_ups, info.problem)
 
-        Raises:
-            Unavailable: it does not within `seconds`; says what it serves.
-        """
-        deadline = time.monotonic() + seconds
-        while True:
-            info = self._client.info()
-            wrong = [name for name in line_ups if info.line_ups.get(name) != line_ups[name]]
-            if not wrong:
-                return
-            if info.problem or time.monotonic() > deadline:
-                served = _versions(info.line_ups.get(wrong[0], {})) or "none"
-                raise Unavailable(
-                    f"The server does not serve the {wrong[0]} of this repository "
-                    f"({_versions(line_ups[wrong[0]])}) but {served}. "
-                    f"{info.problem or 'See that it serves this repository.'}"
-                )
-            time.sleep(POLL_SECONDS)
+
+def asked_for(scene: Scene, alias: str) -> dict[str, Any]:
+    """The fields of the request for `scene` by the versions that `alias` stands for."""
+    return {
+        "sketch": scene.sketch,
+        "prompt": scene.prompt,
+        "style_images": (scene.style_image,) if scene.style_image else (),
+        "seed": scene.seed,
+        "num_inference_steps": STEPS,
+        "versions": alias,
+    }
+
+
+def wait_for(door: Door, line_ups: Mapping[str, Mapping[str, int]], seconds: float) -> None:
+    """Return when `line_ups`, by alias, are served; a gateway follows a change at its own pace.
+
+    Raises:
+        Unavailable: they are not within `seconds`; says what is served.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        found = door.served()
+        wrong = [name for name in line_ups if found.line_ups.get(name) != line_ups[name]]
+        if not wrong:
+            return
+        if found.problem or time.monotonic() > deadline:
+            served = _versions(found.line_ups.get(wrong[0], {})) or "none"
+            raise Unavailable(
+                f"The server does not serve the {wrong[0]} of this repository "
+                f"({_versions(line_ups[wrong[0]])}) but {served}. "
+                f"{found.problem or 'See that it serves this repository.'}"
+            )
+        time.sleep(POLL_SECONDS)
 
 
 @dataclass(frozen=True)
@@ -152,7 +171,7 @@ def fight(
 
     Raises:
         Unavailable: a reply names other versions, so it would tell of something else.
-        CallFailed: the champion, or the server itself, does not paint.
+        CallFailed, MaquetteError: the champion, or the server itself, does not paint.
     """
     for alias in SIDES:
         # The first render of a network is slower, and counts for nobody.
@@ -198,8 +217,8 @@ def _attempt(door: Door, scene: Scene, alias: str, line_up: Mapping[str, int]) -
     """A render, or why the candidate's failed."""
     try:
         made = door.paint(scene, alias)
-    except CallFailed as error:
-        if alias != "candidate" or error.retry_after is not None:
+    except (CallFailed, MaquetteError) as error:
+        if alias != "candidate" or _passes(error):
             raise  # The champion's failure, and a server's that is away, is not the candidate's.
         return str(error)
     if dict(made.versions) != dict(line_up):
@@ -209,6 +228,13 @@ def _attempt(door: Door, scene: Scene, alias: str, line_up: Mapping[str, int]) -
             "changes versions, on the server of this repository."
         )
     return made
+
+
+def _passes(error: CallFailed | MaquetteError) -> bool:
+    """Whether the same request may succeed later, or nobody wants it any more."""
+    if isinstance(error, CallFailed):
+        return error.retry_after is not None
+    return isinstance(error, Cancelled | Overloaded | Unavailable)
 
 
 def _bout(scene: Scene, champion: Made, candidate: Made | str, again: Made | str) -> Bout:

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from evaluation import denoising, duel, gate_report, golden, thresholds
 from evaluation.cases import Case, cases
-from evaluation.duel import Bout, GatewayDoor
+from evaluation.duel import Bout, Door, GatewayDoor
 from evaluation.engines import ClipEngines, Engines, runs_here
 from evaluation.measures import STYLE_PICTURES, image_retrieval, text_retrieval
 from evaluation.stylometry import Stylometer
@@ -66,11 +66,37 @@ def main(  # noqa: PLR0913 - one parameter per option
     renders: int | None = None,
     progress: Shown = shown,
 ) -> Verdict:
+    """Hold a candidate against the champion in a running gateway; see :func:`judged`.
+
+    Args:
+        server: the gateway, as ``host:port``.
+
+    Raises:
+        CallFailed: it does not answer.
+    """
+    with Client(server, api_key, ca, tls=tls) as client:
+        door = GatewayDoor(client)
+        return judged(
+            door, repository, model, version, thresholds_file, golden_folder, out, renders, progress
+        )
+
+
+def judged(  # noqa: PLR0913 - one parameter per option
+    door: Door,
+    repository: Path,
+    model: str,
+    version: int,
+    thresholds_file: Path | None = None,
+    golden_folder: Path | None = None,
+    out: Path = Path("out/gate"),
+    renders: int | None = None,
+    progress: Shown = shown,
+) -> Verdict:
     """Try version `version` of `model` beside the champion, and write a report with pictures.
 
     Args:
-        repository: the model repository that the server serves.
-        server: the gateway, as ``host:port``.
+        door: where renders are asked for; ``clip`` needs none.
+        repository: the model repository that is served there.
         model: a network that is painted with, or ``clip``.
         version: its candidate.
         thresholds_file: TOML; what it leaves out is as in ``evaluation/thresholds.toml``.
@@ -82,8 +108,8 @@ def main(  # noqa: PLR0913 - one parameter per option
     Raises:
         InvalidRequest: `version` is not the candidate, or the thresholds are none.
         NotFound: there is no golden set, or no file of thresholds.
-        Unavailable: the server does not serve these versions.
-        CallFailed: it does not answer.
+        Unavailable: these versions are not served.
+        CallFailed, MaquetteError: the champion does not paint.
     """
     snapshot = aliases.read(repository)
     _require_candidate(model, version, snapshot.of(model).candidate)
@@ -102,11 +128,9 @@ def main(  # noqa: PLR0913 - one parameter per option
         else golden.held_out(renders or RENDERS)
     )
     line_ups = {side: snapshot.line_up(side).versions for side in duel.SIDES}
-    with Client(server, api_key, ca, tls=tls) as client:
-        door = GatewayDoor(client)
-        door.wait_for(line_ups, SERVED_SECONDS)
-        with progress("renders", duel.renders_to_make(len(scenes))) as advance:
-            bouts = duel.fight(door, scenes, line_ups, advance)
+    duel.wait_for(door, line_ups, SERVED_SECONDS)
+    with progress("renders", duel.renders_to_make(len(scenes))) as advance:
+        bouts = duel.fight(door, scenes, line_ups, advance)
     found = duel.measured(bouts, Stylometer.bundled())
     found |= network_measures(repository, line_ups, progress)
     return _decide(line_ups, found, limits, bouts, folder)

@@ -7,25 +7,30 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from gateway.desk import Desk
+from gateway.gating import Gates, Judged
+from gateway.incoming import located
 from gateway.inference import Inference
 from gateway.information import Information
 from gateway.protection.caller import Caller
+from gateway.stepwise import Step, Steps
 from pipeline.errors import InvalidRequest, NotFound
 from pipeline.images import encode_png
 from retrieval.library import StyleLibrary
 from retrieval.reembedding import Progress
-from versions import aliases, canary, catalogue, operations
+from versions import aliases, canary, catalogue, differences, history, operations, repositories
 from versions.aliases import PAIR, VERSIONED
 from versions.canary import Canary
 from versions.catalogue import MODELS, Version, members
+from versions.differences import Difference
 from versions.errors import Declined
 from versions.history import Entry
 from versions.operations import Outcome
+from versions.repositories import Repository
 
 MAX_NAME = max(map(len, VERSIONED))
 """Characters of what was named that are written down."""
@@ -33,6 +38,8 @@ MAX_REASON = 500
 """Characters of a reason: the history is kept for good, and read whole."""
 PAPER = encode_png(np.full((64, 64, 3), 255, np.uint8))
 """A picture to see with whether a CLIP answers."""
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -43,29 +50,44 @@ class Listed:
     loaded: bool
 
 
+@dataclass(frozen=True)
+class Compared:
+    """Two versions, and where they differ."""
+
+    one: int
+    other: int
+    differences: list[Difference]
+
+
 class Administration:
     """Looks at and changes the versions in a repository.
 
     Methods raise ``Declined`` where there is no repository, and what ``versions.operations`` does.
 
     Args:
-        repository: the folder that the gateway follows; None where it follows none.
+        repository: what the gateway follows; None where it follows nothing.
+        gates: where candidates are held against the champion.
+        incoming: the folder below which lies what may be published; None where nothing does.
     """
 
     def __init__(
         self,
-        repository: Path | None,
+        repository: Repository | None,
         desk: Desk,
         inference: Inference,
         information: Information,
         library: StyleLibrary,
+        gates: Gates,
+        incoming: Path | None,
     ) -> None:
-        self._folder = repository
+        self._at = repository
         self._desk = desk
         self._inference = inference
         self._information = information
         self._library = library
-        self._changing: set[asyncio.Task[Outcome]] = set()
+        self._gates = gates
+        self._incoming = incoming
+        self._changing: set[asyncio.Task[Any]] = set()
 
     async def versions(self, model: str = "") -> list[Listed]:
         """Every version of `model`, the oldest first; of all models where it is empty.
@@ -75,7 +97,9 @@ class Administration:
         """
         names = (model,) if model else MODELS
         found = await asyncio.to_thread(
-            lambda: [v for name in names for v in catalogue.versions_of(self._repository, name)]
+            lambda: [
+                v for name in names for v in catalogue.versions_of(self._repository.folder, name)
+            ]
         )
         models = (await self._information.facts()).models
         ready = {(each.name, each.version) for each in models if each.ready}
@@ -86,7 +110,104 @@ class Administration:
 
     async def canary(self) -> Canary:
         """How the candidate is tried now."""
-        return await asyncio.to_thread(canary.read, self._repository)
+        return await asyncio.to_thread(canary.read, self._repository.folder)
+
+    async def diff(self, model: str, one: str = "", other: str = "") -> Compared:
+        """Where two versions of `model` differ: the candidate from the champion by default.
+
+        Args:
+            one: a number or an alias; so is `other`.
+
+        Raises:
+            InvalidRequest: there is no such model, or a name is neither.
+            NotFound: there is no such version.
+        """
+        asked = {"one": one or "champion", "other": other or "candidate"}
+        repository = self._repository.folder
+        first, second = await asyncio.to_thread(
+            lambda: [
+                catalogue.find(repository, model, name, field) for field, name in asked.items()
+            ]
+        )
+        return Compared(first.version, second.version, differences.between(first, second))
+
+    async def changes(self, model: str, size: int, first: str) -> history.Page:
+        """A page of what was done; see :func:`versions.history.page`.
+
+        Raises:
+            InvalidRequest: there is no such model, or no such change.
+        """
+        if model:
+            members(model)
+        return await asyncio.to_thread(history.page, self._repository.folder, model, size, first)
+
+    def publish(
+        self, caller: Caller, model: str, source: str, *, why: str = "", dry_run: bool = False
+    ) -> AsyncGenerator[Step | Outcome]:
+        """Make an engine the next version, and the candidate; what was done comes last.
+
+        It ends at its next step when the iterator is closed, and nothing of it is left then.
+
+        Args:
+            source: where the engine lies; see :func:`gateway.incoming.located`.
+        """
+        repository = self._repository
+        members(model)
+        _check_reason(why)
+
+        def published(steps: Steps, ids: dict[str, str]) -> Outcome:
+            outcome = repositories.publish(
+                repository,
+                model,
+                located(self._incoming, source),
+                who=caller.id,
+                why=why,
+                dry_run=dry_run,
+                report=steps.report,
+            )
+            ids["version"] = str(outcome.version)
+            return outcome
+
+        noted = {"model": model, "source": source[:MAX_REASON]}
+        return self._followed(caller, "publish", noted, published, dry_run=dry_run)
+
+    def gate(
+        self,
+        caller: Caller,
+        model: str,
+        renders: int | None = None,
+        *,
+        why: str = "",
+        dry_run: bool = False,
+    ) -> AsyncGenerator[Step | Judged]:
+        """Hold the candidate against the champion, and keep what is decided; it comes last.
+
+        It ends at its next step when the iterator is closed.
+
+        Args:
+            renders: scenes; None: as many as usual.
+            dry_run: keep no verdict.
+        """
+        repository = self._repository
+        members(model)
+        _check_reason(why)
+
+        def gated(steps: Steps, ids: dict[str, str]) -> Judged:
+            candidate = catalogue.find(repository.folder, model, "candidate").version
+            ids["version"] = str(candidate)
+            verdict = self._gates.judged(repository.folder, model, candidate, renders, steps)
+            ids["passed"] = str(verdict.passed).lower()
+            if dry_run:
+                return Judged(verdict, (f"{model} {candidate} was at its gate; nothing is kept.",))
+            outcome = repository.change(
+                lambda folder: operations.record_gate(
+                    folder, verdict, model=model, who=caller.id, why=why
+                ),
+                patient=True,
+            )
+            return Judged(verdict, outcome.said)
+
+        return self._followed(caller, "gate", {"model": model}, gated, dry_run=dry_run)
 
     async def promote(
         self,
@@ -134,14 +255,14 @@ class Administration:
 
     async def set_canary(self, caller: Caller, wanted: Canary, *, dry_run: bool = False) -> Outcome:
         """Try the candidate on a share of the renders, or stop trying it."""
-        repository, signed = self._repository, replace(wanted, who=caller.id)
+        signed = replace(wanted, who=caller.id)
         _check_reason(wanted.why)
         noted = {"share": f"{wanted.share:g}", "shadow": f"{wanted.shadow:g}"}
         return await self._through(
             caller,
             "canary",
             noted,
-            lambda: operations.set_canary(repository, signed, dry_run=dry_run),
+            lambda folder: operations.set_canary(folder, signed, dry_run=dry_run),
             dry_run=dry_run,
         )
 
@@ -156,7 +277,7 @@ class Administration:
             Busy: they are complete, and somebody changes versions, so that cannot be written down.
         """
         repository = self._repository
-        clip = await asyncio.to_thread(_loadable, repository, clip)
+        clip = await asyncio.to_thread(_loadable, repository.folder, clip)
         noted = {"model": PAIR, "version": str(clip), "complete": "false"}
         with self._desk.noting(caller, "reembed", **noted) as ids:
             # Otherwise every single style would fail, each for the same reason.
@@ -167,22 +288,23 @@ class Administration:
                     yield progress
             if progress and progress.complete:
                 entry = Entry("reembed", PAIR, caller.id, to_version=clip)
-                await asyncio.to_thread(operations.record, repository, entry)
+                await asyncio.to_thread(
+                    repository.change, lambda at: operations.record(at, entry), patient=True
+                )
                 ids["complete"] = "true"
 
     @property
-    def _repository(self) -> Path:
-        if self._folder is None:
+    def _repository(self) -> Repository:
+        if self._at is None:
             raise Declined(
                 "This gateway serves what was exported, and follows no repository of versions. "
                 "Start it with MAQUETTE_REPOSITORY, the folder of the model repository."
             )
-        return self._folder
+        return self._at
 
     async def _change(
         self, caller: Caller, change: Callable[..., Outcome], model: str, *what: Any, **options: Any
     ) -> Outcome:
-        repository = self._repository
         _check_reason(options["why"])
         noted = {"model": model[:MAX_NAME]}
         for value in what:
@@ -192,7 +314,7 @@ class Administration:
             caller,
             change.__name__,
             noted,
-            lambda: change(repository, model, *what, who=caller.id, **options),
+            lambda folder: change(folder, model, *what, who=caller.id, **options),
             dry_run=options["dry_run"],
         )
 
@@ -201,16 +323,17 @@ class Administration:
         caller: Caller,
         action: str,
         noted: dict[str, str],
-        change: Callable[[], Outcome],
+        change: Callable[[Path], Outcome],
         *,
         dry_run: bool,
     ) -> Outcome:
         """Do `change` to its end, even when the caller leaves: a thread cannot be called back."""
+        repository = self._repository
         noted |= {"dry_run": "true"} if dry_run else {}
 
         async def changed() -> Outcome:
             with self._desk.noting(caller, action, **noted) as ids:
-                outcome = await asyncio.to_thread(change)
+                outcome = await asyncio.to_thread(repository.change, change, dry_run=dry_run)
                 if outcome.version is not None:
                     ids["version"] = str(outcome.version)
             return outcome
@@ -219,6 +342,34 @@ class Administration:
         self._changing.add(task)
         task.add_done_callback(self._changing.discard)
         return await asyncio.shield(task)
+
+    async def _followed(
+        self,
+        caller: Caller,
+        action: str,
+        noted: dict[str, str],
+        work: Callable[[Steps, dict[str, str]], Result],
+        *,
+        dry_run: bool,
+    ) -> AsyncGenerator[Step | Result]:
+        """Have a thread do `work`, which ends at its next step when the caller leaves.
+
+        Args:
+            work: given the ids that are noted as well, to set them right.
+        """
+        noted |= {"dry_run": "true"} if dry_run else {}
+        steps = Steps()
+
+        async def worked() -> Result:
+            with self._desk.noting(caller, action, **noted) as ids:
+                return await asyncio.to_thread(work, steps, ids)
+
+        task = asyncio.create_task(worked(), name=action)
+        self._changing.add(task)
+        task.add_done_callback(self._changing.discard)
+        async with aclosing(steps.follow(task)) as followed:
+            async for step in followed:
+                yield step
 
 
 def _check_reason(why: str) -> None:

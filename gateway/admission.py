@@ -21,6 +21,8 @@ class Admission:
         """How many wait now."""
         self.running = 0
         """How many run now."""
+        self._ended = asyncio.Event()
+        """Set when the next one has ended, and another one then."""
 
     @property
     def free_places(self) -> int:
@@ -40,14 +42,20 @@ class Admission:
             )
 
     @asynccontextmanager
-    async def slot(self) -> AsyncIterator[float]:
+    async def slot(self, *, last: bool = False) -> AsyncIterator[float]:
         """Wait for a place, hold it for the block, and yield the seconds waited.
+
+        Args:
+            last: let everybody else go first: wait, for however long, until nobody waits and a
+                place would be left for whoever comes.
 
         Raises:
             Overloaded: as many wait already as may.
         """
-        self.require_room()
         started = time.perf_counter()
+        while last and self.free_places < min(2, self._max_running):
+            await self._ended.wait()
+        self.require_room()
         self.waiting += 1
         try:
             await self._free.acquire()
@@ -59,3 +67,5 @@ class Admission:
         finally:
             self.running -= 1
             self._free.release()
+            ended, self._ended = self._ended, asyncio.Event()
+            ended.set()

@@ -11,7 +11,6 @@ import hashlib
 import logging
 from collections import deque
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from statistics import fmean, median
 
 from gateway.lineups import CHAMPION, LineUps
@@ -20,6 +19,7 @@ from pipeline.lineup import LineUp
 from pipeline.request import RenderRequest
 from versions import canary, operations
 from versions.canary import Bounds
+from versions.repositories import Repository
 
 CANDIDATE = "candidate"
 WINDOW = 200
@@ -86,7 +86,7 @@ class Trial:
         repository: where calling it off is written down; None where nothing is tried.
     """
 
-    def __init__(self, line_ups: LineUps, repository: Path | None) -> None:
+    def __init__(self, line_ups: LineUps, repository: Repository | None) -> None:
         self._line_ups = line_ups
         self._repository = repository
         self._plan = canary.Canary(since="")
@@ -148,9 +148,13 @@ class Trial:
         )
 
 
-async def _tell(repository: Path, wanted: canary.Canary, plan: canary.Canary) -> None:
+async def _tell(repository: Repository, wanted: canary.Canary, plan: canary.Canary) -> None:
     try:
-        await asyncio.to_thread(operations.set_canary, repository, wanted, instead_of=plan)
+        await asyncio.to_thread(
+            repository.change,
+            lambda folder: operations.set_canary(folder, wanted, instead_of=plan),
+            patient=True,
+        )
     except (MaquetteError, OSError) as error:
         # This gateway tries the candidate no more all the same.
         log.error("that could not be written down: %s", error)

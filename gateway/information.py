@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from gateway.inference import Inference, ServedModel
@@ -33,14 +33,21 @@ class Facts:
     """What may be asked for now, by alias."""
     problem: str
     """Why the newest choice of versions does not serve; empty where it does."""
+    clip: int
+    """The version of the pair that embeds, and whose vectors are searched."""
     schedulers: tuple[str, ...] = tuple(SAMPLERS)
 
 
 class Information:
-    """Asks what is known, and is silent about what is not."""
+    """Asks what is known, and is silent about what is not.
 
-    def __init__(self, inference: Inference) -> None:
+    Args:
+        behind: says why newer versions may not be known here; empty where they are.
+    """
+
+    def __init__(self, inference: Inference, behind: Callable[[], str] = lambda: "") -> None:
         self._inference = inference
+        self._behind = behind
 
     async def facts(self) -> Facts:
         """What serves now."""
@@ -56,7 +63,8 @@ class Information:
             pack=str(pack.get("name", "")),
             pack_revision=_revision(pack.get("engines", {})),
             line_ups=self._inference.line_ups.by_alias,
-            problem=self._inference.line_ups.problem,
+            problem=" ".join(filter(None, (self._inference.line_ups.problem, self._behind()))),
+            clip=self._inference.line_ups.clip,
         )
 
 

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -19,7 +19,7 @@ from gateway.loading import Away, Loader, NotLoaded
 from pipeline import contract, lineup
 from pipeline.errors import MaquetteError, NotFound, Unavailable
 from pipeline.lineup import LineUp
-from versions import aliases, canary
+from versions import aliases, canary, locks
 from versions.aliases import CLIP, Snapshot
 
 TICK_SECONDS = 0.5
@@ -133,13 +133,14 @@ class LineUps:
         """
         self._vectors, self._clips = vectors, frozenset({vectors.clip})
         ways = (self._follow, self._switch) if self._loader else ()
-        tasks = [asyncio.create_task(way(), name=f"line-ups {way.__name__}") for way in ways]
-        try:
-            yield
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        with locks.following(self._loader.repository) if self._loader else nullcontext():
+            tasks = [asyncio.create_task(way(), name=f"line-ups {way.__name__}") for way in ways]
+            try:
+                yield
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _follow(self) -> None:
         assert self._loader  # noqa: S101 - started only with one

@@ -5,15 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from gateway import errors, service
-from gateway.administration import Listed
+from gateway.administration import Compared, Listed
+from gateway.gating import Judged
 from gateway.information import Facts
 from gateway.protection.caller import Caller
 from gateway.render import Render, State
+from gateway.stepwise import Step
 from maquette.v1 import maquette_pb2 as pb
 from pipeline.request import RenderRequest
 from retrieval.reembedding import Progress
 from retrieval.styles import ScoredStyle, Style
 from versions.canary import Bounds, Canary
+from versions.history import Entry
 from versions.manifest import Manifest
 from versions.operations import Outcome
 
@@ -105,6 +108,7 @@ def info(facts: Facts, caller: Caller) -> pb.ServerInfoResponse:
             for alias, line_up in facts.line_ups.items()
         ],
         problem=facts.problem,
+        clip=facts.clip,
     )
 
 
@@ -160,6 +164,39 @@ def change(outcome: Outcome) -> pb.VersionChange:
         version=outcome.version,
         champion=outcome.serving,
     )
+
+
+def compared(found: Compared) -> pb.DiffVersionsResponse:
+    """Where two versions differ, as its message."""
+    return pb.DiffVersionsResponse(
+        one=found.one,
+        other=found.other,
+        differences=[pb.VersionDifference(**vars(each)) for each in found.differences],
+    )
+
+
+def past_change(entry: Entry) -> pb.PastChange:
+    """A line of the history as its message."""
+    return pb.PastChange(**vars(entry))
+
+
+def publishing(told: Step | Outcome) -> pb.PublishVersionResponse:
+    """A step of publishing, or what it did, as its message."""
+    if isinstance(told, Step):
+        return pb.PublishVersionResponse(step=_step(told))
+    return pb.PublishVersionResponse(change=change(told))
+
+
+def gating(told: Step | Judged) -> pb.GateVersionResponse:
+    """A step of a gate, or its verdict, as its message."""
+    if isinstance(told, Step):
+        return pb.GateVersionResponse(step=_step(told))
+    verdict = pb.GateVerdict(said=told.said, **vars(told.verdict))
+    return pb.GateVersionResponse(verdict=verdict)
+
+
+def _step(step: Step) -> pb.VersionStep:
+    return pb.VersionStep(**vars(step))
 
 
 def _chosen(found: service.Chosen) -> pb.ScoredStyle:

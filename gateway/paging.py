@@ -1,11 +1,11 @@
-"""How much of the style library one call may list or find, the same for every door."""
+"""How much one call may list or find, the same for every door."""
 
 from __future__ import annotations
 
 from pipeline.errors import InvalidRequest
 
 DEFAULT_PAGE, MAX_PAGE = 100, 1000
-"""Styles on a page."""
+"""Styles or changes on a page."""
 DEFAULT_LIMIT, MAX_LIMIT = 5, 100
 """Styles that a search finds."""
 

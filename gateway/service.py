@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
+from functools import lru_cache
 
 from gateway.admission import Admission
 from gateway.canary import CANDIDATE, Trial, Went
@@ -24,6 +24,11 @@ from pipeline.render import SEEDS
 from pipeline.request import RenderRequest
 from retrieval.library import StyleLibrary
 from retrieval.styles import ScoredStyle, Style
+from versions import catalogue
+from versions.repositories import Repository
+
+MAX_DIGESTS = 256
+"""Versions whose manifests are remembered."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +104,8 @@ class Service:
 
     Args:
         embed_sketch: whether pictures carry the sketch that they were made of.
-        repository: the model repository, where a candidate that does worse is called off.
+        repository: the model repository, where the versions' manifests are, and where a candidate
+            that does worse is called off.
         painted_by: told which line-up made a render, and how that went; None when it failed.
     """
 
@@ -111,7 +117,7 @@ class Service:
         moderation: Moderation,
         *,
         embed_sketch: bool = True,
-        repository: Path | None = None,
+        repository: Repository | None = None,
         painted_by: Callable[[str, Went | None], None] = lambda _line_up, _went: None,
     ) -> None:
         self.inference = inference
@@ -119,6 +125,9 @@ class Service:
         self._admission = admission
         self._moderation = moderation
         self._embed_sketch = embed_sketch
+        self._repository = repository
+        # A version never changes, so its manifest is read once and not for every render.
+        self._digest = lru_cache(MAX_DIGESTS)(catalogue.digest)
         self._trial = Trial(inference.line_ups, repository)
         self._painted_by = painted_by
         self._shadows: set[asyncio.Task[None]] = set()
@@ -140,18 +149,21 @@ class Service:
             await self.library.get(request.style)
         await self._moderation.check_request(request)
 
-    async def render(self, request: RenderRequest) -> AsyncGenerator[Event]:
+    async def render(self, request: RenderRequest, *, last: bool = False) -> AsyncGenerator[Event]:
         """Render a request that was checked, telling each event; ``Finished`` is the last.
 
         When a served model dies, the render starts once more from its first step. Closing the
         iterator cancels the render.
+
+        Args:
+            last: let every other render go first; see :meth:`gateway.admission.Admission.slot`.
         """
         started = time.perf_counter()
         # Drawn here and not in the model, so that a render that starts again is the same one.
         seed = secrets.randbelow(SEEDS) if request.seed is None else request.seed
         request = replace(request, seed=seed)
         output = None
-        async with self._admission.slot() as queued:
+        async with self._admission.slot(last=last) as queued:
             yield Stepped(0, request.num_inference_steps)
             if request.preview_interval and await self._looks_at_renders():
                 # Only finished pictures are looked at, and previews would be past that.
@@ -168,7 +180,7 @@ class Service:
                     async for output in outputs:
                         if "step" in output:
                             yield _stepped(output, request)
-        if alias == CHAMPION and self._trial.has_shadow(request):
+        if alias == CHAMPION and not last and self._trial.has_shadow(request):
             self._cast_shadow(styled.request)
         # From here on a client that is slow to read holds no place.
         if output is None or "images" not in output:
@@ -197,6 +209,12 @@ class Service:
     def _note(self, line_up: LineUp, went: Went | None) -> None:
         self._trial.note(line_up, went)
         self._painted_by(line_up.id, went)
+
+    async def close(self) -> None:
+        """End the shadows that are still made: nobody waits for them."""
+        for task in self._shadows:
+            task.cancel()
+        await asyncio.gather(*self._shadows, return_exceptions=True)
 
     def _cast_shadow(self, request: RenderRequest) -> None:
         task = asyncio.create_task(self._shadow(replace(request, preview_interval=0)))
@@ -269,12 +287,14 @@ class Service:
 
     def _pictures(self, styled: _Styled, output: Arrays) -> tuple[Picture, ...]:
         seeds = output["seeds"].tolist()
+        versions = _versions(output)
         made_by = provenance.describe(
             styled.request,
             seed=seeds[0],
             size=images.size_of(output["images"][0]),
             style=styled.chosen.style.id if styled.chosen else None,
-            pack=json.loads(output["pack"][0]) | {"versions": _versions(output)},
+            pack=json.loads(output["pack"][0])
+            | {"versions": versions, "sha256": self._digests(versions)},
             version=VERSION,
             embed_sketch=self._embed_sketch,
         )
@@ -284,6 +304,14 @@ class Service:
                 output["images"], seeds, output["structure_f1"].tolist(), strict=True
             )
         )
+
+    def _digests(self, versions: Mapping[str, int]) -> dict[str, str]:
+        """What tells the files of `versions` from others; without those that do not say it."""
+        if self._repository is None:
+            return {}
+        folder = self._repository.folder
+        found = {name: self._digest(folder / name / str(of)) for name, of in versions.items()}
+        return {name: digest for name, digest in found.items() if digest}
 
     async def search(
         self, prompt: str, tags: tuple[str, ...], limit: int

@@ -43,6 +43,13 @@ class Settings(BaseSettings):
     repository: Path | None = Field(
         default=None, description="Triton's model repository, to follow its versions."
     )
+    repository_url: str | None = Field(
+        default=None, description="The store that it is a copy of, as s3://bucket/prefix."
+    )
+    incoming: Path | None = Field(
+        default=None, description="Folder of engines that may be published through a door."
+    )
+    reports: Path = Field(default=Path("var/gate"), description="Folder for reports of gates.")
     qdrant_url: str | None = Field(default=None, description="A Qdrant server, if not embedded.")
     qdrant_api_key: SecretStr | None = Field(default=None, description="Its API key.")
 
@@ -104,6 +111,10 @@ class Settings(BaseSettings):
     def _whole(self) -> Self:
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise ValueError("a TLS certificate and its key come together")
+        if str(self.repository).startswith("s3:"):
+            raise ValueError("a repository in a store is named by MAQUETTE_REPOSITORY_URL")
+        if self.repository_url and not self.repository:
+            raise ValueError("a repository's store needs a folder for its copy")
         if self.jwt_secret and self.jwt_public_key:
             raise ValueError("tokens have either a secret or a public key")
         if self.http_port == self.port:

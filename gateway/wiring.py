@@ -11,6 +11,8 @@ from pydantic import SecretStr
 from gateway.administration import Administration
 from gateway.admission import Admission
 from gateway.desk import Desk
+from gateway.forgetting import forgetting
+from gateway.gating import Gates
 from gateway.inference import Inference, connect
 from gateway.information import Information
 from gateway.observability import logs
@@ -30,12 +32,14 @@ from gateway.protection.moderation import (
 )
 from gateway.protection.tokens import Tokens, read_public_key
 from gateway.renders import Renders
+from gateway.replica import Replica
 from gateway.service import Service
 from gateway.settings import Settings
 from gateway.version import VERSION
 from pipeline.lineup import EXPORTED
 from retrieval.library import open_library
 from versions import aliases
+from versions.repositories import Plain, Repository, Stored
 
 MEGABYTE = 1_000_000
 
@@ -84,22 +88,46 @@ async def assembled(settings: Settings) -> AsyncIterator[Parts]:
             )
         )
         await held.enter_async_context(inference.line_ups.following(library))
+        if settings.repository:
+            await held.enter_async_context(forgetting(settings.repository, library))
         admission = Admission(settings.max_running, settings.max_waiting)
         metrics.watch(lambda: admission.waiting, lambda: admission.running)
+        repository = _repository(settings)
+        replica = Replica(repository) if isinstance(repository, Stored) else None
+        if replica:
+            await held.enter_async_context(replica.following())
         service = Service(
             inference,
             library,
             admission,
             _moderation(settings, inference),
             embed_sketch=settings.embed_sketch,
-            repository=settings.repository,
+            repository=repository,
             painted_by=metrics.painted,
         )
+        held.push_async_callback(service.close)
         keep_bytes = settings.keep_megabytes * MEGABYTE
         renders = Renders(service, limits, desk, settings.keep_seconds, keep_bytes)
-        information = Information(inference)
-        administration = Administration(settings.repository, desk, inference, information, library)
+        information = Information(inference, lambda: replica.problem if replica else "")
+        administration = Administration(
+            repository,
+            desk,
+            inference,
+            information,
+            library,
+            Gates(service, settings.reports),
+            settings.incoming,
+        )
         yield Parts(desk, inference, service, renders, information, administration)
+
+
+def _repository(settings: Settings) -> Repository | None:
+    """What versions are looked at and changed in."""
+    if settings.repository is None:
+        return None
+    if settings.repository_url:
+        return Stored(settings.repository_url, settings.repository)
+    return Plain(settings.repository)
 
 
 def _champion_clip(settings: Settings) -> int:

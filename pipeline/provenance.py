@@ -85,6 +85,9 @@ class Pack:
     """The fingerprint of each network's engine."""
     versions: Mapping[str, int]
     """Of the networks that took part; empty in pictures of before there were versions."""
+    sha256: Mapping[str, str]
+    """What tells the files of each of them from others of its number; empty where that was not
+    known."""
 
 
 @dataclass(frozen=True)
@@ -126,8 +129,8 @@ def describe(
         request: with the style's stored picture in ``style_images`` when it is the library's.
         size: of the picture, ``(width, height)`` in pixels.
         style: the library's id; None for pictures of the caller's own.
-        pack: as the ``render`` model tells it (``pipeline.wire.pack_identity``), and its
-            ``versions``.
+        pack: as the ``render`` model tells it (``pipeline.wire.pack_identity``), its ``versions``
+            and their ``sha256``.
         version: of maquette.
         embed_sketch: put the sketch in, if it takes no more than ``MAX_SKETCH`` bytes as PNG.
     """
@@ -151,6 +154,7 @@ def describe(
             pack["engine"],
             dict(pack["engines"]),
             dict(pack["versions"]),
+            dict(pack["sha256"]),
         ),
         version=version,
     )
@@ -306,8 +310,8 @@ def _provenance(found: Mapping[str, Any]) -> Provenance:
     sketch, pack = found["sketch"], found["pack"]
     png, style = sketch["png"], found["style"]
     references = _typed(found["style_images"], list)
-    engines, versions = pack["engines"], pack.get("versions", {})
-    counts = len(engines), len(versions)
+    engines, versions, digests = pack["engines"], pack.get("versions", {}), pack.get("sha256", {})
+    counts = len(engines), len(versions), len(digests)
     if not 0 < len(references) <= MAX_STYLE_IMAGES or max(counts) > MAX_ENGINES:
         raise ValueError("no render has so few or so many")
     return Provenance(
@@ -327,6 +331,7 @@ def _provenance(found: Mapping[str, Any]) -> Provenance:
             engine=_typed(pack["engine"], str),
             engines={_typed(name, str): _typed(engine, str) for name, engine in engines.items()},
             versions={_typed(name, str): _version(number) for name, number in versions.items()},
+            sha256={_typed(name, str): _checksum(digest) for name, digest in digests.items()},
         ),
         version=_typed(found["softwareAgent"]["version"], str),
     )

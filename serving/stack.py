@@ -279,6 +279,7 @@ def _start_gateway(options: Options) -> Gateway:
     log = options.state / "gateway.log"
     environment = {
         "MAQUETTE_LIBRARY": str(options.state / "library"),
+        "MAQUETTE_REPORTS": str(options.state / "gate"),
         **os.environ,
         "MAQUETTE_GRACE_SECONDS": str(options.grace_seconds),
         "MAQUETTE_HOST": options.host,

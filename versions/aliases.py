@@ -140,11 +140,7 @@ def locked_for_writing(repository: Path) -> Iterator[None]:
 
 def _read(path: Path) -> Aliases:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        aliases = Aliases(**found)
-        numbers = [number for number in asdict(aliases).values() if number is not None]
-        if aliases.champion is None or not all(type(n) is int and n >= 1 for n in numbers):
-            raise ValueError(found)
+        return from_text(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return Aliases()
     except (OSError, TypeError, ValueError) as error:
@@ -152,6 +148,15 @@ def _read(path: Path) -> Aliases:
             f"{path} does not say which versions serve ({error}). Restore it; history.jsonl in "
             f"{path.parent.parent} tells what it said."
         ) from error
+
+
+def from_text(text: str) -> Aliases:
+    """The aliases that stand in a file as `text`; TypeError or ValueError where none do."""
+    found = json.loads(text)
+    aliases = Aliases(**found)
+    numbers = [number for number in asdict(aliases).values() if number is not None]
+    if aliases.champion is None or not all(type(n) is int and n >= 1 for n in numbers):
+        raise ValueError(found)
     return aliases
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline import contract, lineup
-from pipeline.errors import InvalidRequest
+from pipeline.errors import InvalidRequest, NotFound
 from pipeline.lineup import EXPORTED
 from versions import aliases, history, manifest
 from versions.aliases import CLIP, NAMES, PAIR
@@ -65,6 +66,41 @@ def versions_of(repository: Path, model: str) -> list[Version]:
     return [
         _version(repository, model, version, served) for version in sorted(there | served.versions)
     ]
+
+
+def find(repository: Path, model: str, name: str, field: str = "VERSION") -> Version:
+    """The version of `model` that `name`, a number or an alias, stands for.
+
+    Args:
+        field: what the caller calls `name`.
+
+    Raises:
+        InvalidRequest: there is no such model, or `name` is neither.
+        NotFound: there is no such version.
+    """
+    versions = versions_of(repository, model)
+    if name in NAMES:
+        found = next((version for version in versions if name in version.aliases), None)
+        if found is None:
+            raise NotFound(f"{model} has no {name} version. `maquette models list` shows them.")
+        return found
+    number = number_of(name, field)
+    found = next((version for version in versions if version.version == number), None)
+    if found is None:
+        raise NotFound(no_version(repository, model, number))
+    return found
+
+
+def number_of(text: str, field: str = "VERSION") -> int:
+    """The number of a version that `text` is.
+
+    Raises:
+        InvalidRequest: it is none.
+    """
+    if not re.fullmatch("[0-9]{1,9}", text):
+        allowed = f"a number, or {', '.join(NAMES)}"
+        raise InvalidRequest(field, text, allowed, "`maquette models list` shows them.")
+    return int(text)
 
 
 def on_disk(repository: Path, network: str) -> list[int]:

@@ -17,6 +17,7 @@ from versions.manifest import ENGINE_FILES
 
 NAME = "served"
 _POLICY = re.compile(r"^version_policy\b.*\n?", re.MULTILINE)
+_VERSIONS = re.compile(r"^version_policy\b.* versions: \[(.*)\]", re.MULTILINE)
 
 
 def has_engine(repository: Path, engine: str) -> bool:
@@ -42,6 +43,13 @@ def hold(repository: Path, network: str, versions: Collection[int]) -> None:
     path = _path(repository, network)
     if path.exists() and any(has_engine(repository, f"{network}/{number}") for number in versions):
         _put(repository, network, path.read_text(encoding="utf-8"), versions)
+
+
+def held(repository: Path, network: str) -> frozenset[int]:
+    """The versions of `network` that Triton is held to; none where it was never started."""
+    path = _path(repository, network)
+    found = _VERSIONS.search(path.read_text(encoding="utf-8")) if path.exists() else None
+    return frozenset(map(int, re.findall(r"\d+", found[1]))) if found else frozenset()
 
 
 def _put(repository: Path, network: str, text: str, versions: Iterable[int]) -> None:

@@ -9,10 +9,19 @@ from pathlib import Path
 
 def write_json(path: Path, value: object) -> None:
     """Put `value` in place of the file at `path`: a reader sees the old one or the new one."""
+    write_text(path, json_text(value))
+
+
+def json_text(value: object) -> str:
+    """`value` as ``write_json`` writes it."""
+    return json.dumps(value, indent=2) + "\n"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Put `text` in place of the file at `path`, likewise."""
     aside = aside_of(path)
     with aside.open("w", encoding="utf-8") as file:
-        json.dump(value, file, indent=2)
-        file.write("\n")
+        file.write(text)
         file.flush()
         os.fsync(file.fileno())
     aside.replace(path)

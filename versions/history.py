@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import Unavailable
+from pipeline.errors import InvalidRequest, Unavailable
 from versions import durable
 
 FILE = "history.jsonl"
@@ -30,6 +30,8 @@ class Entry:
     why: str = ""
     from_version: int | None = None
     to_version: int | None = None
+    source: str = ""
+    """Of a publish: the address that its files were fetched from; empty for a folder's."""
     forced: bool = False
     """Whether it was done without a passed gate."""
     passed: bool | None = None
@@ -73,6 +75,36 @@ def read(repository: Path) -> list[Entry]:
         except (TypeError, ValueError, AttributeError) as error:
             raise Unavailable(f"{path}: line {number} is not an entry ({error}).") from error
     return entries
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some changes, the newest first."""
+
+    entries: list[Entry]
+    next_id: str
+    """Of the first one on the next page; empty on the last page."""
+
+
+def page(repository: Path, model: str, size: int, first: str = "") -> Page:
+    """A page of what was done with `model`; with anything where it is empty.
+
+    Args:
+        size: changes on a page.
+        first: the id of the change that it begins with; empty for the newest.
+
+    Raises:
+        InvalidRequest: no such change has that id.
+        Unavailable: a line of the history is not an entry.
+    """
+    entries = [e for e in reversed(read(repository)) if not model or model in e.model.split()]
+    ids = [entry.id for entry in entries]
+    if first and first not in ids:
+        remedy = "Leave it out for the first page."
+        raise InvalidRequest("page_token", first, "the next_page_token of a page", remedy)
+    begin = ids.index(first) if first else 0
+    end = begin + size
+    return Page(entries[begin:end], ids[end] if end < len(ids) else "")
 
 
 def append(repository: Path, entry: Entry) -> None:

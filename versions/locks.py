@@ -14,13 +14,38 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TextIO
+from typing import IO, Any
 
 from versions.errors import Busy
 
 OPERATION = ".operation.lock"
 PUBLISHING = ".publishing.lock"
+FOLLOWING = ".following.lock"
 POLL_SECONDS = 0.05
+
+
+@contextmanager
+def following(repository: Path) -> Iterator[None]:
+    """A gateway follows `repository` meanwhile, beside others. The kernel lets go for the dead."""
+    try:
+        file = (repository / FOLLOWING).open("ab")
+    except OSError:
+        # Nor could it have Triton hold anything then.
+        yield
+        return
+    with file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        yield
+
+
+def is_followed(repository: Path) -> bool:
+    """Whether a gateway follows `repository`."""
+    try:
+        file = (repository / FOLLOWING).open("rb")
+    except FileNotFoundError:
+        return False
+    with file:
+        return not _taken(file)
 
 
 @contextmanager
@@ -51,7 +76,7 @@ def operating(
         yield
 
 
-def _taken(file: TextIO) -> bool:
+def _taken(file: IO[Any]) -> bool:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

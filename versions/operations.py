@@ -6,13 +6,14 @@ down what it is about to do, does it, and adds a line to the history.
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
 from pipeline import contract
 from pipeline.errors import InvalidRequest, NotFound
 from pipeline.lineup import EXPORTED
-from versions import aliases, canary, catalogue, gates, history, intent
+from versions import aliases, canary, catalogue, configs, gates, history, intent, locks
 from versions.aliases import PAIR, Aliases
 from versions.canary import Canary
 from versions.catalogue import members
@@ -214,9 +215,12 @@ def retire(
         InvalidRequest: there is no such model.
         NotFound: there is no such version.
         Declined: an alias names it, or an ensemble does.
-        Busy: another operation is in progress.
+        Busy: another operation is in progress, or a gateway has not let go of it.
     """
     members(model)
+    deadline = time.monotonic() + (0.0 if dry_run else PATIENCE)
+    while _lingers(repository, model, version) and time.monotonic() < deadline:
+        time.sleep(locks.POLL_SECONDS)
     with operation(repository, who, f"retire of {model} {version}", dry_run) as found:
         if (model, version) == ("unet", contract.FEW_STEPS_VERSION):
             raise Declined("unet 2 paints in few steps for scheduler LCM, and is never retired.")
@@ -229,6 +233,11 @@ def retire(
                 else "promote another version, or roll back, first"
             )
             raise Declined(f"{model} {version} is the {names[0]} version; {remedy}.")
+        if _lingers(repository, model, version):
+            raise Busy(
+                f"A gateway holds {model} {version} still: renders that began with it go on, or "
+                "Triton is away. Try again when it has let go."
+            )
         gone = tuple((name, version) for name in members(model))
         if not any(intent.folder(repository, place).exists() for place in gone):
             raise NotFound(catalogue.no_version(repository, model, version))
@@ -237,6 +246,21 @@ def retire(
             intent.commit(repository, Intent(entry, removes=gone))
         said = f"{model} {version} {tense(dry_run)} retired, and its files removed."
         return outcome(repository, [found, said], True, model, version)
+
+
+def _lingers(repository: Path, model: str, version: int) -> bool:
+    """Whether a gateway holds a version that nothing names, for renders that began with it.
+
+    Triton drops a version whose files are gone as soon as it looks at the network again.
+    """
+    needed = set(aliases.read(repository).of(model).versions)
+    if model == "unet":
+        needed.add(contract.FEW_STEPS_VERSION)
+    return (
+        version not in needed
+        and locks.is_followed(repository)
+        and any(version in configs.held(repository, network) for network in members(model))
+    )
 
 
 def record_gate(

@@ -34,6 +34,7 @@ def publish(
     *,
     who: str,
     why: str = "",
+    origin: str = "",
     dry_run: bool = False,
     report: Report = silent,
 ) -> Outcome:
@@ -46,6 +47,7 @@ def publish(
     Args:
         model: one that is painted with, or ``clip``.
         source: the folder of an engine and its manifest, or a repository that an export wrote.
+        origin: where that folder was fetched from, for the history; empty where it was not.
         report: told of each step and its bytes.
 
     Raises:
@@ -69,13 +71,16 @@ def publish(
                 there = {name: repository / name / str(same) for name in folders}
                 sources.try_sources(repository, there, report)
             with operation(repository, who, doing, dry_run, PATIENCE):
-                return _propose(repository, model, same, who, why, dry_run, found)
+                entry = Entry("publish", model, who, why, to_version=same, source=origin)
+                return _propose(repository, entry, dry_run, found)
         version = catalogue.next_version(repository, model)
         if dry_run:
             sources.try_sources(repository, folders, report)
-            said = f"{model} {version} would be published from {source} as the candidate."
+            said = (
+                f"{model} {version} would be published from {origin or source}, as the candidate."
+            )
             return outcome(repository, [found, said], True, model, version)
-        entry = Entry("publish", model, who, why, to_version=version)
+        entry = Entry("publish", model, who, why, to_version=version, source=origin)
         plan = Intent(entry, installs=tuple((name, version) for name in folders))
         intent.begin_copying(repository, plan)
         try:
@@ -83,6 +88,8 @@ def publish(
                 aside = intent.aside(repository, (name, version))
                 sources.copy(folder, aside, manifests[name], report)
                 sources.try_one(repository, name, aside, manifests[name], report)
+            # Whoever listens may break off here; from now on it is done to its end.
+            report("putting it in place", 0, 0)
         except BaseException:
             intent.undo_copying(repository, plan)
             raise
@@ -118,16 +125,10 @@ def _install(
     return outcome(repository, said, True, model, version)
 
 
-def _propose(
-    repository: Path,
-    model: str,
-    version: int,
-    who: str,
-    why: str,
-    dry_run: bool,
-    found: str,
-) -> Outcome:
+def _propose(repository: Path, entry: Entry, dry_run: bool, found: str) -> Outcome:
     """An engine that is there already becomes the candidate, unless it serves."""
+    model, version = entry.model, entry.to_version
+    assert version is not None  # noqa: S101 - it was found
     before = aliases.read(repository)
     current = before.of(model)
     there = f"{model} {version} is this very engine"
@@ -137,7 +138,7 @@ def _propose(
         return outcome(repository, [found, said], False, model, version)
     # It may have been retired while it was tried.
     require_whole(repository, model, version)
-    entry = Entry("publish", model, who, why, current.candidate, version)
+    entry = replace(entry, from_version=current.candidate)
     after = replace(current, candidate=version)
     told = f"{there}, and {{}} the candidate."
     return switch(repository, before, model, after, entry, told, dry_run, found)

@@ -10,27 +10,25 @@ import sys
 from pathlib import Path
 
 from pipeline import contract, lineup
+from pipeline.errors import MaquetteError
 from pipeline.lineup import EXPORTED
 from versions import aliases, configs
-from versions.aliases import CLIP, VERSIONED, Aliases, Snapshot
+from versions.aliases import CLIP, VERSIONED, Snapshot
 
 _PAINTING = ("condition", "denoiser", "denoiser_lcm")
 _EMBEDDING = ("embed_text", "embed_image")
 
 
-def prepare(
-    repository: Path, kind: str | None = None, snapshot: Snapshot | None = None
-) -> list[str]:
+def prepare(repository: Path, kind: str | None = None) -> list[str]:
     """Write what Triton is held to, and tell the models to load, by name.
 
     Args:
         kind: of the configs that the exporter wrote for a GPU; None takes those written by hand.
-        snapshot: of the aliases; None reads those of the repository.
 
     Raises:
         Unavailable: an alias file cannot be read.
     """
-    snapshot = snapshot or aliases.read(repository)
+    snapshot = aliases.read(repository)
     for network in VERSIONED:
         configs.write(repository, network, kind, _trusted(snapshot, network))
     return models_of(repository, snapshot)
@@ -63,16 +61,20 @@ def _trusted(snapshot: Snapshot, network: str) -> set[int]:
     return {version for version in (found.champion, found.previous) if version is not None}
 
 
-def main() -> None:
+def main() -> int:
     """``python -m versions.served REPOSITORY KIND``: prepare, and print each model on a line.
 
-    For containers, where no gateway follows the aliases yet: of the exported versions.
+    For containers. 1, with the reason on standard error, where the aliases cannot be read.
     """
     repository, kind = sys.argv[1:]
-    exported = Snapshot({network: Aliases() for network in VERSIONED})
-    for name in prepare(Path(repository), kind, exported):
-        sys.stdout.write(f"{name}\n")
+    try:
+        models = prepare(Path(repository), kind)
+    except MaquetteError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    sys.stdout.writelines(f"{name}\n" for name in models)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -149,6 +149,49 @@ class MaquetteServicer(maquette_pb2_grpc.MaquetteServiceServicer):
         )
 
     @unary(Scope.ADMIN)
+    async def DiffVersions(  # noqa: N802
+        self, request: pb.DiffVersionsRequest, _call: Call
+    ) -> pb.DiffVersionsResponse:
+        found = await self._administration.diff(request.model, request.one, request.other)
+        return messages.compared(found)
+
+    @unary(Scope.ADMIN)
+    async def ListVersionChanges(  # noqa: N802
+        self, request: pb.ListVersionChangesRequest, _call: Call
+    ) -> pb.ListVersionChangesResponse:
+        size = checked("page_size", request.page_size, DEFAULT_PAGE, MAX_PAGE)
+        page = await self._administration.changes(request.model, size, request.page_token)
+        return pb.ListVersionChangesResponse(
+            changes=map(messages.past_change, page.entries), next_page_token=page.next_id
+        )
+
+    @server_stream(Scope.ADMIN)
+    async def PublishVersion(  # noqa: N802
+        self, request: pb.PublishVersionRequest, call: Call
+    ) -> AsyncGenerator[pb.PublishVersionResponse]:
+        steps = self._administration.publish(
+            call.caller, request.model, request.source, why=request.why, dry_run=request.dry_run
+        )
+        async with aclosing(steps):
+            async for step in steps:
+                yield messages.publishing(step)
+
+    @server_stream(Scope.ADMIN)
+    async def GateVersion(  # noqa: N802
+        self, request: pb.GateVersionRequest, call: Call
+    ) -> AsyncGenerator[pb.GateVersionResponse]:
+        steps = self._administration.gate(
+            call.caller,
+            request.model,
+            _optional(request, "renders"),
+            why=request.why,
+            dry_run=request.dry_run,
+        )
+        async with aclosing(steps):
+            async for step in steps:
+                yield messages.gating(step)
+
+    @unary(Scope.ADMIN)
     async def PromoteVersion(  # noqa: N802
         self, request: pb.PromoteVersionRequest, call: Call
     ) -> pb.PromoteVersionResponse:

@@ -12,13 +12,16 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from gateway import service
-from gateway.administration import Listed
+from gateway.administration import Compared, Listed
+from gateway.gating import Judged
 from gateway.information import Facts
 from gateway.protection.caller import Caller
 from gateway.render import Render, State
+from gateway.stepwise import Step
 from gateway.web import errors
 from retrieval.styles import ScoredStyle, Style
 from versions.canary import Canary
+from versions.history import Entry, Page
 from versions.operations import Outcome
 
 THUMBNAIL = 256
@@ -197,6 +200,7 @@ class InfoBody(BaseModel):
         description="What `versions` may ask for: by alias, the version of each network."
     )
     problem: str = Field(description="Why the newest choice of versions does not serve, if so.")
+    clip: int = Field(description="The version of the pair that embeds and finds styles.")
 
     @classmethod
     def of(cls, facts: Facts, caller: Caller) -> InfoBody:
@@ -215,6 +219,7 @@ class InfoBody(BaseModel):
             scopes=sorted(caller.scopes),
             line_ups={alias: line_up.versions for alias, line_up in facts.line_ups.items()},
             problem=facts.problem,
+            clip=facts.clip,
         )
 
 
@@ -298,7 +303,8 @@ class ChangeBody(BaseModel):
     changed: bool = Field(description="Of a dry run: whether anything would be.")
     model: str
     version: int | None = Field(
-        default=None, description="The one that was promoted, rolled back to or retired."
+        default=None,
+        description="The one that was published, promoted, rolled back to or retired.",
     )
     champion: dict[str, int] = Field(
         description="The version of each network that paints in the champion's line-up afterwards."
@@ -314,6 +320,95 @@ class ChangeBody(BaseModel):
             version=outcome.version,
             champion=dict(outcome.serving),
         )
+
+
+class DifferenceBody(BaseModel):
+    """A fact that differs; empty where a version has no such fact."""
+
+    name: str = Field(description="As it stands in the manifest, such as build.precision.")
+    one: str
+    other: str
+
+
+class ComparedBody(BaseModel):
+    """Two versions, and where they differ."""
+
+    one: int
+    other: int
+    differences: list[DifferenceBody]
+
+    @classmethod
+    def of(cls, found: Compared) -> ComparedBody:
+        """The body that tells `found`."""
+        return cls.model_validate(found, from_attributes=True)
+
+
+class PastChangeBody(BaseModel):
+    """Something that was done with versions."""
+
+    id: str
+    time: str = Field(description="In ISO 8601.")
+    action: str
+    model: str = Field(description="Of a canary, every network that had a candidate.")
+    who: str
+    why: str
+    from_version: int | None
+    to_version: int | None
+    source: str = Field(description="Of publishing, the URI that the engine was fetched from.")
+    forced: bool = Field(description="Whether it was done without a passed gate.")
+    passed: bool | None = Field(description="Of a gate, what it decided; the rest is of one, too.")
+    line_up: dict[str, int] = Field(description="The version of each network that was tried.")
+    sha256: dict[str, str] = Field(description="What tells each of them from others.")
+    report: str = Field(description="Path of the report, where it was written.")
+    measures: dict[str, float]
+
+    @classmethod
+    def of(cls, entry: Entry) -> PastChangeBody:
+        """The body that tells `entry`."""
+        return cls(**vars(entry))
+
+
+class PastChangesBody(BaseModel):
+    """Some of what was done with versions, the newest first."""
+
+    changes: list[PastChangeBody]
+    next_page_token: str = Field(description="Asks for the next page; empty on the last one.")
+
+    @classmethod
+    def of(cls, page: Page) -> PastChangesBody:
+        """The body that tells `page`."""
+        changes = [PastChangeBody.of(entry) for entry in page.entries]
+        return cls(changes=changes, next_page_token=page.next_id)
+
+
+class StepBody(BaseModel):
+    """How far a long operation is."""
+
+    doing: str = Field(description="In a few words.")
+    done: int = Field(description="Bytes or renders.")
+    total: int = Field(description="0 where nobody knows.")
+
+    @classmethod
+    def of(cls, step: Step) -> StepBody:
+        """The body that tells `step`."""
+        return cls(**vars(step))
+
+
+class VerdictBody(BaseModel):
+    """How a candidate did beside the champion."""
+
+    passed: bool
+    said: list[str]
+    missed: list[str] = Field(description="A sentence for each threshold that was not met.")
+    line_up: dict[str, int] = Field(description="The version of each network that was tried.")
+    champion: dict[str, int] = Field(description="The same of what it was compared with.")
+    measures: dict[str, float]
+    report: str = Field(description="Path on the server of a report with pictures.")
+
+    @classmethod
+    def of(cls, judged: Judged) -> VerdictBody:
+        """The body that tells `judged`."""
+        return cls(said=list(judged.said), **vars(judged.verdict))
 
 
 def in_base64(png: bytes) -> str:

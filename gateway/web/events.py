@@ -1,11 +1,12 @@
-"""Renders followed over HTTP: until they end, or until the client leaves."""
+"""Renders and other long work followed over HTTP: to the end, or until the client leaves."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+import logging
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from typing import Any
+from typing import Any, Protocol
 
 from fastapi.responses import StreamingResponse
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
@@ -15,13 +16,16 @@ from starlette.types import Receive, Scope, Send
 from gateway.over_http import unless_gone
 from gateway.render import Following, Render
 from gateway.service import Chosen, Finished, Stepped
+from gateway.stepwise import Step
 from gateway.web import errors
 from gateway.web.bodies import Accepted, Problem, ProgressBody, RenderBody, Scored, links
-from pipeline.errors import StageFailed
+from pipeline.errors import MaquetteError, StageFailed
 
 PING_SECONDS = 15.0
 """Of silence, after which a comment keeps proxies from closing the connection."""
 EVENT_STREAM = "text/event-stream"
+
+log = logging.getLogger("maquette.gateway")
 
 
 async def finished(render: Render, receive: Receive) -> Finished:
@@ -35,19 +39,56 @@ async def finished(render: Render, receive: Receive) -> Finished:
         return await unless_gone(receive, _last(events))
 
 
-class EventStream(StreamingResponse):
-    """Every event of `render` as server-sent events, for as long as the client listens."""
+class Events(StreamingResponse):
+    """Server-sent events, for as long as the client listens.
+
+    Args:
+        followed: what they tell of, closed at the end.
+        told: the events.
+    """
 
     media_type = EVENT_STREAM
 
-    def __init__(self, render: Render) -> None:
-        self._following = render.follow()
-        super().__init__(_with_pings(_told(render, self._following)))
+    def __init__(self, followed: Closing, told: AsyncGenerator[bytes]) -> None:
+        self._followed = followed
+        super().__init__(_with_pings(told))
         self.headers["X-Accel-Buffering"] = "no"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
-        async with aclosing(self._following):
+        async with aclosing(self._followed):
             await unless_gone(receive, self.stream_response(send))
+
+
+class Closing(Protocol):
+    """Whatever is closed when nobody listens any more."""
+
+    async def aclose(self) -> object: ...
+
+
+def events_of(render: Render) -> Events:
+    """Every event of `render`."""
+    following = render.follow()
+    return Events(following, _told(render, following))
+
+
+async def steps_of(
+    work: AsyncGenerator[Any], bodies: Callable[[Any], BaseModel], receive: Receive
+) -> Events:
+    """Each step of `work` as an event ``progress``, and what came of it as ``result``.
+
+    What fails before its first step is raised, so that it is told with its own status; later it is
+    an event ``error``.
+
+    Args:
+        bodies: makes the body of what `work` tells.
+        receive: of the request, whose body has been read.
+
+    Raises:
+        MaquetteError: it failed at once.
+        ClientDisconnect: the client has left.
+    """
+    first = await unless_gone(receive, _first(work))
+    return Events(work, _told_steps(first, work, bodies))
 
 
 async def _last(events: Following) -> Finished:
@@ -70,6 +111,27 @@ async def _told(render: Render, events: Following) -> AsyncGenerator[bytes]:
         yield await asyncio.to_thread(_result, render)
     except Exception as error:  # noqa: BLE001 - Renders has logged it; here it is only told
         yield _event("error", Problem(**errors.problem(errors.tell(error))))
+
+
+async def _first(work: AsyncGenerator[Any]) -> Any:
+    return await anext(work)
+
+
+async def _told_steps(
+    first: Any, work: AsyncGenerator[Any], bodies: Callable[[Any], BaseModel]
+) -> AsyncGenerator[bytes]:
+    try:
+        yield _step(first, bodies)
+        async for told in work:
+            yield _step(told, bodies)
+    except Exception as error:
+        if not isinstance(error, MaquetteError):
+            log.exception("a long call failed unexpectedly")
+        yield _event("error", Problem(**errors.problem(errors.tell(error))))
+
+
+def _step(told: Any, bodies: Callable[[Any], BaseModel]) -> bytes:
+    return _event("progress" if isinstance(told, Step) else "result", bodies(told))
 
 
 def _result(render: Render) -> bytes:

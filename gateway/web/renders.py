@@ -19,7 +19,7 @@ from gateway.renders import MAX_ID, Asked
 from gateway.service import Finished
 from gateway.web.bodies import RenderBody, in_json, path_of
 from gateway.web.desk import Behind, Rendering
-from gateway.web.events import EVENT_STREAM, EventStream, finished
+from gateway.web.events import EVENT_STREAM, events_of, finished
 from gateway.web.forms import CALL_HINTS, FORM, JSON, Sent, read, render_request, values_of
 from gateway.web.schemas import (
     CALL_FIELDS,
@@ -88,7 +88,7 @@ async def create(request: Request, caller: Rendering, behind: Behind) -> Respons
     asked = asked_of(request, sent, keep_running=wish.respond_async)
     render = await behind.renders.begin(await render_request(sent), caller, asked)
     if EVENT_STREAM in request.headers.get("accept", ""):
-        return EventStream(render)
+        return events_of(render)
     if wish.respond_async:
         return await _later(request, render, wish)
     await finished(render, request.receive)
@@ -137,7 +137,7 @@ async def control_image(id: Identity, caller: Rendering, behind: Behind) -> Resp
 )
 async def events(id: Identity, caller: Rendering, behind: Behind) -> Response:  # noqa: A002
     """Every event from the first on, as server-sent events. Close it at `result` or `error`."""
-    return EventStream(behind.renders.get(id, caller))
+    return events_of(behind.renders.get(id, caller))
 
 
 @router.post("/{id}/cancel", summary="Cancel a render")

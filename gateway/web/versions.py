@@ -5,16 +5,31 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Annotated, Any, get_type_hints
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Path, Query, Request, Response
+from pydantic import BaseModel
 
 from gateway.administration import MAX_REASON
-from gateway.web.bodies import CanaryBody, ChangeBody, VersionBody, VersionsBody
+from gateway.gating import MAX_RENDERS, Judged
+from gateway.incoming import MAX_SOURCE, URIS
+from gateway.paging import DEFAULT_PAGE, MAX_PAGE
+from gateway.stepwise import Step
+from gateway.web.bodies import (
+    CanaryBody,
+    ChangeBody,
+    ComparedBody,
+    PastChangesBody,
+    StepBody,
+    VerdictBody,
+    VersionBody,
+    VersionsBody,
+)
 from gateway.web.desk import Administering, Behind
+from gateway.web.events import EVENT_STREAM, steps_of
 from gateway.web.forms import JSON, read, values_of
 from gateway.web.schemas import PROBLEMS, Schema, as_json
 from versions.canary import Bounds, Canary
 from versions.catalogue import MODELS
-from versions.operations import WITHDRAWN
+from versions.operations import WITHDRAWN, Outcome
 
 EXAMPLE_MODEL, EXAMPLE_WHY = "vae_decoder", "sharper windows"
 
@@ -33,6 +48,28 @@ SHARE: Schema = {"type": "number", "minimum": 0, "maximum": 1, "default": 0}
 
 COMMON = {"why": WHY, "dry_run": DRY_RUN}
 HINTS = {"why": str, "dry_run": bool}
+PUBLISH = {
+    "source": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": MAX_SOURCE,
+        "description": "Where the server finds the engine: a path below MAQUETTE_INCOMING, or "
+        f"{URIS}.",
+    },
+    **COMMON,
+}
+PUBLISH_HINTS = {"source": str, **HINTS}
+GATE = {
+    "renders": {
+        "type": "integer",
+        "minimum": 1,
+        "maximum": MAX_RENDERS,
+        "description": "Scenes; the usual ones when left out.",
+    },
+    "why": WHY,
+    "dry_run": {**DRY_RUN, "description": "Paint and compare, and keep no verdict."},
+}
+GATE_HINTS = {"renders": int, **HINTS}
 PROMOTE = {
     "version": {**NUMBER, "description": "The candidate when left out."},
     "force": {
@@ -66,6 +103,12 @@ CANARY = {
 BOUNDS = get_type_hints(Bounds)
 CANARY_HINTS = {"share": float, "shadow": float, **BOUNDS, **HINTS}
 
+STEPS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "Events `progress`, then `result` or `error`.",
+        "content": {EVENT_STREAM: {"schema": {"type": "string"}}},
+    }
+}
 Model = Annotated[str, Path(description=f"One of {', '.join(MODELS)}.", examples=[EXAMPLE_MODEL])]
 
 router = APIRouter(prefix="/v1/versions", tags=["versions"], responses=PROBLEMS)
@@ -82,6 +125,74 @@ async def versions(
     canary = await behind.administration.canary()
     bodies = [VersionBody.of(each) for each in found]
     return VersionsBody(versions=bodies, canary=CanaryBody.of(canary))
+
+
+@router.get("/history", summary="What was done with versions")
+async def history(
+    _caller: Administering,
+    behind: Behind,
+    model: Annotated[str, Query(description="Of this one only.", examples=[EXAMPLE_MODEL])] = "",
+    page_size: Annotated[
+        int, Query(ge=1, le=MAX_PAGE, description="Changes on a page.", examples=[10])
+    ] = DEFAULT_PAGE,
+    page_token: Annotated[
+        str, Query(description="The next_page_token of the page before.", examples=[""])
+    ] = "",
+) -> PastChangesBody:
+    """Who changed what, when and why, the newest first, a page at a time."""
+    page = await behind.administration.changes(model, page_size, page_token)
+    return PastChangesBody.of(page)
+
+
+@router.get("/{model}/diff", summary="Compare two versions")
+async def diff(
+    model: Model,
+    _caller: Administering,
+    behind: Behind,
+    one: Annotated[str, Query(description="A number or an alias.", examples=["1"])] = "champion",
+    other: Annotated[str, Query(description="A number or an alias.", examples=["2"])] = "candidate",
+) -> ComparedBody:
+    """Where the manifests of two versions differ."""
+    return ComparedBody.of(await behind.administration.diff(model, one, other))
+
+
+@router.post(
+    "/{model}/publish",
+    summary="Publish a version",
+    response_class=Response,
+    responses=STEPS,
+    openapi_extra=as_json(PUBLISH, ["source"], {"source": "new", "why": EXAMPLE_WHY}),
+)
+async def publish(
+    request: Request, model: Model, caller: Administering, behind: Behind
+) -> Response:
+    """Make an engine the next version, and the candidate.
+
+    It is checked, copied and tried beside the champion. Answers with server-sent events: `progress`
+    (what is done, and how many bytes of how many), then `result` as promoting answers, or `error`.
+    Ends when its client leaves, and nothing of it is left then.
+    """
+    sent = {"source": "", **await _sent(request, PUBLISH_HINTS)}
+    work = behind.administration.publish(caller, model, **sent)
+    return await steps_of(work, _body, request.receive)
+
+
+@router.post(
+    "/{model}/gate",
+    summary="Gate the candidate",
+    response_class=Response,
+    responses=STEPS,
+    openapi_extra=as_json(GATE, [], {"renders": 1, "why": EXAMPLE_WHY}),
+)
+async def gate(request: Request, model: Model, caller: Administering, behind: Behind) -> Response:
+    """Paint held-out scenes with the candidate and the champion, compare them, keep the verdict.
+
+    Takes minutes. Answers with server-sent events: `progress` (renders, of how many), then `result`
+    (whether it passed, and by which figures), or `error`. Ends when its client leaves.
+    """
+    sent = await _sent(request, GATE_HINTS)
+    work = behind.administration.gate(caller, model, **sent)
+    return await steps_of(work, _body, request.receive)
 
 
 @router.post(
@@ -135,6 +246,17 @@ async def retire(
     """Remove a version's files, or take from it the alias that keeps it loaded."""
     sent = await _sent(request, RETIRE_HINTS)
     return ChangeBody.of(await behind.administration.retire(caller, model, **sent))
+
+
+def _body(told: Step | Outcome | Judged) -> BaseModel:
+    """What is told of publishing or a gate."""
+    match told:
+        case Step():
+            return StepBody.of(told)
+        case Judged():
+            return VerdictBody.of(told)
+        case Outcome():
+            return ChangeBody.of(told)
 
 
 async def _sent(request: Request, hints: dict[str, Any]) -> dict[str, Any]:

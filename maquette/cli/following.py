@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
 import grpc
 
 from maquette.client import CallFailed, Client
-from versions import aliases
+from versions.aliases import CLIP, Snapshot
 
 SECONDS = 15.0
 """For engines of the tiny pack; larger ones are loaded on after the command has ended."""
@@ -18,16 +17,13 @@ POLL_SECONDS = 0.2
 
 
 def follows(
-    repository: Path, server: str, api_key: str | None, ca: Path | None, tls: bool
+    wanted: Snapshot, server: str, api_key: str | None, ca: Path | None, tls: bool
 ) -> tuple[bool, str]:
-    """Wait until the gateway at `server` serves the line-ups that the aliases in `repository` name.
+    """Wait until the gateway at `server` serves the line-ups of `wanted`, and its CLIP.
 
     Returns:
         Whether it does, and one sentence on it.
     """
-    wanted = {
-        alias: line_up.versions for alias, line_up in aliases.read(repository).line_ups().items()
-    }
     try:
         with Client(server, api_key or None, ca, CALL_SECONDS, tls) as client:
             return _wait(client, server, wanted)
@@ -37,11 +33,14 @@ def follows(
         return False, f"The gateway at {server} does not say whether it serves that: {error}"
 
 
-def _wait(client: Client, server: str, wanted: Mapping[str, Mapping[str, int]]) -> tuple[bool, str]:
+def _wait(client: Client, server: str, wanted: Snapshot) -> tuple[bool, str]:
+    line_ups = {alias: line_up.versions for alias, line_up in wanted.line_ups().items()}
+    clip = wanted.champion(CLIP[0])
     deadline = time.monotonic() + SECONDS
     while True:
         info = client.info()
-        if {alias: dict(found) for alias, found in info.line_ups.items()} == wanted:
+        served = {alias: dict(found) for alias, found in info.line_ups.items()}
+        if (served, info.clip) == (line_ups, clip):
             return True, f"The gateway at {server} is serving it."
         if info.problem:
             return False, f"The gateway at {server} goes on with what it had: {info.problem}"

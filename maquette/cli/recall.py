@@ -30,7 +30,7 @@ from maquette.client import Client, RenderOptions
 from pipeline import provenance
 from pipeline.errors import InvalidRequest
 from pipeline.images import decode
-from pipeline.provenance import Provenance, StyleImage
+from pipeline.provenance import Pack, Provenance, StyleImage
 
 SHOWN = 12
 """Digits of a checksum that tell pictures apart."""
@@ -222,7 +222,17 @@ def _changes(made: Provenance, again: Provenance | None) -> list[str]:
     others = [
         f"The {name} is {now}; it was {then}." for name, (then, now) in facts.items() if now != then
     ]
-    return [*others, *engines]
+    return [*others, *engines, *_other_files(made.pack, again.pack)]
+
+
+def _other_files(made: Pack, again: Pack) -> list[str]:
+    """Versions of one number that are not the same, as in another repository."""
+    return [
+        f"The files of {name} {made.versions.get(name)} are not those that made the picture."
+        for name in sorted(made.sha256.keys() & again.sha256.keys())
+        if made.versions.get(name) == again.versions.get(name)
+        and made.sha256[name] != again.sha256[name]
+    ]
 
 
 def _facts(made: Provenance) -> dict[str, Any]:

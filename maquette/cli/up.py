@@ -17,12 +17,15 @@ from gateway.protection.caller import Scope
 from gateway.protection.keys import KeyStore
 from gateway.settings import Settings, read
 from maquette.cli.common import console, errors, fail, note
+from maquette.cli.models.options import progress
 from maquette.cli.styles import add_all, find_pictures
 from maquette.client import CallFailed, connect
 from maquette.paths import EXAMPLE_STYLES, MODEL_REPOSITORY
 from pipeline.errors import MaquetteError
 from serving import stack
 from serving.stack import Options, Stack
+from versions.copies import copy_own_files
+from versions.repositories import Stored, opened
 
 WATCH_SECONDS = 0.2
 OWN_KEY_LIFETIME = timedelta(minutes=10)
@@ -40,7 +43,13 @@ def up(
     triton_port: Annotated[
         int, typer.Option(help="Triton's own gRPC port; 0 takes a free one.", min=0, max=65535)
     ] = 0,
-    repository: Annotated[Path, typer.Option(help="Triton's model repository.")] = MODEL_REPOSITORY,
+    repository: Annotated[
+        str,
+        typer.Option(
+            envvar="MAQUETTE_REPOSITORY",
+            help="Triton's model repository: a folder, or s3://bucket/prefix.",
+        ),
+    ] = str(MODEL_REPOSITORY),
     state: Annotated[Path, typer.Option(help="Folder for logs and the style library.")] = Path(
         "var"
     ),
@@ -51,13 +60,16 @@ def up(
     """Start Triton and the gateway, and serve until Ctrl-C.
 
     Whichever of the two ends before that is started again. Triton listens to this machine only; the
-    gateway is the door. Logs and the style library are in the state folder.
+    gateway is the door. Logs and the style library are in the state folder, and so is the copy of a
+    repository that lies in an object store; the gateway keeps it up with what others change there.
     """
     try:
-        settings = read(host=host)
+        # Where the versions are is told the gateway as a folder, and the store that it copies.
+        settings = read(host=host, repository=None, repository_url=None)
         keys = settings.keys if "keys" in settings.model_fields_set else state / "keys.json"
+        folder, store = served_from(repository, state)
         options = Options(
-            repository,
+            folder,
             state,
             host,
             port,
@@ -65,7 +77,7 @@ def up(
             triton_port,
             grace_seconds=settings.grace_seconds,
             tls=settings.tls is not None,
-            gateway_settings={"MAQUETTE_KEYS": str(keys)},
+            gateway_settings={"MAQUETTE_KEYS": str(keys), **store},
         )
         with ends_on_signal(), started(options) as serving:
             if bundled_styles:
@@ -85,6 +97,24 @@ def up(
         raise fail(error) from error
     except KeyboardInterrupt:
         console.print("maquette is down")
+
+
+def served_from(location: str, state: Path) -> tuple[Path, dict[str, str]]:
+    """The folder that Triton loads, and the gateway's settings for the store that it is a copy of.
+
+    A store has what an export and publishing wrote. Triton's Python models and configs are this
+    product's own, whatever made the store.
+
+    Raises:
+        MaquetteError: the store cannot be had.
+    """
+    repository = opened(location, state / "repository")
+    if not isinstance(repository, Stored):
+        return repository.folder, {"MAQUETTE_REPOSITORY_URL": ""}
+    with progress() as report:
+        repository.pull(report)
+    copy_own_files(MODEL_REPOSITORY, repository.folder)
+    return repository.folder, {"MAQUETTE_REPOSITORY_URL": location}
 
 
 @contextmanager

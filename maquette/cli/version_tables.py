@@ -9,6 +9,7 @@ from typing import Any
 from rich.table import Column, Table
 
 from maquette.cli.common import in_markup
+from versions import differences
 from versions.catalogue import Version
 from versions.history import Entry
 
@@ -69,41 +70,13 @@ def facts_of(version: Version) -> dict[str, Any]:
     }
 
 
-def flat(version: Version) -> dict[str, str]:
-    """The same on one level, as a person reads it: ``build.engine`` and so on."""
-    facts: dict[str, str] = {}
-    several = len(version.manifests) > 1
-    for name, found in version.manifests.items():
-        _flatten(asdict(found) | {"sha256": found.sha256}, f"{name}." if several else "", facts)
-    return facts
-
-
 def difference_table(one: Version, other: Version) -> Table:
     """A row for each fact that differs."""
     titles = [f"{version.model} {version.version}" for version in (one, other)]
     table = Table("", *titles)
-    for name, first, second in differences(one, other):
-        table.add_row(*map(in_markup, (name, first, second)))
+    for found in differences.between(one, other):
+        table.add_row(*map(in_markup, (found.name, found.one, found.other)))
     return table
-
-
-def differences(one: Version, other: Version) -> list[tuple[str, str, str]]:
-    """The name of each fact that differs, and both values."""
-    ours, theirs = flat(one), flat(other)
-    names = [*ours, *(name for name in theirs if name not in ours)]
-    return [
-        (name, ours.get(name, ""), theirs.get(name, ""))
-        for name in names
-        if ours.get(name) != theirs.get(name)
-    ]
-
-
-def _flatten(found: dict[str, Any], prefix: str, facts: dict[str, str]) -> None:
-    for name, value in found.items():
-        if isinstance(value, dict):
-            _flatten(value, f"{prefix}{name}.", facts)
-        else:
-            facts[f"{prefix}{name}"] = str(value)
 
 
 def _what(entry: Entry) -> str:

@@ -5,14 +5,19 @@ It needs gRPC and protobuf, and nothing of what serves.
 
 from maquette.client.asynchronous import AsyncClient
 from maquette.client.failures import CallFailed
-from maquette.client.messages import File, RenderOptions
+from maquette.client.messages import CanaryOptions, File, RenderOptions
 from maquette.client.results import (
     Accepted,
+    Canary,
+    CanaryBounds,
     Change,
+    Comparison,
     Event,
+    GateVerdict,
     Image,
     Manifest,
     ModelVersion,
+    PastChange,
     Progress,
     Reembedded,
     Render,
@@ -24,6 +29,8 @@ from maquette.client.results import (
     Style,
     StyleChosen,
     Timings,
+    VersionDifference,
+    VersionStep,
 )
 from maquette.client.synchronous import Client
 
@@ -31,13 +38,19 @@ __all__ = [
     "Accepted",
     "AsyncClient",
     "CallFailed",
+    "Canary",
+    "CanaryBounds",
+    "CanaryOptions",
     "Change",
     "Client",
+    "Comparison",
     "Event",
     "File",
+    "GateVerdict",
     "Image",
     "Manifest",
     "ModelVersion",
+    "PastChange",
     "Progress",
     "Reembedded",
     "Render",
@@ -50,6 +63,8 @@ __all__ = [
     "Style",
     "StyleChosen",
     "Timings",
+    "VersionDifference",
+    "VersionStep",
     "connect",
 ]
 

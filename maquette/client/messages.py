@@ -56,6 +56,18 @@ class RenderOptions(TypedDict, total=False):
     versions: str | None
 
 
+class CanaryOptions(TypedDict, total=False):
+    """Outside of which the canary is called off; maquette.proto says more of each.
+
+    None is the same as leaving it out.
+    """
+
+    max_error_share: float | None
+    max_latency_ratio: float | None
+    max_structure_loss: float | None
+    least_renders: int | None
+
+
 @dataclass(frozen=True)
 class Call(Generic[Answer]):
     """One call."""
@@ -156,6 +168,61 @@ def versions(model: str) -> Call[list[results.ModelVersion]]:
     )
 
 
+def diff(model: str, one: str | int, other: str | int) -> Call[results.Comparison]:
+    """Where two versions differ."""
+    message = pb.DiffVersionsRequest()
+    _fill(message, {"model": model, "one": str(one), "other": str(other)})
+    return Call("DiffVersions", message, results.comparison)
+
+
+def history(model: str, page_token: str) -> Call[tuple[list[results.PastChange], str]]:
+    """A page of what was done, and the token of the next one; empty on the last."""
+    message = pb.ListVersionChangesRequest()
+    _fill(message, {"model": model, "page_token": page_token})
+    return Call(
+        "ListVersionChanges",
+        message,
+        lambda page: ([results.past_change(each) for each in page.changes], page.next_page_token),
+    )
+
+
+def publish(
+    model: str, source: str, options: dict[str, Any]
+) -> Call[results.VersionStep | results.Change | None]:
+    """Make an engine a version, and tell each step."""
+    message = pb.PublishVersionRequest()
+    _fill(message, {"model": model, "source": source, **options})
+    return Call("PublishVersion", message, results.publishing, repeatable=False)
+
+
+def gate(
+    model: str, renders: int | None, options: dict[str, Any]
+) -> Call[results.VersionStep | results.GateVerdict | None]:
+    """Hold the candidate against the champion, and tell each step."""
+    message = pb.GateVersionRequest()
+    _fill(message, {"model": model, "renders": renders, **options})
+    return Call("GateVersion", message, results.gating, repeatable=False)
+
+
+def canary() -> Call[results.Canary]:
+    """How the candidate is tried."""
+    return Call(
+        "ListVersions", pb.ListVersionsRequest(), lambda answer: results.canary(answer.canary)
+    )
+
+
+def set_canary(
+    share: float, shadow: float, bounds: CanaryOptions, options: dict[str, Any]
+) -> Call[results.Change]:
+    """Try the candidate on a share of the renders, or stop trying it."""
+    message = pb.SetCanaryRequest()
+    _fill(message, {"share": share, "shadow": shadow, **options})
+    _fill(message.bounds, {**bounds})
+    return Call(
+        "SetCanary", message, lambda answer: results.change(answer.change), repeatable=False
+    )
+
+
 def promote(model: str, version: int | None, options: dict[str, Any]) -> Call[results.Change]:
     """Make a version the champion."""
     return _change("Promote", pb.PromoteVersionRequest(), model=model, version=version, **options)
@@ -220,6 +287,7 @@ def _unfit(name: str, value: object, field: Any) -> CallFailed:
         field.TYPE_UINT32: "0 to 4294967295",
         field.TYPE_INT32: "a whole number of at most 32 bits",
         field.TYPE_FLOAT: "a number",
+        field.TYPE_DOUBLE: "a number",
         field.TYPE_STRING: "text",
         field.TYPE_BYTES: "bytes",
         field.TYPE_BOOL: "True or False",

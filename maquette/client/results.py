@@ -162,6 +162,8 @@ class ServerInfo:
     """What a render's ``versions`` may ask for, by alias: the version of each network."""
     problem: str
     """Why the newest choice of versions does not serve; empty where it does."""
+    clip: int
+    """The version of the pair that embeds, and whose vectors are searched."""
 
 
 @dataclass(frozen=True)
@@ -214,7 +216,7 @@ class Change:
     """Whether anything is otherwise than before; of a dry run, whether it would be."""
     model: str
     version: int
-    """The one that was promoted, rolled back to or retired; 0 for none."""
+    """The one that was published, promoted, rolled back to or retired; 0 for none."""
     champion: Mapping[str, int]
     """The version of each network that paints in the champion's line-up afterwards."""
 
@@ -229,6 +231,115 @@ class Reembedded:
     """Why a style could not be embedded, by its id."""
     complete: bool
     """Whether every style has its vector, so that the pair can be promoted."""
+
+
+@dataclass(frozen=True)
+class CanaryBounds:
+    """What a candidate may cost; outside of it the canary is called off."""
+
+    max_error_share: float
+    """Of its renders that may fail."""
+    max_latency_ratio: float
+    """Its time for a render over the champion's."""
+    max_structure_loss: float
+    """How far its structure F1 may lie below the champion's."""
+    least_renders: int
+    """Of each, before anything is concluded."""
+
+
+@dataclass(frozen=True)
+class Canary:
+    """How the candidate is tried on what people ask for."""
+
+    share: float
+    """Of the renders that it makes, 0 to 1."""
+    shadow: float
+    """Of the renders that it makes as well, unseen, 0 to 1."""
+    bounds: CanaryBounds
+    who: str
+    why: str
+    since: str
+    """In ISO 8601; empty where none was ever tried."""
+
+
+@dataclass(frozen=True)
+class VersionDifference:
+    """A fact about versions that differs; empty where one has no such fact."""
+
+    name: str
+    """As it stands in the manifest, such as ``build.precision``."""
+    one: str
+    other: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two versions, and where they differ."""
+
+    one: int
+    other: int
+    differences: tuple[VersionDifference, ...]
+
+
+@dataclass(frozen=True)
+class PastChange:
+    """Something that was done with versions."""
+
+    id: str
+    time: str
+    """In ISO 8601."""
+    action: str
+    """publish, gate, promote, rollback, withdraw, retire, canary or reembed."""
+    model: str
+    """Of a canary, every network that had a candidate."""
+    who: str
+    why: str
+    from_version: int | None
+    to_version: int | None
+    source: str
+    """Of publishing, the URI that the engine was fetched from."""
+    forced: bool
+    """Whether it was done without a passed gate."""
+    passed: bool | None
+    """Of a gate, what it decided. The rest is of a gate, too."""
+    line_up: Mapping[str, int]
+    """The version of each network that was tried."""
+    sha256: Mapping[str, str]
+    """What tells each of them from others of that number."""
+    report: str
+    """Path of the report, where it was written."""
+    measures: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class VersionStep:
+    """How far publishing or a gate is."""
+
+    doing: str
+    """In a few words."""
+    done: int
+    """Bytes or renders."""
+    total: int
+    """0 where nobody knows."""
+
+
+@dataclass(frozen=True)
+class GateVerdict:
+    """How a candidate did beside the champion."""
+
+    passed: bool
+    said: tuple[str, ...]
+    """Sentences for people."""
+    missed: tuple[str, ...]
+    """A sentence for each threshold that was not met; none if it passed."""
+    line_up: Mapping[str, int]
+    """The version of each network that was tried."""
+    champion: Mapping[str, int]
+    """The same of what it was compared with."""
+    measures: Mapping[str, float]
+    """Every figure that was measured."""
+    report: str
+    """Path on the server of a report with pictures."""
 
 
 def style(message: pb.Style) -> Style:
@@ -316,6 +427,51 @@ def version(message: pb.ModelVersion) -> ModelVersion:
 def change(message: pb.VersionChange) -> Change:
     """What an operation on versions did, from its message."""
     return _alike(Change, message, said=tuple(message.said), champion=dict(message.champion))
+
+
+def canary(message: pb.Canary) -> Canary:
+    """How the candidate is tried, from its message."""
+    return _alike(Canary, message, bounds=_alike(CanaryBounds, message.bounds))
+
+
+def comparison(message: pb.DiffVersionsResponse) -> Comparison:
+    """Where two versions differ, from its message."""
+    found = tuple(_alike(VersionDifference, each) for each in message.differences)
+    return _alike(Comparison, message, differences=found)
+
+
+def past_change(message: pb.PastChange) -> PastChange:
+    """Something that was done, from its message."""
+    unset = {name: _optional(message, name) for name in ("from_version", "to_version", "passed")}
+    maps = {name: dict(getattr(message, name)) for name in ("line_up", "sha256", "measures")}
+    return _alike(PastChange, message, **unset, **maps)
+
+
+def publishing(message: pb.PublishVersionResponse) -> VersionStep | Change | None:
+    """A step, or what was done, from its message; None for what a newer service may send."""
+    match message.WhichOneof("event"):
+        case "step":
+            return _alike(VersionStep, message.step)
+        case "change":
+            return change(message.change)
+    return None
+
+
+def gating(message: pb.GateVersionResponse) -> VersionStep | GateVerdict | None:
+    """A step, or the verdict, from its message; None for what a newer service may send."""
+    match message.WhichOneof("event"):
+        case "step":
+            return _alike(VersionStep, message.step)
+        case "verdict":
+            return _verdict(message.verdict)
+    return None
+
+
+def _verdict(message: pb.GateVerdict) -> GateVerdict:
+    maps = {name: dict(getattr(message, name)) for name in ("line_up", "champion", "measures")}
+    return _alike(
+        GateVerdict, message, said=tuple(message.said), missed=tuple(message.missed), **maps
+    )
 
 
 def reembedded(message: pb.ReembedStylesResponse) -> Reembedded:

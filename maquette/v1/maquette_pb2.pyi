@@ -239,7 +239,7 @@ class ServedModel(_message.Message):
     def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., ready: _Optional[bool] = ...) -> None: ...
 
 class ServerInfoResponse(_message.Message):
-    __slots__ = ("version", "triton_version", "models", "pack", "pack_revision", "schedulers", "scopes", "line_ups", "problem")
+    __slots__ = ("version", "triton_version", "models", "pack", "pack_revision", "schedulers", "scopes", "line_ups", "problem", "clip")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     TRITON_VERSION_FIELD_NUMBER: _ClassVar[int]
     MODELS_FIELD_NUMBER: _ClassVar[int]
@@ -249,6 +249,7 @@ class ServerInfoResponse(_message.Message):
     SCOPES_FIELD_NUMBER: _ClassVar[int]
     LINE_UPS_FIELD_NUMBER: _ClassVar[int]
     PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    CLIP_FIELD_NUMBER: _ClassVar[int]
     version: str
     triton_version: str
     models: _containers.RepeatedCompositeFieldContainer[ServedModel]
@@ -258,7 +259,8 @@ class ServerInfoResponse(_message.Message):
     scopes: _containers.RepeatedScalarFieldContainer[str]
     line_ups: _containers.RepeatedCompositeFieldContainer[LineUp]
     problem: str
-    def __init__(self, version: _Optional[str] = ..., triton_version: _Optional[str] = ..., models: _Optional[_Iterable[_Union[ServedModel, _Mapping]]] = ..., pack: _Optional[str] = ..., pack_revision: _Optional[str] = ..., schedulers: _Optional[_Iterable[str]] = ..., scopes: _Optional[_Iterable[str]] = ..., line_ups: _Optional[_Iterable[_Union[LineUp, _Mapping]]] = ..., problem: _Optional[str] = ...) -> None: ...
+    clip: int
+    def __init__(self, version: _Optional[str] = ..., triton_version: _Optional[str] = ..., models: _Optional[_Iterable[_Union[ServedModel, _Mapping]]] = ..., pack: _Optional[str] = ..., pack_revision: _Optional[str] = ..., schedulers: _Optional[_Iterable[str]] = ..., scopes: _Optional[_Iterable[str]] = ..., line_ups: _Optional[_Iterable[_Union[LineUp, _Mapping]]] = ..., problem: _Optional[str] = ..., clip: _Optional[int] = ...) -> None: ...
 
 class LineUp(_message.Message):
     __slots__ = ("alias", "versions")
@@ -502,6 +504,198 @@ class VersionChange(_message.Message):
     version: int
     champion: _containers.ScalarMap[str, int]
     def __init__(self, said: _Optional[_Iterable[str]] = ..., changed: _Optional[bool] = ..., model: _Optional[str] = ..., version: _Optional[int] = ..., champion: _Optional[_Mapping[str, int]] = ...) -> None: ...
+
+class DiffVersionsRequest(_message.Message):
+    __slots__ = ("model", "one", "other")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    ONE_FIELD_NUMBER: _ClassVar[int]
+    OTHER_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    one: str
+    other: str
+    def __init__(self, model: _Optional[str] = ..., one: _Optional[str] = ..., other: _Optional[str] = ...) -> None: ...
+
+class DiffVersionsResponse(_message.Message):
+    __slots__ = ("one", "other", "differences")
+    ONE_FIELD_NUMBER: _ClassVar[int]
+    OTHER_FIELD_NUMBER: _ClassVar[int]
+    DIFFERENCES_FIELD_NUMBER: _ClassVar[int]
+    one: int
+    other: int
+    differences: _containers.RepeatedCompositeFieldContainer[VersionDifference]
+    def __init__(self, one: _Optional[int] = ..., other: _Optional[int] = ..., differences: _Optional[_Iterable[_Union[VersionDifference, _Mapping]]] = ...) -> None: ...
+
+class VersionDifference(_message.Message):
+    __slots__ = ("name", "one", "other")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    ONE_FIELD_NUMBER: _ClassVar[int]
+    OTHER_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    one: str
+    other: str
+    def __init__(self, name: _Optional[str] = ..., one: _Optional[str] = ..., other: _Optional[str] = ...) -> None: ...
+
+class ListVersionChangesRequest(_message.Message):
+    __slots__ = ("model", "page_size", "page_token")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    page_size: int
+    page_token: str
+    def __init__(self, model: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListVersionChangesResponse(_message.Message):
+    __slots__ = ("changes", "next_page_token")
+    CHANGES_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    changes: _containers.RepeatedCompositeFieldContainer[PastChange]
+    next_page_token: str
+    def __init__(self, changes: _Optional[_Iterable[_Union[PastChange, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class PastChange(_message.Message):
+    __slots__ = ("id", "time", "action", "model", "who", "why", "from_version", "to_version", "forced", "passed", "line_up", "sha256", "report", "measures", "source")
+    class LineUpEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    class Sha256Entry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class MeasuresEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    ID_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    ACTION_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    WHO_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    FROM_VERSION_FIELD_NUMBER: _ClassVar[int]
+    TO_VERSION_FIELD_NUMBER: _ClassVar[int]
+    FORCED_FIELD_NUMBER: _ClassVar[int]
+    PASSED_FIELD_NUMBER: _ClassVar[int]
+    LINE_UP_FIELD_NUMBER: _ClassVar[int]
+    SHA256_FIELD_NUMBER: _ClassVar[int]
+    REPORT_FIELD_NUMBER: _ClassVar[int]
+    MEASURES_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    time: str
+    action: str
+    model: str
+    who: str
+    why: str
+    from_version: int
+    to_version: int
+    forced: bool
+    passed: bool
+    line_up: _containers.ScalarMap[str, int]
+    sha256: _containers.ScalarMap[str, str]
+    report: str
+    measures: _containers.ScalarMap[str, float]
+    source: str
+    def __init__(self, id: _Optional[str] = ..., time: _Optional[str] = ..., action: _Optional[str] = ..., model: _Optional[str] = ..., who: _Optional[str] = ..., why: _Optional[str] = ..., from_version: _Optional[int] = ..., to_version: _Optional[int] = ..., forced: _Optional[bool] = ..., passed: _Optional[bool] = ..., line_up: _Optional[_Mapping[str, int]] = ..., sha256: _Optional[_Mapping[str, str]] = ..., report: _Optional[str] = ..., measures: _Optional[_Mapping[str, float]] = ..., source: _Optional[str] = ...) -> None: ...
+
+class VersionStep(_message.Message):
+    __slots__ = ("doing", "done", "total")
+    DOING_FIELD_NUMBER: _ClassVar[int]
+    DONE_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    doing: str
+    done: int
+    total: int
+    def __init__(self, doing: _Optional[str] = ..., done: _Optional[int] = ..., total: _Optional[int] = ...) -> None: ...
+
+class PublishVersionRequest(_message.Message):
+    __slots__ = ("model", "source", "why", "dry_run")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    source: str
+    why: str
+    dry_run: bool
+    def __init__(self, model: _Optional[str] = ..., source: _Optional[str] = ..., why: _Optional[str] = ..., dry_run: _Optional[bool] = ...) -> None: ...
+
+class PublishVersionResponse(_message.Message):
+    __slots__ = ("step", "change")
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    CHANGE_FIELD_NUMBER: _ClassVar[int]
+    step: VersionStep
+    change: VersionChange
+    def __init__(self, step: _Optional[_Union[VersionStep, _Mapping]] = ..., change: _Optional[_Union[VersionChange, _Mapping]] = ...) -> None: ...
+
+class GateVersionRequest(_message.Message):
+    __slots__ = ("model", "renders", "why", "dry_run")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    RENDERS_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    renders: int
+    why: str
+    dry_run: bool
+    def __init__(self, model: _Optional[str] = ..., renders: _Optional[int] = ..., why: _Optional[str] = ..., dry_run: _Optional[bool] = ...) -> None: ...
+
+class GateVersionResponse(_message.Message):
+    __slots__ = ("step", "verdict")
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    VERDICT_FIELD_NUMBER: _ClassVar[int]
+    step: VersionStep
+    verdict: GateVerdict
+    def __init__(self, step: _Optional[_Union[VersionStep, _Mapping]] = ..., verdict: _Optional[_Union[GateVerdict, _Mapping]] = ...) -> None: ...
+
+class GateVerdict(_message.Message):
+    __slots__ = ("passed", "said", "missed", "line_up", "champion", "measures", "report")
+    class LineUpEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    class ChampionEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    class MeasuresEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    PASSED_FIELD_NUMBER: _ClassVar[int]
+    SAID_FIELD_NUMBER: _ClassVar[int]
+    MISSED_FIELD_NUMBER: _ClassVar[int]
+    LINE_UP_FIELD_NUMBER: _ClassVar[int]
+    CHAMPION_FIELD_NUMBER: _ClassVar[int]
+    MEASURES_FIELD_NUMBER: _ClassVar[int]
+    REPORT_FIELD_NUMBER: _ClassVar[int]
+    passed: bool
+    said: _containers.RepeatedScalarFieldContainer[str]
+    missed: _containers.RepeatedScalarFieldContainer[str]
+    line_up: _containers.ScalarMap[str, int]
+    champion: _containers.ScalarMap[str, int]
+    measures: _containers.ScalarMap[str, float]
+    report: str
+    def __init__(self, passed: _Optional[bool] = ..., said: _Optional[_Iterable[str]] = ..., missed: _Optional[_Iterable[str]] = ..., line_up: _Optional[_Mapping[str, int]] = ..., champion: _Optional[_Mapping[str, int]] = ..., measures: _Optional[_Mapping[str, float]] = ..., report: _Optional[str] = ...) -> None: ...
 
 class PromoteVersionRequest(_message.Message):
     __slots__ = ("model", "version", "why", "force", "expected_champion", "dry_run")

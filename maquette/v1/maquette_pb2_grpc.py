@@ -95,6 +95,26 @@ class MaquetteServiceStub:
                 request_serializer=maquette_dot_v1_dot_maquette__pb2.ListVersionsRequest.SerializeToString,
                 response_deserializer=maquette_dot_v1_dot_maquette__pb2.ListVersionsResponse.FromString,
                 _registered_method=True)
+        self.DiffVersions = channel.unary_unary(
+                '/maquette.v1.MaquetteService/DiffVersions',
+                request_serializer=maquette_dot_v1_dot_maquette__pb2.DiffVersionsRequest.SerializeToString,
+                response_deserializer=maquette_dot_v1_dot_maquette__pb2.DiffVersionsResponse.FromString,
+                _registered_method=True)
+        self.ListVersionChanges = channel.unary_unary(
+                '/maquette.v1.MaquetteService/ListVersionChanges',
+                request_serializer=maquette_dot_v1_dot_maquette__pb2.ListVersionChangesRequest.SerializeToString,
+                response_deserializer=maquette_dot_v1_dot_maquette__pb2.ListVersionChangesResponse.FromString,
+                _registered_method=True)
+        self.PublishVersion = channel.unary_stream(
+                '/maquette.v1.MaquetteService/PublishVersion',
+                request_serializer=maquette_dot_v1_dot_maquette__pb2.PublishVersionRequest.SerializeToString,
+                response_deserializer=maquette_dot_v1_dot_maquette__pb2.PublishVersionResponse.FromString,
+                _registered_method=True)
+        self.GateVersion = channel.unary_stream(
+                '/maquette.v1.MaquetteService/GateVersion',
+                request_serializer=maquette_dot_v1_dot_maquette__pb2.GateVersionRequest.SerializeToString,
+                response_deserializer=maquette_dot_v1_dot_maquette__pb2.GateVersionResponse.FromString,
+                _registered_method=True)
         self.PromoteVersion = channel.unary_unary(
                 '/maquette.v1.MaquetteService/PromoteVersion',
                 request_serializer=maquette_dot_v1_dot_maquette__pb2.PromoteVersionRequest.SerializeToString,
@@ -206,6 +226,36 @@ class MaquetteServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DiffVersions(self, request, context):
+        """Tells where two versions of a network differ.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListVersionChanges(self, request, context):
+        """Lists who changed what, when and why, the newest first, a page at a time.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PublishVersion(self, request, context):
+        """Makes an engine that the server can reach the next version, and the candidate, and tells each
+        step; what it did comes last. Ends when its call does, and nothing of it is left then.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GateVersion(self, request, context):
+        """Paints held-out scenes with the candidate and the champion, compares them, keeps what was
+        decided, and tells each step; the verdict comes last. Takes minutes, and ends when its call does.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def PromoteVersion(self, request, context):
         """Makes a version the champion. New renders are made with it within a second or so.
         """
@@ -296,6 +346,26 @@ def add_MaquetteServiceServicer_to_server(servicer, server):
                     servicer.ListVersions,
                     request_deserializer=maquette_dot_v1_dot_maquette__pb2.ListVersionsRequest.FromString,
                     response_serializer=maquette_dot_v1_dot_maquette__pb2.ListVersionsResponse.SerializeToString,
+            ),
+            'DiffVersions': grpc.unary_unary_rpc_method_handler(
+                    servicer.DiffVersions,
+                    request_deserializer=maquette_dot_v1_dot_maquette__pb2.DiffVersionsRequest.FromString,
+                    response_serializer=maquette_dot_v1_dot_maquette__pb2.DiffVersionsResponse.SerializeToString,
+            ),
+            'ListVersionChanges': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListVersionChanges,
+                    request_deserializer=maquette_dot_v1_dot_maquette__pb2.ListVersionChangesRequest.FromString,
+                    response_serializer=maquette_dot_v1_dot_maquette__pb2.ListVersionChangesResponse.SerializeToString,
+            ),
+            'PublishVersion': grpc.unary_stream_rpc_method_handler(
+                    servicer.PublishVersion,
+                    request_deserializer=maquette_dot_v1_dot_maquette__pb2.PublishVersionRequest.FromString,
+                    response_serializer=maquette_dot_v1_dot_maquette__pb2.PublishVersionResponse.SerializeToString,
+            ),
+            'GateVersion': grpc.unary_stream_rpc_method_handler(
+                    servicer.GateVersion,
+                    request_deserializer=maquette_dot_v1_dot_maquette__pb2.GateVersionRequest.FromString,
+                    response_serializer=maquette_dot_v1_dot_maquette__pb2.GateVersionResponse.SerializeToString,
             ),
             'PromoteVersion': grpc.unary_unary_rpc_method_handler(
                     servicer.PromoteVersion,
@@ -643,6 +713,114 @@ class MaquetteService:
             '/maquette.v1.MaquetteService/ListVersions',
             maquette_dot_v1_dot_maquette__pb2.ListVersionsRequest.SerializeToString,
             maquette_dot_v1_dot_maquette__pb2.ListVersionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DiffVersions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/maquette.v1.MaquetteService/DiffVersions',
+            maquette_dot_v1_dot_maquette__pb2.DiffVersionsRequest.SerializeToString,
+            maquette_dot_v1_dot_maquette__pb2.DiffVersionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListVersionChanges(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/maquette.v1.MaquetteService/ListVersionChanges',
+            maquette_dot_v1_dot_maquette__pb2.ListVersionChangesRequest.SerializeToString,
+            maquette_dot_v1_dot_maquette__pb2.ListVersionChangesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PublishVersion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/maquette.v1.MaquetteService/PublishVersion',
+            maquette_dot_v1_dot_maquette__pb2.PublishVersionRequest.SerializeToString,
+            maquette_dot_v1_dot_maquette__pb2.PublishVersionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GateVersion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/maquette.v1.MaquetteService/GateVersion',
+            maquette_dot_v1_dot_maquette__pb2.GateVersionRequest.SerializeToString,
+            maquette_dot_v1_dot_maquette__pb2.GateVersionResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -14,6 +14,7 @@ import numpy as np
 from gateway.administration import Administration
 from gateway.admission import Admission
 from gateway.desk import Desk
+from gateway.gating import Gates
 from gateway.inference import Arrays, ServedModel, Vector
 from gateway.information import Information
 from gateway.lineups import LineUps
@@ -34,6 +35,7 @@ from pipeline.lineup import LineUp
 from pipeline.request import RenderRequest
 from retrieval.library import open_library
 from tests.conftest import ROOT
+from versions.repositories import Plain
 
 SIDE = 64
 PACK = {"name": "painted", "precision": "fp32", "engine": "none", "engines": {}}
@@ -95,7 +97,7 @@ class Painter:
                 if self.failure:
                     raise self.failure
             ended = True
-            yield _last(request)
+            yield _last(request, line_up or LineUp())
         finally:
             self.left_early += not ended
 
@@ -113,7 +115,7 @@ def _step(step: int, request: RenderRequest) -> Arrays:
     return told
 
 
-def _last(request: RenderRequest) -> Arrays:
+def _last(request: RenderRequest, line_up: LineUp) -> Arrays:
     seeds = [(request.seed or 0) + n for n in range(request.num_images)]
     warnings = [WARNING.encode()] if len(request.prompt.split()) > 20 else []
     return {
@@ -126,7 +128,7 @@ def _last(request: RenderRequest) -> Arrays:
         "denoise_seconds": np.array([0.2], np.float32),
         "decode_seconds": np.array([0.3], np.float32),
         "pack": _files([json.dumps(PACK).encode()]),
-        "versions": _files([json.dumps(LineUp().versions).encode()]),
+        "versions": _files([json.dumps(line_up.versions).encode()]),
     }
 
 
@@ -176,5 +178,7 @@ async def staged(settings: Settings, quota: Quota = BOUNDLESS) -> AsyncIterator[
         renders = Renders(service, limits, desk, settings.keep_seconds, keep)
         held.push_async_callback(renders.close, 0)
         told = Information(painter)
-        ruled = Administration(settings.repository, desk, painter, told, library)
+        gates = Gates(service, settings.reports)
+        repository = Plain(settings.repository) if settings.repository else None
+        ruled = Administration(repository, desk, painter, told, library, gates, settings.incoming)
         yield Stage(Parts(desk, painter, service, renders, told, ruled), painter)

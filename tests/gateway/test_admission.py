@@ -52,3 +52,26 @@ async def test_a_failed_render_gives_its_place_back():
         with pytest.raises(LookupError):
             async with admission.slot():
                 raise LookupError
+
+
+@pytest.mark.parametrize(("places", "others"), [(2, 1), (1, 1), (3, 2)])
+async def test_the_last_of_all_waits_until_a_place_is_left_for_others(places, others):
+    admission, releases, order = Admission(places, 1), asyncio.Queue(), []
+
+    async def render(name, **how):
+        async with admission.slot(**how):
+            order.append(name)
+            await releases.get()
+
+    busy = [asyncio.create_task(render("busy")) for _ in range(others)]
+    await asyncio.sleep(0)
+    last = asyncio.create_task(render("last", last=True))
+    await asyncio.sleep(0)
+    assert (order, admission.waiting) == (["busy"] * others, 0)
+    # Who comes later goes first.
+    later = asyncio.create_task(render("later"))
+    await asyncio.sleep(0)
+    for _ in range(others + 2):
+        releases.put_nowait(None)
+    await asyncio.gather(*busy, later, last)
+    assert order == ["busy"] * others + ["later", "last"]

@@ -12,6 +12,7 @@ from pipeline.request import RenderRequest
 from versions import aliases, canary
 from versions.aliases import Aliases
 from versions.canary import Bounds, Canary
+from versions.repositories import Plain
 
 BOUNDS = Bounds(
     max_error_share=0.1, max_latency_ratio=1.5, max_structure_loss=0.05, least_renders=4
@@ -98,7 +99,7 @@ async def test_a_bad_candidate_is_called_off_at_once_and_in_writing(line_ups, tm
     plan = Canary(share=1.0, bounds=BOUNDS)
     canary.write(tmp_path, plan)
     line_ups.canary = plan
-    trial = Trial(line_ups, tmp_path)
+    trial = Trial(line_ups, Plain(tmp_path))
     for _ in range(4):
         assert trial.alias_for(requests(1)[0]) == "candidate"
         trial.note(LineUp(unet=3), None)
@@ -117,7 +118,7 @@ async def test_a_bad_candidate_is_called_off_at_once_and_in_writing(line_ups, tm
 
 async def test_what_cannot_be_written_down_is_called_off_all_the_same(line_ups, tmp_path, caplog):
     line_ups.canary = Canary(share=1.0, bounds=BOUNDS)
-    trial = Trial(line_ups, tmp_path / "nowhere")
+    trial = Trial(line_ups, Plain(tmp_path / "nowhere"))
     for _ in range(4):
         trial.note(LineUp(unet=3), None)
     await asyncio.wait_for(trial._telling, 10)
@@ -148,7 +149,7 @@ async def test_a_newer_plan_is_not_overwritten(line_ups, tmp_path):
     newer = Canary(share=0.5, bounds=BOUNDS, why="another try")
     canary.write(tmp_path, newer)
     line_ups.canary = plan
-    trial = Trial(line_ups, tmp_path)
+    trial = Trial(line_ups, Plain(tmp_path))
     for _ in range(4):
         trial.note(LineUp(unet=3), None)
     await asyncio.wait_for(trial._telling, 10)

@@ -9,7 +9,7 @@ from gateway.loading import Away, NotLoaded
 from pipeline import lineup
 from pipeline.errors import NotFound, Unavailable
 from pipeline.lineup import LineUp
-from versions import aliases
+from versions import aliases, locks
 from versions.aliases import CLIP, Aliases
 
 
@@ -304,6 +304,15 @@ async def test_what_was_said_of_an_earlier_choice_is_over_at_once(line_ups, book
     assert line_ups.problem
     name(books, champion=1)
     assert not line_ups.problem
+
+
+async def test_it_is_known_that_a_gateway_follows(books):
+    async with LineUps(books).following(Vectors()):
+        assert locks.is_followed(books.repository)
+        async with LineUps(books).following(Vectors()):
+            assert locks.is_followed(books.repository)
+        assert locks.is_followed(books.repository)
+    assert not locks.is_followed(books.repository)
 
 
 async def test_two_models_with_candidates_make_one_line_up(line_ups, books):

@@ -17,7 +17,10 @@ from pipeline.lineup import LineUp
 from pipeline.request import RenderRequest
 from retrieval.library import open_library
 from tests.gateway.fakes import Painter
+from tests.versions.engines import write_version
+from versions import manifest
 from versions.canary import Canary
+from versions.repositories import Plain
 
 
 class Mortal(Painter):
@@ -207,6 +210,47 @@ async def test_a_shadow_leaves_a_place_for_others(library, request_):
     await told(casting.render(request_))
     await asyncio.gather(*casting._shadows)
     assert painter.made_by[1:] == [LineUp(), LineUp(unet=3)]
+
+
+async def test_what_goes_last_has_no_shadow(library, request_):
+    painter = Chooser(shadow=1.0)
+    casting = Service(painter, library, Admission(2, 0), Moderation([], seconds=5))
+    assert isinstance((await told(casting.render(request_, last=True)))[-1], Finished)
+    await asyncio.gather(*casting._shadows)
+    assert painter.made_by == [LineUp()]
+
+
+async def test_a_shadow_ends_with_the_service(library, request_):
+    painter, admission = Chooser(shadow=1.0), Admission(2, 0)
+    casting = Service(painter, library, admission, Moderation([], seconds=5))
+    rendering = casting.render(request_)
+    async for event in rendering:
+        if isinstance(event, Stepped) and event.step == event.steps:
+            # All that is left is the shadow's.
+            painter.hold()
+    await casting.close()
+    assert (painter.made_by, painter.left_early) == ([LineUp(), LineUp(unet=3)], 1)
+    assert admission.running == 0
+    assert not +painter.line_ups._flying
+    # And once there is none.
+    await casting.close()
+
+
+@pytest.mark.parametrize("followed", [True, False])
+async def test_the_picture_names_the_files_of_the_versions_that_made_it(
+    library, request_, tmp_path, followed
+):
+    folder = write_version(tmp_path / "vae_decoder/1", "vae_decoder")
+    write_version(tmp_path / "vae_decoder/2", "vae_decoder", seed=2)
+    naming = Service(
+        Painter(), library, Admission(1, 1), Moderation([], seconds=5),
+        repository=Plain(tmp_path) if followed else None,
+    )  # fmt: skip
+    events = await told(naming.render(request_))
+    pack = provenance.read(events[-1].pictures[0].png).pack
+    # The others have no manifest here.
+    assert pack.sha256 == ({"vae_decoder": manifest.read(folder).sha256} if followed else {})
+    assert pack.versions == LineUp().versions
 
 
 async def test_a_line_up_is_kept_for_as_long_as_a_render_needs_it(library, request_):

@@ -75,18 +75,20 @@ class LiveStack:
 
 
 @contextmanager
-def live_stack(state: Path, *options: str) -> Iterator[LiveStack]:
+def live_stack(state: Path, *options: str, **settings: object) -> Iterator[LiveStack]:
+    """Start `maquette up` with `options`, and ``MAQUETTE_<SETTING>`` for the gateway."""
     port, http_port, triton_port = free_port(), free_port(), free_port()
     ports = {"--port": port, "--http-port": http_port, "--triton-port": triton_port}
     named = [word for option, number in ports.items() for word in (option, str(number))]
     command = [MAQUETTE, "up", *named]
+    named_settings = {f"MAQUETTE_{name.upper()}": str(value) for name, value in settings.items()}
     output = state / "up.out"
     state.mkdir(parents=True, exist_ok=True)
     with output.open("wb") as file:
         process = subprocess.Popen(
             [*command, "--state", state, *options],
             stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=state,
-            env={**os.environ, "COLUMNS": "200"},
+            env={**os.environ, "COLUMNS": "200", **named_settings},
         )  # fmt: skip
     stack = LiveStack(process, port, http_port, triton_port, state, output)
     try:

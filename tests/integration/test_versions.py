@@ -15,12 +15,14 @@ import pytest
 from onnx import numpy_helper
 from tritonclient.grpc import InferenceServerClient
 
+from drill import candidates
 from maquette.client import CallFailed, Client
 from maquette.paths import MODEL_REPOSITORY
 from pipeline.images import decode
 from tests.integration.stack import live_stack, wait_until
-from versions import aliases
+from versions import aliases, operations
 from versions.aliases import Aliases
+from versions.errors import Busy
 
 SECONDS = 90
 
@@ -30,6 +32,7 @@ class Versioned:
     """A running stack over a repository of its own, in which ``unet/3`` paints otherwise."""
 
     repository: Path
+    incoming: Path
     stack: object
     client: Client
 
@@ -61,10 +64,12 @@ def versioned(tmp_path_factory):
     shutil.copytree(MODEL_REPOSITORY, repository, ignore=shutil.ignore_patterns("aliases.json"))
     other_unet(repository)
     with (
-        live_stack(folder / "state", "--repository", str(repository)) as stack,
+        live_stack(
+            folder / "state", "--repository", str(repository), incoming=folder / "incoming"
+        ) as stack,
         Client(stack.address) as client,
     ):
-        yield Versioned(repository, stack, client)
+        yield Versioned(repository, folder / "incoming", stack, client)
 
 
 @pytest.fixture
@@ -116,10 +121,13 @@ def test_a_render_ends_with_the_versions_that_it_began_with(two, sketch):
     next(e for e in long if getattr(e, "step", 0) == 1)
     versioned.name(champion=1)
     versioned.serves(champion=1)
+    with pytest.raises(Busy, match="renders that began with it go on"):
+        operations.retire(versioned.repository, "unet", 3, who="ada", dry_run=True)
     done = next(e for e in long if hasattr(e, "images"))
     assert done.versions["unet"] == 3
     # And what it held is let go once it has landed.
     wait_until(lambda: not is_loaded(versioned, "3"), SECONDS)
+    operations.retire(versioned.repository, "unet", 3, who="ada", dry_run=True)
 
 
 def test_an_engine_that_does_not_load_leaves_the_champion_where_it_is(two, sketch):
@@ -156,6 +164,32 @@ def test_a_triton_that_comes_back_serves_what_the_aliases_name(two, sketch):
     wait_until(lambda: not before.is_running() or before.status() == "zombie", SECONDS)
     wait_until(lambda: renders(versioned, sketch, other), SECONDS)
     assert versioned.render(sketch) == other
+
+
+def test_a_network_is_published_and_gated_through_the_api(versioned):
+    """From a folder that was set aside to the champion, and nobody but the gateway does it."""
+    versioned.name(champion=1)
+    candidates.tinted(versioned.repository / "unet" / "1", versioned.incoming / "new")
+    *steps, change = versioned.client.publish("unet", "new", why="a warmer sky")
+    assert change.said == (f"unet {change.version} is published, and the candidate.",)
+    assert "trying unet" in {step.doing for step in steps}
+    with pytest.raises(CallFailed, match="has not been at its gate"):
+        versioned.client.promote("unet")
+    *steps, verdict = versioned.client.gate("unet", 1)
+    assert (verdict.passed, verdict.missed) == (True, ())
+    assert (verdict.line_up["unet"], verdict.champion["unet"]) == (change.version, 1)
+    # By its pictures it is another one; measured are the engines as well.
+    assert verdict.measures["perceptual_distance"] > 0
+    assert 0.5 < verdict.measures["denoising_error_ratio"] < 1.25
+    assert Path(verdict.report).is_relative_to(versioned.stack.state / "gate")
+    assert Path(verdict.report).with_name("sheet.png").stat().st_size > 10_000
+    assert versioned.client.promote("unet").version == change.version
+    versioned.serves(champion=change.version, previous=1)
+    promoted, gated, published = list(versioned.client.history("unet"))[:3]
+    assert (promoted.action, gated.action, published.action) == ("promote", "gate", "publish")
+    assert (promoted.forced, gated.passed) == (False, True)
+    versioned.client.rollback("unet")
+    versioned.serves(champion=1, previous=change.version)
 
 
 def is_loaded(versioned, version):

@@ -55,6 +55,8 @@ class LittleGateway(MaquetteServiceServicer):
         self.embed_sketch = True
         self.engines = {"unet": "aaaa"}
         self.versions = {"champion": {"unet": 1}}
+        self.clip = 1
+        self.sha256 = {"unet": "0" * 64}
         self.pictures = {}
         self.styles = {}
         self.renders = {}
@@ -85,8 +87,9 @@ class LittleGateway(MaquetteServiceServicer):
         models = [pb.ServedModel(name="unet", version="1", ready=True)]
         line_ups = [pb.LineUp(alias=alias, versions=up) for alias, up in self.versions.items()]
         return pb.ServerInfoResponse(
-            version="9.9", models=models, pack="little", scopes=["render"], line_ups=line_ups
-        )
+            version="9.9", models=models, pack="little", scopes=["render"], line_ups=line_ups,
+            clip=self.clip,
+        )  # fmt: skip
 
     def AddStyle(self, request, context):
         self._admit("AddStyle", context)
@@ -224,6 +227,7 @@ class LittleGateway(MaquetteServiceServicer):
                 "engine": "onnx",
                 "engines": self.engines,
                 "versions": self.versions[request.versions or "champion"],
+                "sha256": self.sha256,
             }
             made = describe(
                 shown, seed=seed, size=size, style=style.id if style else None, pack=pack,

@@ -16,6 +16,7 @@ from tests.versions.engines import describe, write_repository, write_version
 from versions import aliases, history, intent, operations, sources
 from versions.gates import Verdict
 from versions.locks import operating
+from versions.objects import Objects
 
 NOBODY = "127.0.0.1:9"
 MODEL = "vae_decoder"
@@ -70,6 +71,7 @@ def force(run, *words):
         "rollback",
         "retire",
         "history",
+        "upload",
     ],
 )
 def test_every_command_explains_itself(run, command):
@@ -261,6 +263,17 @@ def test_a_gateway_that_follows_is_waited_for(run, repository, source):
     assert shown.stdout.splitlines()[-1] == f"The gateway at {address} is serving it."
 
 
+@pytest.mark.parametrize("searched", [1, 2])
+def test_a_new_pair_is_served_when_it_is_searched_with(repository, monkeypatch, searched):
+    monkeypatch.setattr(following, "SECONDS", 1.0)
+    aliases.write(repository, aliases.CLIP[0], aliases.Aliases(champion=2, previous=1))
+    gateway = Follower(repository)
+    gateway.clip = searched
+    with serving(gateway) as address:
+        serves, _ = following.follows(aliases.read(repository), address, None, None, tls=False)
+    assert serves == (searched == 2)
+
+
 def test_a_gateway_that_does_not_follow_is_no_failure(run, source, monkeypatch):
     monkeypatch.setattr(following, "SECONDS", 0.0)
     with serving(LittleGateway()) as address:
@@ -348,3 +361,58 @@ def test_who_does_it_is_the_login_name_otherwise(run, repository, source, monkey
     environment = {"MAQUETTE_REPOSITORY": str(repository), "MAQUETTE_SERVER": NOBODY}
     CliRunner().invoke(app, ["publish", MODEL, str(source)], env=environment)
     assert history.read(repository)[0].who == "grace"
+
+
+# In an object store
+
+
+@pytest.fixture
+def stored(run, url, repository, monkeypatch, tmp_path):
+    """Runs commands over a repository in a store, each time on the machine that is named."""
+    shown = run("upload", repository, "--repository", url, "--json")
+    assert json.loads(shown.stdout)["bytes"] > 1000
+
+    def on(name, *words):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / name))
+        return run(*words, "--repository", url)
+
+    return on
+
+
+def test_the_life_of_a_version_in_a_store(stored, source):
+    said = f"{MODEL} 2 is published, and the candidate."
+    assert stored("one", "publish", MODEL, source).stdout.splitlines()[0] == said
+    assert "candidate" in stored("other", "list", MODEL).stdout
+    assert "is the champion" in force(lambda *words: stored("other", *words)).stdout
+    assert "champion again" in stored("one", "rollback", MODEL, "--dry-run").stdout
+    assert "champion again" in stored("one", "rollback", MODEL).stdout
+    assert stored("other", "retire", MODEL, "previous").exit_code == 0
+    assert stored("one", "canary").stdout == "No canary is on.\n"
+    assert stored("one", "retire", MODEL, 2).exit_code == 0
+    told = json.loads(stored("other", "history", "--json").stdout)
+    assert [entry["action"] for entry in told] == [
+        "publish", "promote", "rollback", "withdraw", "retire",
+    ]  # fmt: skip
+    assert stored("other", "promote", MODEL).exit_code == 1
+    assert stored("other", "rollback", MODEL).exit_code == 3
+
+
+def test_publish_from_a_store(stored, source, url):
+    for path in source.iterdir():
+        Objects(f"{url}-elsewhere").upload(path, path.name)
+    assert stored("one", "publish", MODEL, f"{url}-elsewhere").exit_code == 0
+    (entry,) = json.loads(stored("other", "history", "--json").stdout)
+    assert entry["source"] == f"{url}-elsewhere"
+
+
+def test_where_nothing_can_be_uploaded_to(run, stored, url, repository):
+    assert stored("one", "upload", repository).exit_code == 3
+    shown = run("upload", repository)
+    assert shown.exit_code == 2
+    assert "allowed: s3://bucket/prefix" in shown.stderr
+
+
+def test_a_store_that_holds_no_repository_is_1(run, url):
+    shown = run("list", "--repository", url)
+    assert shown.exit_code == 1
+    assert "`maquette models upload FOLDER" in shown.stderr

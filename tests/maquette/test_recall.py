@@ -145,6 +145,20 @@ def test_other_engines_are_told(made, run, gateway):
     assert "not identical: 100.0% of the pixels differ, by 25" in words(shown)
 
 
+def test_other_files_of_the_same_version_are_told(made, run, gateway):
+    picture = made()
+    gateway.sha256 = {"unet": "1" * 64, "controlnet": "2" * 64}
+    told = "The files of unet 1 are not those that made the picture."
+    shown = run(picture)
+    assert told in words(shown)
+    assert "files of controlnet" not in words(shown)
+    # That other versions have other files goes without saying.
+    gateway.versions = {"champion": {"unet": 2}}
+    shown = run(picture)
+    assert "The version of unet is 2; it was 1." in words(shown)
+    assert told not in words(shown)
+
+
 def test_a_changed_pixel_is_noticed(made, run):
     picture = made()
     png = picture.read_bytes()

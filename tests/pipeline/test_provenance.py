@@ -23,7 +23,7 @@ from pipeline.request import RenderRequest
 from tests.pictures import encoded
 
 PACK = {"name": "tiny", "precision": "fp32", "engine": "onnx", "engines": {"unet": "0123abcd"},
-        "versions": {"unet": 3}}  # fmt: skip
+        "versions": {"unet": 3}, "sha256": {"unet": "0" * 64}}  # fmt: skip
 DIGITAL_SOURCE = b"http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 
 
@@ -64,7 +64,15 @@ def test_it_says_what_was_asked_and_what_was_made(request_, sketch, style_image)
     assert (made.style, made.version, made.pack.engines["unet"]) == (
         "cyberpunk", "1.2.3", "0123abcd",
     )  # fmt: skip
-    assert made.pack.versions == {"unet": 3}
+    assert (made.pack.versions, made.pack.sha256) == ({"unet": 3}, {"unet": "0" * 64})
+
+
+@pytest.mark.parametrize("key", ["versions", "sha256"])
+def test_a_picture_of_before_there_were_versions_names_none(request_, picture, key):
+    with Image.open(io.BytesIO(stamp(picture, described(request_)))) as image:
+        told = json.loads(image.info["maquette"])
+    del told["pack"][key]
+    assert getattr(read(saying(json.dumps(told))).pack, key) == {}
 
 
 def test_no_field_that_decides_the_pixels_is_forgotten():
@@ -233,6 +241,8 @@ def test_json_of_other_types_is_damage(request_, picture):
         (("pack", "name"), "x" * 501),
         (("pack", "engines"), {"x" * 501: "a"}),
         (("pack", "engines"), {str(number): "a" for number in range(65)}),
+        (("pack", "sha256"), {"unet": "0" * 65}),
+        (("pack", "sha256"), {str(number): "0" * 64 for number in range(65)}),
         (("softwareAgent", "version"), "x" * 501),
     ],
 )

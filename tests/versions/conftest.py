@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 from tests.versions.engines import write_repository, write_version
+from versions.repositories import Stored
 
 
 @pytest.fixture(autouse=True)
@@ -31,5 +32,18 @@ def new(tmp_path):
 
     def make(network="vae_decoder", seed=1, **facts):
         return write_version(tmp_path / "new" / f"{network}-{seed}", network, seed, **facts)
+
+    return make
+
+
+@pytest.fixture
+def machine(url, built, tmp_path):
+    """Machines that work on one repository in a store, each with a copy of its own."""
+    Stored(url, tmp_path / "nobody").fill(built, "eve")
+
+    def make(name):
+        found = Stored(url, tmp_path / name / "repository")
+        found.pull()
+        return found
 
     return make

@@ -16,6 +16,7 @@ from versions import (
     aliases,
     canary,
     catalogue,
+    configs,
     history,
     intent,
     locks,
@@ -142,7 +143,7 @@ def test_readers_do_not_wait_for_a_copy(repository, new, untried):
 
     operations.publish(repository, MODEL, new(), **WHO, report=report)
     size = (repository / MODEL / "2" / "model.onnx").stat().st_size
-    assert seen[-1] == ("copying model.onnx", size, size)
+    assert ("copying model.onnx", size, size) in seen
 
 
 def test_without_room_nothing_is_copied(repository, new, monkeypatch):
@@ -281,6 +282,54 @@ def test_what_is_used_is_not_retired(promoted, new, version, alias):
 def test_the_unet_for_few_steps_is_not_retired(repository):
     with pytest.raises(Declined, match="is never retired"):
         operations.retire(repository, "unet", 2, **WHO)
+
+
+@pytest.fixture
+def lingering(promoted):
+    """Version 1 has no alias any more, and Triton is held to it still."""
+    operations.withdraw(promoted, MODEL, "previous", **WHO)
+    (promoted / MODEL / "config.pbtxt").write_text(f'name: "{MODEL}"\n')
+    configs.write(promoted, MODEL, None, {1, 2})
+    assert configs.held(promoted, MODEL) == {1, 2}
+    return promoted
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_what_a_gateway_holds_is_not_retired(lingering, monkeypatch, dry_run):
+    """Renders that began with it go on."""
+    monkeypatch.setattr(operations, "PATIENCE", 0.05)
+    with (
+        locks.following(lingering),
+        pytest.raises(Busy, match=f"A gateway holds {MODEL} 1 still.*Try again"),
+    ):
+        operations.retire(lingering, MODEL, 1, **WHO, dry_run=dry_run)
+    assert catalogue.on_disk(lingering, MODEL) == [1, 2]
+
+
+def test_what_a_gateway_lets_go_of_meanwhile_is_retired(lingering, monkeypatch):
+    looked = []
+
+    def held(repository, network):
+        looked.append(network)
+        if len(looked) == 2:
+            configs.hold(repository, network, {2})
+        return configs_held(repository, network)
+
+    configs_held = configs.held
+    monkeypatch.setattr(configs, "held", held)
+    with locks.following(lingering):
+        operations.retire(lingering, MODEL, 1, **WHO)
+    assert len(looked) >= 2
+    assert catalogue.on_disk(lingering, MODEL) == [2]
+
+
+def test_without_a_gateway_nobody_is_waited_for(lingering):
+    """Also after one was killed, which leaves the config as it was."""
+    with locks.following(lingering):
+        assert locks.is_followed(lingering)
+    assert not locks.is_followed(lingering)
+    operations.retire(lingering, MODEL, 1, **WHO)
+    assert catalogue.on_disk(lingering, MODEL) == [2]
 
 
 def test_the_exported_version_can_be_retired(promoted):

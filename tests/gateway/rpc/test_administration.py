@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from dataclasses import dataclass, fields
-from pathlib import Path
+from dataclasses import fields
 
 import grpc
 import pytest
@@ -14,17 +13,10 @@ from typer.testing import CliRunner
 
 from gateway.administration import MAX_REASON, PAPER
 from gateway.inference import ServedModel
-from gateway.openinference.servicer import OpenInferenceServicer
-from gateway.openinference.virtual_model import VirtualModel
 from gateway.protection.caller import Scope
 from gateway.protection.keys import KeyStore
-from gateway.rpc.maquette import MaquetteServicer
-from gateway.rpc.server import make_server
-from gateway.settings import Settings
 from maquette.cli.models import app
 from maquette.client import (
-    AsyncClient,
-    CallFailed,
     Change,
     Client,
     Manifest,
@@ -34,66 +26,15 @@ from maquette.client import (
 from maquette.v1 import maquette_pb2 as pb
 from maquette.v1.maquette_pb2_grpc import MaquetteServiceStub
 from pipeline.errors import Unavailable
-from tests.gateway.fakes import STYLES, Stage, staged
-from tests.gateway.versioned import MODEL, versioned
-from versions import aliases, canary, gates, history
+from tests.gateway.fakes import STYLES
+from tests.gateway.rpc.conftest import refused
+from tests.gateway.versioned import MODEL
+from versions import canary, gates, history
 from versions.aliases import Aliases
 from versions.locks import operating
 
 CODE = grpc.StatusCode
 FORCED = {"force": True, "why": "a test"}
-
-
-@dataclass
-class Door:
-    """A server that asks who calls, and what is behind it."""
-
-    address: str
-    key: str
-    """Of an administrator."""
-    who: str
-    """The administrator, as the gateway calls them."""
-    stage: Stage
-    settings: Settings
-
-    @property
-    def repository(self) -> Path:
-        return self.settings.repository
-
-    def of(self, model=MODEL):
-        return aliases.read(self.repository).of(model)
-
-    def audited(self):
-        lines = map(json.loads, self.settings.audit.read_text().splitlines())
-        return [(line["action"], line["ids"], line["outcome"]) for line in lines]
-
-
-@pytest.fixture
-def repository(tmp_path):
-    return versioned(tmp_path / "repository")
-
-
-@pytest.fixture
-async def door(tmp_path, repository):
-    settings = Settings(
-        auth="required", keys=tmp_path / "keys.json", library=tmp_path / "library",
-        audit=tmp_path / "audit.log", repository=repository,
-    )  # fmt: skip
-    known, key = KeyStore(settings.keys).create("ada", {Scope.ADMIN})
-    async with staged(settings) as stage:
-        model = VirtualModel(stage.parts.renders, stage.parts.inference.is_ready, "0")
-        other = OpenInferenceServicer(model, stage.parts.desk)
-        server, _ = make_server(MaquetteServicer(stage.parts), other, 64)
-        port = server.add_insecure_port("127.0.0.1:0")
-        await server.start()
-        yield Door(f"127.0.0.1:{port}", key, f"key:{known.id}", stage, settings)
-        await server.stop(0)
-
-
-@pytest.fixture
-async def client(door):
-    async with AsyncClient(door.address, door.key) as client:
-        yield client
 
 
 class Held:
@@ -119,12 +60,6 @@ async def held(door, monkeypatch):
     held.go_on.set()
 
 
-async def refused(call):
-    with pytest.raises(CallFailed) as failed:
-        await call
-    return failed.value.code, str(failed.value)
-
-
 async def steps_of(client, clip=None):
     return [step async for step in client.reembed(clip)]
 
@@ -138,6 +73,10 @@ def test_every_method_about_versions_is_tried_below():
 
 
 CALLS = {
+    "DiffVersions": pb.DiffVersionsRequest(model=MODEL),
+    "ListVersionChanges": pb.ListVersionChangesRequest(),
+    "PublishVersion": pb.PublishVersionRequest(model=MODEL, source="new"),
+    "GateVersion": pb.GateVersionRequest(model=MODEL),
     "ListVersions": pb.ListVersionsRequest(),
     "PromoteVersion": pb.PromoteVersionRequest(model=MODEL, **FORCED),
     "RollbackVersion": pb.RollbackVersionRequest(model=MODEL),
@@ -147,6 +86,9 @@ CALLS = {
 }
 
 
+STREAMS = {"ReembedStyles", "PublishVersion", "GateVersion"}
+
+
 async def test_only_administrators(door):
     _, key = KeyStore(door.settings.keys).create("eve", {Scope.RENDER, Scope.STYLES})
     async with grpc.aio.insecure_channel(door.address) as channel:
@@ -154,7 +96,7 @@ async def test_only_administrators(door):
             send = getattr(MaquetteServiceStub(channel), method)
             call = send(request, metadata=(("x-api-key", key),))
             with pytest.raises(grpc.aio.AioRpcError) as turned_away:
-                await (call.read() if method == "ReembedStyles" else call)
+                await (call.read() if method in STREAMS else call)
             assert turned_away.value.code() is CODE.PERMISSION_DENIED, method
             assert "needs the scope admin" in turned_away.value.details()
     assert history.read(door.repository) == []
@@ -164,7 +106,7 @@ async def test_only_administrators(door):
 
 
 async def test_without_a_repository_the_remedy_is_told(door, client):
-    door.stage.parts.administration._folder = None
+    door.stage.parts.administration._at = None
     for call in (client.versions(), client.promote(MODEL, **FORCED), steps_of(client)):
         code, sentence = await refused(call)
         assert code is CODE.FAILED_PRECONDITION

@@ -13,13 +13,15 @@ from hypothesis import strategies as st
 
 from gateway.web.forms import HINTS
 from gateway.web.schemas import SKETCH
+from tests.gateway.versioned import versioned
 from tests.gateway.web.conftest import serve
 
 FINE = {200, 400, 404, 409, 413, 415, 422}
 PICTURE = base64.b64decode(SKETCH)
 NAMES = st.sampled_from([
     *HINTS, "id", "keep_running", "file", "image", "image[]", "mask", "n", "size", "model",
-    "response_format", "stream", "name", "tags", "replace", "unknown",
+    "response_format", "stream", "name", "tags", "replace", "unknown", "source", "renders",
+    "version", "alias", "force", "expected", "share", "least_renders", "why", "dry_run",
 ])  # fmt: skip
 WORDS = st.sampled_from([
     "", "a house", "1", "0", "-1", "1e400", "nan", "inf", "0.5", "64", "256x256", "true", "winter",
@@ -35,7 +37,8 @@ SCALARS = (
 )
 PATHS = st.sampled_from([
     "/v1/renders", "/generate", "/v1/images/generations", "/v1/images/edits", "/v1/styles",
-    "/v1/versions/unet/promote", "/v1/versions/canary",
+    "/v1/versions/unet/promote", "/v1/versions/canary", "/v1/versions/unet/publish",
+    "/v1/versions/unet/gate",
 ])  # fmt: skip
 CHARSETS = ("utf-8", "idna", "punycode", "utf-7", "unicode_escape", "base64", "undefined", "utf-16")
 EXAMPLES = settings(
@@ -51,7 +54,9 @@ EXAMPLES = settings(
 def send(tmp_path_factory):
     """Sends to a server of this module's own, and looks at the status."""
     runner = asyncio.Runner()
-    serving = serve(tmp_path_factory.mktemp("fuzz"))
+    folder = tmp_path_factory.mktemp("fuzz")
+    repository, incoming = versioned(folder / "repository"), folder / "incoming"
+    serving = serve(folder, repository=repository, incoming=incoming, reports=folder / "gate")
     served = runner.run(serving.__aenter__())
 
     def request(method, path, **sent):
@@ -66,7 +71,8 @@ def send(tmp_path_factory):
 @EXAMPLES
 @given(path=PATHS, fields=st.dictionaries(NAMES, SCALARS | st.lists(SCALARS, max_size=3)))
 def test_json(send, path, fields):
-    sound = {"prompt": "a house", "sketch": SKETCH, "num_inference_steps": 1}
+    of_a_render = {"prompt": "a house", "sketch": SKETCH, "num_inference_steps": 1}
+    sound = {} if path.startswith("/v1/versions") else of_a_render
     content = json.dumps({**sound, **fields})
     send("POST", path, content=content, headers={"Content-Type": "application/json"})
 
@@ -107,9 +113,13 @@ def test_bytes(send, path, kind, charset, body):
 @given(
     path=st.sampled_from([
         "/v1/styles", "/v1/styles/search", "/v1/styles/winter/image", "/v1/renders/x/images/0",
+        "/v1/versions", "/v1/versions/history", "/v1/versions/vae_decoder/diff",
     ]),
     query=st.dictionaries(
-        st.sampled_from(["page_size", "page_token", "q", "limit", "tag", "size"]), WORDS
+        st.sampled_from([
+            "page_size", "page_token", "q", "limit", "tag", "size", "model", "one", "other",
+        ]),
+        WORDS,
     ),
     tail=st.text(st.characters(codec="utf-8"), max_size=5),
 )  # fmt: skip

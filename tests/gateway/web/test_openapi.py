@@ -7,11 +7,14 @@ from dataclasses import fields
 
 import pytest_asyncio
 
+from gateway.lineups import LineUps
 from gateway.web import schemas
 from gateway.web.forms import FORM, HINTS
 from pipeline.request import DEFAULTS, RANGES, RenderRequest
-from tests.gateway.versioned import versioned
+from tests.gateway.versioned import MODEL, versioned
 from tests.gateway.web.conftest import serve
+from tests.versions.engines import write_version
+from versions import aliases, sources
 
 PICTURE_FIELDS = {"file", "sketch", "image"}
 UNDOCUMENTED = {"/v2/wrong", "/broken"}
@@ -61,13 +64,37 @@ async def test_what_is_taken_is_what_is_described(document):
             assert taken == (set(HINTS) - {"sketch"}) | {name, "id", "keep_running"}
 
 
-async def test_every_example_works(tmp_path, document):
+class Following(LineUps):
+    """Serves what the aliases of a repository name, at once."""
+
+    def __init__(self, repository):
+        self._repository = repository
+        super().__init__()
+
+    @property
+    def by_alias(self):
+        return aliases.read(self._repository).line_ups()
+
+    @by_alias.setter
+    def by_alias(self, found):
+        pass
+
+
+async def test_every_example_works(tmp_path, document, monkeypatch):
     ran = set()
+    # Engines are tried in processes, which have tests of their own.
+    monkeypatch.setattr(sources, "try_one", lambda *arguments: None)
     repository = versioned(tmp_path / "repository")
-    async with serve(tmp_path, triton_metrics="127.0.0.1:1", repository=repository) as served:
+    write_version(tmp_path / "incoming" / "new", MODEL, seed=9)
+    set_aside = {"incoming": tmp_path / "incoming", "reports": tmp_path / "reports"}
+    async with serve(
+        tmp_path, triton_metrics="127.0.0.1:1", repository=repository, **set_aside
+    ) as served:
+        served.painter.line_ups = Following(repository)
         for method, path, operation in operations(document):
             for content in contents(operation):
                 response = await run_example(served, method, path, operation, content)
+                assert "event: error" not in response.text, response.text
                 expected = (503,) if path == "/metrics/triton" else (200, 201)
                 assert response.status_code in expected, (method, path, content, response.text)
                 assert str(response.status_code) in operation["responses"] or (

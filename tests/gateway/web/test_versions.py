@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import sys
 
 import pytest
 import pytest_asyncio
 
 from gateway.protection.caller import Scope
 from tests.gateway.versioned import MODEL, versioned
-from tests.gateway.web.conftest import serve
-from versions import aliases, canary, history
+from tests.gateway.web.conftest import events_of, serve, until
+from tests.versions.engines import describe, write_version
+from versions import aliases, canary, history, sources
 from versions.aliases import Aliases
+from versions.errors import Declined
 
-ROUTES = ("canary", *(f"{MODEL}/{action}" for action in ("promote", "rollback", "retire")))
+ACTIONS = ("publish", "gate", "promote", "rollback", "retire")
+ROUTES = ("canary", *(f"{MODEL}/{action}" for action in ACTIONS))
+LOOKS = ("", "/history", f"/{MODEL}/diff")
 FORCED = {"force": True, "why": "a test"}
 
 
@@ -22,7 +28,10 @@ async def ruled(tmp_path):
     """A server that asks who calls, over versions."""
     repository = versioned(tmp_path / "repository")
     audit = tmp_path / "audit.log"
-    async with serve(tmp_path, auth="required", audit=audit, repository=repository) as running:
+    set_aside = {"incoming": tmp_path / "incoming", "reports": tmp_path / "reports"}
+    async with serve(
+        tmp_path, auth="required", audit=audit, repository=repository, **set_aside
+    ) as running:
         running.client.headers.update(running.key(Scope.ADMIN))
         yield running
 
@@ -65,7 +74,7 @@ async def test_the_life_of_a_version(ruled):
 
 async def test_only_administrators(ruled):
     others = ruled.key(Scope.RENDER, Scope.STYLES)
-    calls = [("GET", ""), *(("POST", f"/{route}") for route in ROUTES)]
+    calls = [*(("GET", look) for look in LOOKS), *(("POST", f"/{route}") for route in ROUTES)]
     for method, path in calls:
         response = await ruled.client.request(
             method, f"/v1/versions{path}", headers=others, content=b"{"
@@ -86,6 +95,12 @@ async def test_only_administrators(ruled):
         ("nonsense/rollback", {}, 400, "model is 'nonsense'"),
         (f"{MODEL}/retire", {}, 400, "a version, or else an alias"),
         (f"{MODEL}/retire", {"version": 1}, 422, "the champion version"),
+        (f"{MODEL}/publish", {"source": "new"}, 422, "Start it with MAQUETTE_INCOMING"),
+        (f"{MODEL}/publish", {}, 400, "Say where the engine is"),
+        (f"{MODEL}/publish", {"source": 3}, 400, "source is 3"),
+        ("nonsense/publish", {"source": "new"}, 400, "model is 'nonsense'"),
+        (f"{MODEL}/gate", {"renders": 0}, 400, "renders is 0"),
+        ("unet/gate", {}, 404, "no candidate"),
         ("canary", {"share": 2}, 400, "share is 2"),
         ("canary", {"max_latency_ratio": -1}, 400, "max_latency_ratio is -1"),
     ],
@@ -105,9 +120,123 @@ async def changeless(tmp_path_factory):
 
 async def test_without_a_repository_the_remedy_is_told(served):
     for call in (
-        served.client.get("/v1/versions"),
+        *(served.client.get(f"/v1/versions{look}") for look in LOOKS),
         *(served.client.post(f"/v1/versions/{route}", json={}) for route in ROUTES[:-1]),
     ):
         response = await call
         assert response.status_code == 422
         assert "MAQUETTE_REPOSITORY" in response.json()["detail"]
+
+
+# publishing and gates, step by step
+
+
+@pytest.fixture
+def new(ruled, monkeypatch):
+    """An engine to publish; it is tried in no process, and those have tests of their own."""
+    monkeypatch.setattr(sources, "try_one", lambda *arguments: None)
+    return write_version(ruled.settings.incoming / "new", MODEL, seed=9)
+
+
+@pytest.fixture
+def candidate(ruled):
+    """What the aliases name is served."""
+    painter = ruled.painter
+    painter.line_ups.by_alias = aliases.read(ruled.settings.repository).line_ups()
+    return painter
+
+
+async def told(ruled, path, **body):
+    async with ruled.client.stream("POST", f"/v1/versions/{path}", json=body) as response:
+        assert response.status_code == 200, await response.aread()
+        assert response.headers["content-type"].startswith("text/event-stream")
+        return [(name, json.loads(data)) async for name, data in events_of(response)]
+
+
+async def test_an_engine_is_published_step_by_step(ruled, new):
+    *steps, (last, change) = await told(ruled, f"{MODEL}/publish", source="new", why="sharper")
+    assert {name for name, _ in steps} == {"progress"}
+    assert "copying model.onnx" in {step["doing"] for _, step in steps}
+    assert (last, change["version"], change["changed"]) == ("result", 4, True)
+    assert of(ruled).candidate == 4
+    line = json.loads(ruled.settings.audit.read_text())
+    assert (line["action"], line["ids"]["source"], line["outcome"]) == ("publish", "new", "done")
+
+
+async def test_what_is_wrong_from_the_first_has_a_status_of_its_own(ruled, new):
+    describe(new, "unet")
+    response = await ruled.client.post(f"/v1/versions/{MODEL}/publish", json={"source": "new"})
+    assert response.status_code == 422
+    assert "holds an engine for unet" in response.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "says"),
+    [
+        (Declined("It paints nothing but fog."), 422, "It paints nothing but fog."),
+        (ZeroDivisionError("a secret of the inside"), 500, "in a way it does not know"),
+    ],
+)
+async def test_what_goes_wrong_later_is_an_event(error, status, says, ruled, new, monkeypatch):
+    def refuse(*arguments):
+        raise error
+
+    monkeypatch.setattr(sources, "try_one", refuse)
+    *_, (last, problem) = await told(ruled, f"{MODEL}/publish", source="new")
+    assert (last, problem["status"]) == ("error", status)
+    assert says in problem["detail"]
+    assert "secret" not in str(problem)
+    assert of(ruled).candidate == 2
+
+
+async def test_a_gate_is_held_and_told(ruled, candidate):
+    *steps, (last, verdict) = await told(ruled, f"{MODEL}/gate", renders=1, why="a test")
+    assert {name for name, _ in steps} == {"progress"}
+    assert steps[0][1] == {"doing": f"waiting for {MODEL} 2", "done": 0, "total": 0}
+    assert (last, verdict["line_up"][MODEL], verdict["champion"][MODEL]) == ("result", 2, 1)
+    assert verdict["measures"]["perceptual_distance"] == 0
+    assert verdict["report"].startswith(str(ruled.settings.reports))
+    (line,) = (await ruled.client.get("/v1/versions/history")).json()["changes"]
+    assert (line["action"], line["to_version"], line["passed"], line["why"]) == (
+        "gate", 2, verdict["passed"], "a test",
+    )  # fmt: skip
+    assert line["measures"] == verdict["measures"]
+
+
+async def test_a_gateway_that_measures_nothing_says_so(ruled, candidate, monkeypatch):
+    monkeypatch.setitem(sys.modules, "evaluation.gate", None)
+    response = await ruled.client.post(f"/v1/versions/{MODEL}/gate", json={})
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "2")
+    assert "maquette models gate" in response.json()["detail"]
+
+
+async def test_who_leaves_a_gate_ends_it(ruled, candidate):
+    candidate.hold()
+    call = asyncio.create_task(told(ruled, f"{MODEL}/gate", renders=1))
+    await until(lambda: candidate.begun)
+    busy = await ruled.client.post(f"/v1/versions/{MODEL}/gate", json={})
+    assert (busy.status_code, "Another gate" in busy.json()["detail"]) == (409, True)
+    call.cancel()
+    await until(lambda: not ruled.stage.parts.administration._changing)
+    await until(lambda: candidate.left_early)
+    assert history.read(ruled.settings.repository) == []
+
+
+async def test_the_history_and_differences_are_told(ruled):
+    for body in ({"share": 0.5, "why": "one"}, {"share": 0, "why": "two"}):
+        await ruled.client.post("/v1/versions/canary", json=body)
+    page = (await ruled.client.get("/v1/versions/history", params={"page_size": 1})).json()
+    assert [change["why"] for change in page["changes"]] == ["two"]
+    query = {"page_token": page["next_page_token"], "model": MODEL}
+    page = (await ruled.client.get("/v1/versions/history", params=query)).json()
+    assert [change["why"] for change in page["changes"]] == ["one"]
+    assert page["next_page_token"] == ""
+    compared = (await ruled.client.get(f"/v1/versions/{MODEL}/diff")).json()
+    assert (compared["one"], compared["other"]) == (1, 2)
+    assert {each["name"] for each in compared["differences"]} == {"files.model.onnx", "sha256"}
+    query = {"one": "candidate", "other": "3"}
+    compared = (await ruled.client.get(f"/v1/versions/{MODEL}/diff", params=query)).json()
+    assert (compared["one"], compared["other"]) == (2, 3)
+    for query, status in (({"one": "newest"}, 400), ({"other": "9"}, 404)):
+        response = await ruled.client.get(f"/v1/versions/{MODEL}/diff", params=query)
+        assert response.status_code == status

@@ -1,0 +1,155 @@
+"""The gate in this gateway: its own renders, by the candidate and the champion in turns."""
+
+from __future__ import annotations
+
+import importlib
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from gateway.service import Finished, Service
+from gateway.stepwise import Steps
+from pipeline.errors import InvalidRequest, StageFailed, Unavailable
+from pipeline.request import RenderRequest
+from versions.errors import Busy
+from versions.gates import Verdict
+
+if TYPE_CHECKING:
+    from evaluation.duel import Made, Served
+    from evaluation.golden import Scene
+
+MAX_RENDERS = 100
+"""Scenes of one gate."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a gate decided, and what is said of it."""
+
+    verdict: Verdict
+    said: tuple[str, ...]
+
+
+class Gates:
+    """Holds candidates against the champion, one at a time.
+
+    Args:
+        reports: gets a folder with a report for each candidate.
+    """
+
+    def __init__(self, service: Service, reports: Path) -> None:
+        self._service = service
+        self._reports = reports
+        self._free = threading.Lock()
+
+    def judged(
+        self, repository: Path, model: str, version: int, renders: int | None, steps: Steps
+    ) -> Verdict:
+        """Hold candidate `version` of `model` against the champion. For a thread; takes minutes.
+
+        Args:
+            renders: scenes; None: as many as usual.
+            steps: told how far it is, and asked whether it is to go on.
+
+        Raises:
+            InvalidRequest: `renders` is out of its range.
+            Busy: another gate is held here.
+            Unavailable: pictures cannot be measured here, or these versions are not served.
+            Cancelled: nobody waits for it any more.
+            MaquetteError: the champion does not paint.
+        """
+        if renders is not None and not 1 <= renders <= MAX_RENDERS:
+            allowed = f"1 to {MAX_RENDERS}"
+            raise InvalidRequest("renders", renders, allowed, "Leave it out for the usual ones.")
+        with self._alone():
+            gate = _judge()
+            self._require_room_for_reports()
+            steps.report(f"waiting for {model} {version}", 0, 0)
+            return gate.judged(
+                Door(self._service, steps, gate.duel),
+                repository,
+                model,
+                version,
+                out=self._reports.resolve(),
+                renders=renders,
+                progress=lambda what, total: _shown(steps, what, total),
+            )
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        if not self._free.acquire(blocking=False):
+            raise Busy("Another gate is held in this gateway. Try again when it has ended.")
+        try:
+            yield
+        finally:
+            self._free.release()
+
+    def _require_room_for_reports(self) -> None:
+        try:
+            self._reports.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise Unavailable(
+                f"No report can be written to {self._reports}: {error.strerror}. Set "
+                "MAQUETTE_REPORTS to a folder that the gateway may write to."
+            ) from error
+
+
+class Door:
+    """This gateway from inside; a door of :mod:`evaluation.duel`, for a thread.
+
+    Its renders go last of all, and count for nobody's quota.
+    """
+
+    def __init__(self, service: Service, steps: Steps, duel: ModuleType) -> None:
+        self._service = service
+        self._steps = steps
+        self._duel = duel
+
+    def paint(self, scene: Scene, alias: str) -> Made:
+        request = RenderRequest(**self._duel.asked_for(scene, alias))
+        done = self._steps.ask(self._rendered(request))
+        seconds = done.timings.total - done.timings.queue
+        made: Made = self._duel.Made(done.pictures[0].png, done.versions, seconds)
+        return made
+
+    def served(self) -> Served:
+        self._steps.require_somebody()
+        found = self._service.inference.line_ups
+        line_ups = {alias: line_up.versions for alias, line_up in found.by_alias.items()}
+        served: Served = self._duel.Served(line_ups, found.problem)
+        return served
+
+    async def _rendered(self, request: RenderRequest) -> Finished:
+        async with aclosing(self._service.render(request, last=True)) as events:
+            async for event in events:
+                if isinstance(event, Finished):
+                    return event
+        raise StageFailed("a render ended without a picture")
+
+
+def _judge() -> ModuleType:
+    """What measures pictures, which is not installed wherever a gateway is."""
+    try:
+        return importlib.import_module("evaluation.gate")
+    except ImportError as error:
+        raise Unavailable(
+            f"A gate measures pictures, which cannot be done in this gateway ({error}). Run "
+            "`maquette models gate` from a checkout of maquette, with --repository and --server."
+        ) from error
+
+
+@contextmanager
+def _shown(steps: Steps, what: str, total: int) -> Iterator[Callable[[], None]]:
+    done = 0
+
+    def advance() -> None:
+        nonlocal done
+        done += 1
+        steps.report(what, done, total)
+
+    steps.report(what, 0, total)
+    yield advance

@@ -1,0 +1,74 @@
+"""The repository as a copy of one in an object store, kept up with what others change there."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Protocol
+
+from pipeline.errors import MaquetteError
+
+PULL_SECONDS = 5.0
+
+log = logging.getLogger("maquette.gateway")
+
+
+class Source(Protocol):
+    """What can be looked at again; it raises MaquetteError where it cannot."""
+
+    def pull(self) -> None:
+        """Bring the copy to what is there now, however long it takes."""
+
+    def glance(self) -> None:
+        """The same at once, as far as nothing has to be fetched."""
+
+
+class Replica:
+    """Looks at the store every few seconds. While it is away, what is there goes on serving."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self.problem = ""
+        """Why the copy may be behind, in a sentence; empty while it is not."""
+
+    @asynccontextmanager
+    async def following(self) -> AsyncIterator[None]:
+        """Keep the copy up for the block."""
+        # A roll-back arrives although an engine is being fetched.
+        ways = (self.look, self._glance)
+        tasks = [asyncio.create_task(_again(way), name=f"replica {way.__name__}") for way in ways]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def look(self) -> None:
+        """Bring the copy to what the store says now, or tell once why it is not."""
+        try:
+            await asyncio.to_thread(self._source.pull)
+        except MaquetteError as error:
+            if str(error) != self.problem:
+                log.error("the repository's copy may be behind: %s", error)
+            self.problem = str(error)
+        else:
+            if self.problem:
+                log.info("the repository's copy is up to date again")
+            self.problem = ""
+
+    async def _glance(self) -> None:
+        # What is wrong, the other way tells.
+        with suppress(MaquetteError):
+            await asyncio.to_thread(self._source.glance)
+
+
+async def _again(look: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        try:
+            await look()
+        except Exception:
+            log.exception("the repository's store could not be followed")
+        await asyncio.sleep(PULL_SECONDS)

@@ -1,0 +1,117 @@
+"""Commands that look at versions and change nothing."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from maquette.cli import version_tables
+from maquette.cli.common import console, print_facts
+from maquette.cli.models.options import (
+    HERE,
+    AsJson,
+    Model,
+    Repository,
+    canary_words,
+    ends,
+    looked_at,
+    print_json,
+    say,
+)
+from versions import canary, catalogue, differences, history
+from versions.catalogue import MODELS, versions_of
+
+
+def list_versions(
+    model: Annotated[
+        str | None, typer.Argument(metavar="[MODEL]", help="Of this one only.")
+    ] = None,
+    repository: Repository = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """List every version, what it is used as, and what it was made of."""
+    with ends(as_json):
+        folder = looked_at(repository)
+        found = [
+            version
+            for name in ([model] if model else MODELS)
+            for version in versions_of(folder, name)
+        ]
+        if as_json:
+            print_json([version_tables.facts_of(version) for version in found])
+            return
+        console.print(version_tables.table_of(found))
+        for version in found:
+            if version.problem:
+                say(version.problem)
+        tried = canary.read(folder)
+        if tried.is_on:
+            say(f"A canary is on: {canary_words(tried)}, since {tried.since}, by {tried.who}.")
+
+
+def show(
+    model: Model,
+    version: Annotated[str, typer.Argument(help="A number, or an alias.")] = "champion",
+    repository: Repository = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Show what a version is: its manifest, and what was done with it."""
+    with ends(as_json):
+        folder = looked_at(repository)
+        found = catalogue.find(folder, model, version)
+        done = [
+            entry
+            for entry in history.read(folder)
+            if entry.model == model and found.version in {entry.from_version, entry.to_version}
+        ]
+        if as_json:
+            facts = version_tables.facts_of(found)
+            print_json(facts | {"history": [entry.to_dict() for entry in done]})
+            return
+        title = {"model": model, "version": found.version, "is": version_tables.names_of(found)}
+        print_facts(title | differences.facts_of(found))
+        if found.problem:
+            say(found.problem)
+        if done:
+            console.print(version_tables.history_table(done))
+
+
+def diff(
+    model: Model,
+    one: Annotated[str, typer.Argument(help="A number, or an alias.")] = "champion",
+    other: Annotated[str, typer.Argument(help="A number, or an alias.")] = "candidate",
+    repository: Repository = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Show where two versions differ: the candidate from the champion, unless said otherwise."""
+    with ends(as_json):
+        folder = looked_at(repository)
+        pair = [catalogue.find(folder, model, name) for name in (one, other)]
+        if as_json:
+            found = differences.between(*pair)
+            print_json({each.name: [each.one, each.other] for each in found})
+            return
+        console.print(version_tables.difference_table(*pair))
+
+
+def show_history(
+    model: Annotated[
+        str | None, typer.Argument(metavar="[MODEL]", help="Of this one only.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="The newest so many.")] = 50,
+    repository: Repository = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Show who changed what, when and why, the newest last."""
+    with ends(as_json):
+        if model:
+            catalogue.members(model)
+        folder = looked_at(repository)
+        entries = [
+            entry for entry in history.read(folder) if not model or model in entry.model.split()
+        ][-limit:]
+        if as_json:
+            print_json([entry.to_dict() for entry in entries])
+            return
+        console.print(version_tables.history_table(entries))

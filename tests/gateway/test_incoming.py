@@ -1,0 +1,56 @@
+"""Which engines a caller may have published."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.incoming import located
+from pipeline.errors import InvalidRequest
+from versions.errors import Declined
+
+
+@pytest.fixture
+def incoming(tmp_path):
+    folder = tmp_path / "incoming"
+    (folder / "new" / "unet").mkdir(parents=True)
+    (folder / "new" / "unet" / "model.onnx").write_bytes(b"an engine")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "secret").write_bytes(b"a secret")
+    return folder
+
+
+@pytest.mark.parametrize("source", ["new", "new/unet", "./new", "new/../new", "."])
+def test_a_path_is_below_the_folder(source, incoming):
+    assert located(incoming, source) == str((incoming / source).resolve())
+
+
+@pytest.mark.parametrize("source", ["s3://engines/unet", "models:/unet@best", "runs:/1/unet"])
+def test_what_is_elsewhere_is_left_to_who_fetches_it(source, incoming):
+    assert located(incoming, source) == located(None, source) == source
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["..", "../elsewhere", "new/../../elsewhere", "/etc", "{}/elsewhere", "out", "linked", "around",
+     "inner", "x" * 300],
+)  # fmt: skip
+def test_a_path_that_leads_out_is_refused(source, incoming, tmp_path):
+    (incoming / "out").symlink_to(tmp_path / "elsewhere")
+    (incoming / "linked").mkdir()
+    (incoming / "linked" / "model.onnx").symlink_to(tmp_path / "elsewhere" / "secret")
+    (incoming / "inner" / "deep").mkdir(parents=True)
+    (incoming / "inner" / "deep" / "1").symlink_to(tmp_path / "elsewhere")
+    (incoming / "around").symlink_to("around")
+    with pytest.raises(InvalidRequest, match="a folder below MAQUETTE_INCOMING, without links"):
+        located(incoming, source.format(tmp_path))
+
+
+@pytest.mark.parametrize("source", ["", "a\0b", "a\nb", "x" * 1001])
+def test_what_is_no_source_is_told(source, incoming):
+    with pytest.raises(InvalidRequest, match="source is .*printable"):
+        located(incoming, source)
+
+
+def test_without_a_folder_the_remedy_is_told():
+    with pytest.raises(Declined, match="Start it with MAQUETTE_INCOMING"):
+        located(None, "new")

@@ -1,0 +1,142 @@
+"""Work in a thread, told step by step."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from contextlib import aclosing
+
+import pytest
+
+from gateway.stepwise import Step, Steps
+from pipeline.errors import Cancelled
+
+
+def begun(steps, work):
+    return asyncio.create_task(asyncio.to_thread(work), name="a long change")
+
+
+async def test_steps_come_first_and_the_result_last():
+    steps, seen = Steps(), threading.Event()
+
+    def work():
+        steps.report("cutting", 1, 2)
+        assert seen.wait(30)
+        for done in range(100):
+            steps.report("glueing", done, 100)
+        return "a house"
+
+    told = []
+    async with aclosing(steps.follow(begun(steps, work))) as followed:
+        async for each in followed:
+            told.append(each)
+            seen.set()
+    assert told[0] == Step("cutting", 1, 2)
+    # Of many at once only the newest is told.
+    assert told[-2:] == [Step("glueing", 99, 100), "a house"]
+    done = [each.done for each in told[1:-1]]
+    assert done == sorted(done)
+
+
+async def test_a_step_is_told_once():
+    steps, seen, told = Steps(), threading.Event(), []
+
+    def work():
+        steps.report("cutting", 1, 1)
+        assert seen.wait(30)
+
+    async with aclosing(steps.follow(begun(steps, work))) as followed:
+        async for each in followed:
+            told.append(each)
+            seen.set()
+    assert told == [Step("cutting", 1, 1), None]
+
+
+async def test_what_it_fails_with_is_raised():
+    def work():
+        raise LookupError("no glue")
+
+    steps = Steps()
+    with pytest.raises(LookupError, match="no glue"):
+        async with aclosing(steps.follow(begun(steps, work))) as followed:
+            await anext(followed)
+
+
+async def test_who_leaves_ends_it_at_its_next_step():
+    steps, left, ended = Steps(), threading.Event(), []
+
+    def work():
+        steps.report("cutting", 0, 2)
+        assert left.wait(30)
+        try:
+            steps.report("cutting", 1, 2)
+        except Cancelled as error:
+            ended.append(str(error))
+            raise
+
+    task = begun(steps, work)
+    async with aclosing(steps.follow(task)) as followed:
+        await anext(followed)
+    left.set()
+    await asyncio.wait([task])
+    assert ended == ["Nobody waits for it any more, so it was ended."]
+    with pytest.raises(Cancelled):
+        steps.require_somebody()
+
+
+@pytest.mark.parametrize("before", [False, True], ids=["while it waits", "before it asks"])
+async def test_what_the_loop_was_asked_for_ends_with_it(before):
+    steps, asking, ended = Steps(), asyncio.Event(), asyncio.Event()
+    left = threading.Event()
+
+    async def forever():
+        asking.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    def work():
+        steps.report("asking", 0, 0)
+        if before:
+            assert left.wait(30)
+        steps.ask(forever())
+
+    task = begun(steps, work)
+    async with aclosing(steps.follow(task)) as followed:
+        await anext(followed)
+        if not before:
+            await asking.wait()
+    left.set()
+    with pytest.raises(Cancelled):
+        await task
+    if asking.is_set():
+        await ended.wait()
+
+
+async def test_the_loop_answers_the_thread():
+    async def answer():
+        return 42
+
+    steps = Steps()
+    told = [each async for each in steps.follow(begun(steps, lambda: steps.ask(answer())))]
+    assert told == [42]
+
+
+async def test_what_nobody_is_told_is_logged_unless_it_was_only_ended(caplog):
+    steps, left = Steps(), threading.Event()
+
+    def work():
+        steps.report("cutting", 0, 2)
+        assert left.wait(30)
+        raise LookupError("no glue")
+
+    task = begun(steps, work)
+    async with aclosing(steps.follow(task)) as followed:
+        await anext(followed)
+    left.set()
+    await asyncio.wait([task])
+    await asyncio.sleep(0)
+    assert [record.getMessage() for record in caplog.records] == [
+        "a long change failed unexpectedly"
+    ]
