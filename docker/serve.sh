@@ -8,7 +8,8 @@ if [ ! -e /repository/render/1/pack.json ]; then
     exit 1
 fi
 
-# The volume outlives the image, so what is written by hand comes from the image each time.
+# The volume outlives the image, so what is written by hand comes from the image each time. It holds
+# none of what commands and the gateway write: aliases, history, configs of what is held.
 cp -R /opt/model_repository/. /repository/
 
 # Which of the models' configs goes with these engines, the exporter said.
@@ -16,7 +17,8 @@ config=$(python3 -c '
 import json
 print(json.load(open("/repository/render/1/pack.json"))["model_config"])')
 
-# Which models there are, and the configs that hold them to the exported versions.
+# Which models there are, and the configs that hold them to the champions and those before them. The
+# gateway has candidates loaded, through Triton's control of models.
 set --
 models=$(python3 -m versions.served /repository "$config")
 for name in $models; do

@@ -36,7 +36,7 @@ USER 0:0
 RUN --mount=type=bind,target=/src,rw \
     /opt/maquette/bin/pip install --no-cache-dir --constraint /src/requirements.lock \
         '/src[export,gateway,tensorrt]' "tensorrt==${TENSORRT_VERSION}" \
-    && install --directory --owner=1000 --group=1000 /var/cache/huggingface
+    && install --directory --owner=1000 --group=1000 /var/cache/huggingface /exported
 USER 1000:1000
 
 ENV HF_HOME=/var/cache/huggingface

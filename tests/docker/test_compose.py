@@ -22,7 +22,7 @@ import yaml
 from export.__main__ import main as export
 from export.configs import CACHE_FOLDER
 from gateway.settings import Settings
-from tests.docker.dockerfiles import ROOT, environment, stage
+from tests.docker.dockerfiles import ROOT, environment, stage, stages
 
 FILE = ROOT / "docker/compose.yaml"
 COMPOSE = yaml.safe_load(FILE.read_text(encoding="utf-8"))
@@ -116,10 +116,41 @@ def test_what_a_service_waits_for_says_whether_it_is_healthy():
 
 def test_volumes_are_named_and_lie_where_the_images_look():
     gateway, export_image = environment(image_of("gateway")), environment(image_of("export"))
-    assert mounts("gateway") == {gateway["MAQUETTE_LIBRARY"]: "styles"}
-    assert mounts("triton") == {"/repository": "engines", CACHE_FOLDER: "compiled"}
-    assert mounts("export") == {"/repository": "engines", export_image["HF_HOME"]: "hub"}
+    engines, exported = {"/repository": "engines"}, {"/exported": "exported"}
+    assert mounts("gateway") == engines | exported | {gateway["MAQUETTE_LIBRARY"]: "styles"}
+    assert mounts("triton") == engines | {CACHE_FOLDER: "compiled"}
+    assert mounts("export") == engines | exported | {export_image["HF_HOME"]: "hub"}
     assert set(COMPOSE["volumes"]) == {v for name in SERVICES for v in mounts(name).values()}
+
+
+def test_the_gateway_follows_the_versions_of_what_triton_serves():
+    told, places = SERVICES["gateway"]["environment"], mounts("gateway")
+    assert places[told["MAQUETTE_REPOSITORY"]] == mounts("triton")["/repository"]
+    assert places[told["MAQUETTE_INCOMING"]] == mounts("export")["/exported"]
+
+
+def test_what_the_gateway_writes_lies_in_a_volume():
+    """Its image is read-only."""
+    image, places = environment(image_of("gateway")), mounts("gateway")
+    written = [image[f"MAQUETTE_{name}"] for name in ("KEYS", "LIBRARY", "REPORTS")]
+    assert all(any(path.startswith(folder) for folder in places) for path in written)
+
+
+def test_who_shares_a_volume_is_one_user():
+    """Otherwise one could not replace what another wrote."""
+    users = {}
+    for name in filter(image_of, SERVICES):
+        for volume in mounts(name).values():
+            users.setdefault(volume, set()).add(image_of(name).last("USER"))
+    assert len(users["engines"]) == 1
+    assert all(len(found) == 1 for found in users.values()), users
+
+
+def test_an_engine_can_be_tried_where_versions_are_published():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert "onnxruntime" in project["optional-dependencies"]["serving"]
+    built = stages(ROOT / "docker/gateway.Dockerfile")[0]
+    assert any("'/src[gateway,serving]'" in rest for _, rest in built.instructions)
 
 
 @pytest.mark.parametrize("name", ["gateway", "triton", "export"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import subprocess
@@ -12,16 +13,28 @@ from pathlib import Path
 
 import pytest
 
+from evaluation import thresholds
 from export.configs import KINDS
 from gateway.settings import Settings
 from pipeline import contract
+from serving import launcher
+from serving.installation import Installation
 from tests.docker.dockerfiles import DOCKERFILES, ROOT, environment, in_context, stage, stages
-from versions import served
+from versions import aliases, served
+from versions.aliases import Aliases
 
 TRITON, GATEWAY = ROOT / "docker/triton.Dockerfile", ROOT / "docker/gateway.Dockerfile"
 TARGETS = [(TRITON, "triton"), (TRITON, "export"), (GATEWAY, None)]
-PACKAGES = ["export", "gateway", "maquette", "pipeline", "retrieval", "serving", "versions"]
+PACKAGES = [
+    "evaluation", "export", "gateway", "maquette", "pipeline", "retrieval", "serving", "training",
+    "versions",
+]  # fmt: skip
 SECRET = re.compile("key|token|secret|password", re.IGNORECASE)
+PLACES = re.compile(
+    "--(allow-http|allow-metrics|(grpc|http|metrics)-(address|port)|backend-(directory|config)|"
+    "exit-timeout-secs)="
+)
+"""Options of Triton that say where, not what."""
 
 each_file = pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.stem)
 each_target = pytest.mark.parametrize(("dockerfile", "target"), TARGETS)
@@ -132,6 +145,10 @@ def test_the_context_has_what_is_written_by_hand_in_the_model_repository():
     assert all(in_context(path.relative_to(ROOT).as_posix()) for path in written)
 
 
+def test_the_context_has_the_limits_of_a_gate():
+    assert in_context(thresholds.DEFAULTS.relative_to(ROOT).as_posix())
+
+
 @pytest.mark.parametrize("name", ["LICENSE", "README.md", "pyproject.toml", "requirements.lock"])
 def test_the_context_has_what_an_installation_reads(name):
     assert (ROOT / name).is_file()
@@ -150,7 +167,15 @@ def test_the_context_has_what_an_installation_reads(name):
         "model_repository/unet/1/model.onnx",
         "model_repository/unet/1/model.onnx.data",
         "model_repository/unet/1/model.plan",
+        "model_repository/unet/3/model.onnx",
         "model_repository/unet/configs/onnxruntime_gpu.pbtxt",
+        # Each start copies the image's files over the volume's.
+        "model_repository/unet/configs/served.pbtxt",
+        "model_repository/unet/aliases.json",
+        "model_repository/history.jsonl",
+        "model_repository/canary.json",
+        "model_repository/.intent.json",
+        "model_repository/.lock",
         "out/demo/board.png",
         "packs/tiny/unet/diffusion_pytorch_model.safetensors",
         "var/library/pictures/0.png",
@@ -185,9 +210,8 @@ def started(tmp_path):
         program = tmp_path / name
         program.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
         program.chmod(0o755)
-    variables = {"HF_HOME": "/cache"}
 
-    def run(name, *arguments):
+    def run(name, *arguments, **variables):
         script = (ROOT / "docker" / name).read_text(encoding="utf-8")
         script = script.replace("/opt/model_repository", str(image))
         script = script.replace("/repository", str(repository))
@@ -196,6 +220,7 @@ def started(tmp_path):
             env={
                 "PATH": f"{tmp_path}:{Path(sys.executable).parent}:{os.environ['PATH']}",
                 "PYTHONPATH": str(ROOT),
+                "HF_HOME": "/cache",
                 **variables,
             },
             check=False,
@@ -206,10 +231,15 @@ def started(tmp_path):
     return run, repository
 
 
+def finish(repository, kind="onnxruntime_gpu"):
+    """Leave what an export writes last."""
+    (repository / "render/1").mkdir(parents=True)
+    (repository / "render/1/pack.json").write_text(json.dumps({"model_config": kind}))
+
+
 def test_triton_starts_with_the_configs_of_the_engines_and_the_images_own_files(started):
     run, repository = started
-    (repository / "render/1").mkdir(parents=True)
-    (repository / "render/1/pack.json").write_text('{"model_config": "tensorrt"}')
+    finish(repository, "tensorrt")
     done = run("serve.sh")
     assert done.returncode == 0
     assert {"--load-model=unet", "--model-config-name=served"} <= set(done.stdout.splitlines())
@@ -222,8 +252,7 @@ def test_triton_starts_with_the_configs_of_the_engines_and_the_images_own_files(
 def test_triton_loads_what_not_every_pack_has_where_it_is(started, needs, engine):
     """By the rule of `maquette up`."""
     run, repository = started
-    (repository / "render/1").mkdir(parents=True)
-    (repository / "render/1/pack.json").write_text('{"model_config": "onnxruntime_gpu"}')
+    finish(repository)
     if needs:
         (repository / needs).mkdir(parents=True)
         if engine:
@@ -235,11 +264,81 @@ def test_triton_loads_what_not_every_pack_has_where_it_is(started, needs, engine
     assert loaded == set(served.models_of(repository))
 
 
+def test_triton_starts_with_the_champions_and_those_before_them(started):
+    run, repository = started
+    finish(repository)
+    for version in (1, 2, 3, 4, 5):
+        (repository / f"unet/{version}").mkdir()
+        (repository / f"unet/{version}/model.onnx").touch()
+    aliases.write(repository, "unet", Aliases(champion=4, candidate=5, previous=3))
+    before = (repository / "unet/aliases.json").read_text()
+    arguments = run("serve.sh").stdout.splitlines()
+    # The gateway has the champion's ensembles loaded, and the candidate.
+    assert not {"--load-model=denoiser", "--load-model=condition"} & set(arguments)
+    config = (repository / "unet/configs/served.pbtxt").read_text()
+    # 2 is the one for few steps.
+    assert "versions: [2, 3, 4]" in config
+    assert (repository / "unet/aliases.json").read_text() == before
+
+
+def test_a_start_does_not_touch_a_config_that_says_already_what_it_should(started):
+    """Triton takes a file that was touched for one that was changed."""
+    run, repository = started
+    finish(repository)
+    (repository / "unet/1").mkdir()
+    (repository / "unet/1/model.onnx").touch()
+    run("serve.sh")
+    config = repository / "unet/configs/served.pbtxt"
+    before = config.stat().st_mtime_ns
+    assert run("serve.sh").returncode == 0
+    assert config.stat().st_mtime_ns == before
+
+
+def test_triton_is_told_what_it_is_told_on_one_machine(started, tmp_path, monkeypatch):
+    """But for where it listens, and where this machine keeps what a container has in its place."""
+    run, repository = started
+    finish(repository)
+    there = set(run("serve.sh").stdout.splitlines())
+    command = []
+    monkeypatch.setattr(launcher, "require_engines", lambda _: None)
+    monkeypatch.setattr(launcher.processes, "start", lambda *told: command.extend(told[0]))
+    monkeypatch.setattr(
+        launcher, "find", lambda: Installation(Path("tritonserver"), None, None, ())
+    )
+    launcher.spawn(repository, tmp_path)
+    here = {str(word) for word in command[1:]}
+
+    def named(arguments):
+        return {word for word in arguments if not PLACES.match(word)}
+
+    assert named(here) == named(there)
+    assert "--model-control-mode=explicit" in named(there)
+
+
+def test_triton_does_not_start_over_aliases_that_cannot_be_read(started):
+    run, repository = started
+    finish(repository)
+    (repository / "unet/aliases.json").write_text("{")
+    done = run("serve.sh")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "does not say which versions serve" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_triton_does_not_start_over_an_export_that_did_not_finish(started):
     run, repository = started
     done = run("serve.sh")
     assert (done.returncode, done.stdout) == (1, "")
     assert "Run the export service first" in done.stderr
+    assert (repository / "unet/config.pbtxt").read_text() == "old"
+
+
+def test_the_exporter_writes_into_another_folder_without_touching_what_serves(started, tmp_path):
+    run, repository = started
+    other = tmp_path / "exported/mine"
+    done = run("export.sh", "--pack", "a pack", MAQUETTE_REPOSITORY=str(other))
+    assert f"--repository={other}" in done.stdout.splitlines()
+    assert (other / "unet/config.pbtxt").read_text() == "new"
     assert (repository / "unet/config.pbtxt").read_text() == "old"
 
 
