@@ -81,7 +81,7 @@ perf: setup export ## Measure single models and renders with NVIDIA's perf_analy
 
 test: setup export ## Run the tests, those on the live stack included
 	@# Two at a time: tests/conftest.py says what goes together.
-	@$(DEV)/bin/python -m pytest --numprocesses 2 --dist loadgroup
+	@$(DEV)/bin/python -m pytest --numprocesses 2
 
 test-full: setup ## Stable Diffusion 1.5's sizes with random weights, in out/full (20 GB of disk, 16 of memory, 15 minutes)
 	@$(DEV)/bin/python -m pytest tests/full --timeout=5400 --capture=no

@@ -7,6 +7,7 @@ import uuid
 from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from export.checkpoints import random
 from export.checkpoints.architectures import SMALL
@@ -16,18 +17,24 @@ from export.checkpoints.random import write_checkpoints
 from tests.versions import object_store
 
 ROOT = Path(__file__).resolve().parent.parent
-LIVE = ROOT / "tests" / "integration"
+LIVE = "tests/integration/"
 
 # pytest-xdist fixes a width for its workers, which consoles made at an import would keep.
 os.environ.pop("COLUMNS", None)
 
 
-def pytest_collection_modifyitems(items):
-    """Let `make test` run two files at a time, but what needs a running stack one after another."""
-    for item in items:
+class Files(LoadScopeScheduling):
+    """Hands out a file at a time, but what needs a running stack as one."""
+
+    def _split_scope(self, nodeid):
+        file = str(nodeid).split("::")[0]
         # There is memory for one stack, and it takes seconds to start.
-        group = LIVE if LIVE in item.path.parents else item.path
-        item.add_marker(pytest.mark.xdist_group(str(group.relative_to(ROOT))))
+        return LIVE if file.startswith(LIVE) else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    return Files(config, log)
 
 
 @pytest.fixture(scope="session")
