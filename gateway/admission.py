@@ -22,7 +22,7 @@ class Admission:
         self.running = 0
         """How many run now."""
         self._ended = asyncio.Event()
-        """Set when the next one has ended, and another one then."""
+        """Set when the next one has ended or left, and another one then."""
 
     @property
     def free_places(self) -> int:
@@ -59,6 +59,10 @@ class Admission:
         self.waiting += 1
         try:
             await self._free.acquire()
+        except BaseException:
+            # It may have left just when it got a place, which is free again.
+            self._tell_ended()
+            raise
         finally:
             self.waiting -= 1
         self.running += 1
@@ -67,5 +71,8 @@ class Admission:
         finally:
             self.running -= 1
             self._free.release()
-            ended, self._ended = self._ended, asyncio.Event()
-            ended.set()
+            self._tell_ended()
+
+    def _tell_ended(self) -> None:
+        ended, self._ended = self._ended, asyncio.Event()
+        ended.set()

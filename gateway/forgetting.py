@@ -37,21 +37,27 @@ async def forget(repository: Path, library: StyleLibrary) -> None:
         MaquetteError: it cannot be found out or done now.
     """
     retired = await asyncio.to_thread(_retired, repository)
+    if not retired:
+        return
     for clip in retired & set(await library.clips()) - {library.clip}:
         if await library.drop(clip):
             log.info("clip %d was retired; the styles' vectors of it are gone", clip)
 
 
 async def _forget_always(repository: Path, library: StyleLibrary) -> None:
-    seen = None
+    seen, problem = None, ""
     while True:
         try:
-            stamp = await asyncio.to_thread(aliases.stamp_of, repository / history.FILE)
+            written = await asyncio.to_thread(aliases.stamp_of, repository / history.FILE)
+            # What was searched when its CLIP was retired can go once another serves.
+            stamp = (written, library.clip)
             if stamp != seen:
                 await forget(repository, library)
-                seen = stamp
+                seen, problem = stamp, ""
         except (MaquetteError, OSError) as error:
-            log.warning("vectors of retired CLIPs are kept for now: %s", error)
+            if str(error) != problem:
+                log.warning("vectors of retired CLIPs are kept for now: %s", error)
+            problem = str(error)
         await asyncio.sleep(LOOK_SECONDS)
 
 

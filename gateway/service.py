@@ -9,7 +9,6 @@ import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 from gateway.admission import Admission
 from gateway.canary import CANDIDATE, Trial, Went
@@ -26,9 +25,6 @@ from retrieval.library import StyleLibrary
 from retrieval.styles import ScoredStyle, Style
 from versions import catalogue
 from versions.repositories import Repository
-
-MAX_DIGESTS = 256
-"""Versions whose manifests are remembered."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +123,8 @@ class Service:
         self._embed_sketch = embed_sketch
         self._repository = repository
         # A version never changes, so its manifest is read once and not for every render.
-        self._digest = lru_cache(MAX_DIGESTS)(catalogue.digest)
+        self._known: dict[tuple[str, int], str] = {}
+        """What tells versions from others, by network and number."""
         self._trial = Trial(inference.line_ups, repository)
         self._painted_by = painted_by
         self._shadows: set[asyncio.Task[None]] = set()
@@ -309,9 +306,15 @@ class Service:
         """What tells the files of `versions` from others; without those that do not say it."""
         if self._repository is None:
             return {}
-        folder = self._repository.folder
-        found = {name: self._digest(folder / name / str(of)) for name, of in versions.items()}
-        return {name: digest for name, digest in found.items() if digest}
+        for version in versions.items() - self._known.keys():
+            network, number = version
+            if digest := catalogue.digest(self._repository.folder / network / str(number)):
+                self._known[version] = digest
+        return {
+            network: self._known[network, number]
+            for network, number in versions.items()
+            if (network, number) in self._known
+        }
 
     async def search(
         self, prompt: str, tags: tuple[str, ...], limit: int

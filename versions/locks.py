@@ -11,7 +11,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
@@ -27,14 +27,11 @@ POLL_SECONDS = 0.05
 @contextmanager
 def following(repository: Path) -> Iterator[None]:
     """A gateway follows `repository` meanwhile, beside others. The kernel lets go for the dead."""
-    try:
-        file = (repository / FOLLOWING).open("ab")
-    except OSError:
-        # Nor could it have Triton hold anything then.
-        yield
-        return
-    with file:
-        fcntl.flock(file, fcntl.LOCK_SH)
+    with ExitStack() as held:
+        # Where it cannot be written, nor could the gateway have Triton hold anything.
+        with suppress(OSError):
+            file = held.enter_context((repository / FOLLOWING).open("ab"))
+            fcntl.flock(file, fcntl.LOCK_SH)
         yield
 
 

@@ -51,11 +51,13 @@ class Events(StreamingResponse):
 
     def __init__(self, followed: Closing, told: AsyncGenerator[bytes]) -> None:
         self._followed = followed
-        super().__init__(_with_pings(told))
+        self._told = _with_pings(told)
+        super().__init__(self._told)
         self.headers["X-Accel-Buffering"] = "no"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
-        async with aclosing(self._followed):
+        # The body first: a ping that is stuck would keep what it tells of from being closed.
+        async with aclosing(self._followed), aclosing(self._told):
             await unless_gone(receive, self.stream_response(send))
 
 

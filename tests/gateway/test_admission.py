@@ -75,3 +75,23 @@ async def test_the_last_of_all_waits_until_a_place_is_left_for_others(places, ot
         releases.put_nowait(None)
     await asyncio.gather(*busy, later, last)
     assert order == ["busy"] * others + ["later", "last"]
+
+
+async def test_the_last_of_all_hears_of_a_place_whose_taker_left_in_that_moment():
+    admission, release = Admission(1, 2), asyncio.Event()
+
+    async def render(**how):
+        async with admission.slot(**how):
+            await release.wait()
+
+    busy = asyncio.create_task(render())
+    await asyncio.sleep(0)
+    waiting = [asyncio.create_task(render()) for _ in range(2)]
+    last = asyncio.create_task(render(last=True))
+    await asyncio.sleep(0)
+    release.set()
+    # The place is handed over in the tick in which both who wait for it leave.
+    busy.add_done_callback(lambda _: [task.cancel() for task in waiting])
+    await asyncio.gather(busy, *waiting, return_exceptions=True)
+    async with asyncio.timeout(5):
+        await last

@@ -64,6 +64,33 @@ async def test_what_is_searched_stays_until_another_serves(repository, library):
     assert await library.clips() == (1, 2)
 
 
+async def test_what_was_searched_when_it_was_retired_goes_once_another_serves(
+    repository, library, monkeypatch
+):
+    monkeypatch.setattr(forgetting, "LOOK_SECONDS", 0.01)
+    looked, drop, dropped = asyncio.Event(), library.drop, asyncio.Event()
+    forget = forgetting.forget
+
+    async def noted(*what):
+        await forget(*what)
+        looked.set()
+
+    async def drop_and_tell(clip):
+        found = await drop(clip)
+        dropped.set()
+        return found
+
+    monkeypatch.setattr(forgetting, "forget", noted)
+    monkeypatch.setattr(library, "drop", drop_and_tell)
+    await library.use(3)
+    retire(repository, 3)
+    async with forgetting.forgetting(repository, library), asyncio.timeout(20):
+        await looked.wait()
+        await library.use(1)
+        await dropped.wait()
+    assert await library.clips() == (1, 2)
+
+
 async def test_versions_that_are_missing_but_were_not_retired_keep_their_vectors(
     repository, library, tmp_path
 ):
