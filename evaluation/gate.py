@@ -114,7 +114,6 @@ def judged(  # noqa: PLR0913 - one parameter per option
     snapshot = aliases.read(repository)
     _require_candidate(model, version, snapshot.of(model).candidate)
     folder = out / f"{model}-{version}"
-    shutil.rmtree(folder, ignore_errors=True)
     if model == PAIR:
         limits = thresholds.read("clip", thresholds_file)
         champion = dict.fromkeys(CLIP, snapshot.of(PAIR).champion)
@@ -212,6 +211,8 @@ def _decide(
         missed,
         str(folder / gate_report.PAGE),
     )
+    # Not before: a gate that breaks off leaves the report on the verdict that is kept.
+    shutil.rmtree(folder, ignore_errors=True)
     gate_report.write(verdict, limits, bouts, folder)
     return verdict
 

@@ -17,12 +17,21 @@ from gateway.incoming import located
 from gateway.inference import Inference
 from gateway.information import Information
 from gateway.protection.caller import Caller
-from gateway.stepwise import Step, Steps
+from gateway.stepwise import Step, Steps, Threads
 from pipeline.errors import InvalidRequest, NotFound
 from pipeline.images import encode_png
 from retrieval.library import StyleLibrary
 from retrieval.reembedding import Progress
-from versions import aliases, canary, catalogue, differences, history, operations, repositories
+from versions import (
+    aliases,
+    canary,
+    catalogue,
+    differences,
+    fetching,
+    history,
+    operations,
+    repositories,
+)
 from versions.aliases import PAIR, VERSIONED
 from versions.canary import Canary
 from versions.catalogue import MODELS, Version, members
@@ -36,6 +45,8 @@ MAX_NAME = max(map(len, VERSIONED))
 """Characters of what was named that are written down."""
 MAX_REASON = 500
 """Characters of a reason: the history is kept for good, and read whole."""
+MAX_LONG = 4
+"""Publications and gates at once: each has a thread for as long as it takes."""
 PAPER = encode_png(np.full((64, 64, 3), 255, np.uint8))
 """A picture to see with whether a CLIP answers."""
 
@@ -88,6 +99,13 @@ class Administration:
         self._gates = gates
         self._incoming = incoming
         self._changing: set[asyncio.Task[Any]] = set()
+        self._threads = Threads(MAX_LONG)
+
+    async def close(self) -> None:
+        """Let what is in progress end, so that it is written down. Close the doors first."""
+        if self._changing:
+            await asyncio.wait(self._changing)
+        self._threads.close()
 
     async def versions(self, model: str = "") -> list[Listed]:
         """Every version of `model`, the oldest first; of all models where it is empty.
@@ -146,7 +164,8 @@ class Administration:
     ) -> AsyncGenerator[Step | Outcome]:
         """Make an engine the next version, and the candidate; what was done comes last.
 
-        It ends at its next step when the iterator is closed, and nothing of it is left then.
+        It ends at its next step when the iterator is closed, until it is put in place, and nothing
+        of it is left then.
 
         Args:
             source: where the engine lies; see :func:`gateway.incoming.located`.
@@ -156,10 +175,15 @@ class Administration:
         _check_reason(why)
 
         def published(steps: Steps, ids: dict[str, str]) -> Outcome:
+            place = located(self._incoming, source)
+            ids["source"] = source[:MAX_REASON]
+            if fetching.is_elsewhere(place):
+                # Who is elsewhere may take long to answer, and proxies wait for a first word.
+                steps.report("looking for the engine", 0, 0)
             outcome = repositories.publish(
                 repository,
                 model,
-                located(self._incoming, source),
+                place,
                 who=caller.id,
                 why=why,
                 dry_run=dry_run,
@@ -168,8 +192,7 @@ class Administration:
             ids["version"] = str(outcome.version)
             return outcome
 
-        noted = {"model": model, "source": source[:MAX_REASON]}
-        return self._followed(caller, "publish", noted, published, dry_run=dry_run)
+        return self._followed(caller, "publish", {"model": model}, published, dry_run=dry_run)
 
     def gate(
         self,
@@ -186,7 +209,7 @@ class Administration:
 
         Args:
             renders: scenes; None: as many as usual.
-            dry_run: keep no verdict.
+            dry_run: keep no verdict, and leave the report on one that is kept.
         """
         repository = self._repository
         members(model)
@@ -195,7 +218,9 @@ class Administration:
         def gated(steps: Steps, ids: dict[str, str]) -> Judged:
             candidate = catalogue.find(repository.folder, model, "candidate").version
             ids["version"] = str(candidate)
-            verdict = self._gates.judged(repository.folder, model, candidate, renders, steps)
+            verdict = self._gates.judged(
+                repository.folder, model, candidate, renders, steps, dry_run=dry_run
+            )
             ids["passed"] = str(verdict.passed).lower()
             if dry_run:
                 return Judged(verdict, (f"{model} {candidate} was at its gate; nothing is kept.",))
@@ -356,13 +381,16 @@ class Administration:
 
         Args:
             work: given the ids that are noted as well, to set them right.
+
+        Raises:
+            Busy: as many as can be are done already.
         """
         noted |= {"dry_run": "true"} if dry_run else {}
         steps = Steps()
 
         async def worked() -> Result:
             with self._desk.noting(caller, action, **noted) as ids:
-                return await asyncio.to_thread(work, steps, ids)
+                return await self._threads.run(lambda: work(steps, ids))
 
         task = asyncio.create_task(worked(), name=action)
         self._changing.add(task)

@@ -38,6 +38,10 @@ class Desk:
         except Exception as error:
             outcome = code_of(error).grpc.name.lower()
             raise
+        except BaseException:
+            # Whoever asked has left, or the gateway ends: nobody knows that it was done.
+            outcome = "cancelled"
+            raise
         finally:
             if self.audit:
                 self.audit.record(caller, action, ids=ids, outcome=outcome)

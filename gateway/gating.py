@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 MAX_RENDERS = 100
 """Scenes of one gate."""
+DRY_RUNS = "dry-run"
+"""The folder for reports that no verdict in the history names."""
 
 
 @dataclass(frozen=True)
@@ -47,13 +49,21 @@ class Gates:
         self._free = threading.Lock()
 
     def judged(
-        self, repository: Path, model: str, version: int, renders: int | None, steps: Steps
+        self,
+        repository: Path,
+        model: str,
+        version: int,
+        renders: int | None,
+        steps: Steps,
+        *,
+        dry_run: bool = False,
     ) -> Verdict:
         """Hold candidate `version` of `model` against the champion. For a thread; takes minutes.
 
         Args:
             renders: scenes; None: as many as usual.
             steps: told how far it is, and asked whether it is to go on.
+            dry_run: its report lies apart, so that the one on a verdict that is kept stays.
 
         Raises:
             InvalidRequest: `renders` is out of its range.
@@ -68,13 +78,14 @@ class Gates:
         with self._alone():
             gate = _judge()
             self._require_room_for_reports()
+            reports = self._reports.resolve()
             steps.report(f"waiting for {model} {version}", 0, 0)
             return gate.judged(
                 Door(self._service, steps, gate.duel),
                 repository,
                 model,
                 version,
-                out=self._reports.resolve(),
+                out=reports / DRY_RUNS if dry_run else reports,
                 renders=renders,
                 progress=lambda what, total: _shown(steps, what, total),
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.errors import InvalidRequest
+from pipeline.errors import InvalidRequest, Words
 from versions import fetching
 from versions.errors import Declined
 
@@ -21,13 +21,15 @@ def located(incoming: Path | None, source: str) -> str:
         source: a path below it, or the URI of something elsewhere.
 
     Raises:
-        InvalidRequest: it is none of these, or leads out of the folder.
+        InvalidRequest: it is none of these, has a secret in it, or leads out of the folder.
         Declined: it is a path, and there is no such folder.
     """
+    _require_no_secret(source)
     if not 0 < len(source) <= MAX_SOURCE or not source.isprintable():
         allowed = f"a path, or {URIS}, of 1 to {MAX_SOURCE} printable characters"
         raise InvalidRequest("source", source, allowed, "Say where the engine is.")
     if fetching.is_elsewhere(source):
+        fetching.require_known(source)
         return source
     if incoming is None:
         raise Declined(
@@ -39,6 +41,18 @@ def located(incoming: Path | None, source: str) -> str:
         allowed = "a folder below MAQUETTE_INCOMING, without links"
         raise InvalidRequest("source", source, allowed, "Copy the engine into it, whole.")
     return str(folder.resolve())
+
+
+def _require_no_secret(source: str) -> None:
+    """See that nobody signs in by an address: the history and logs would keep it."""
+    _, _, rest = source.partition("://")
+    if "@" in rest.partition("/")[0]:
+        raise InvalidRequest(
+            "source",
+            Words("an address with a name or a secret before “@”"),
+            "one without",
+            "Give the gateway what it signs in with in its environment.",
+        )
 
 
 def _is_inside(root: Path, folder: Path) -> bool:

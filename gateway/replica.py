@@ -8,9 +8,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Protocol
 
-from pipeline.errors import MaquetteError
+from pipeline.errors import Cancelled, MaquetteError
+from versions.manifest import Report
 
 PULL_SECONDS = 5.0
+LONGEST_SECONDS = 60.0
+"""Between two tries to fetch what could not be fetched: each may take all of it from anew."""
 
 log = logging.getLogger("maquette.gateway")
 
@@ -18,8 +21,8 @@ log = logging.getLogger("maquette.gateway")
 class Source(Protocol):
     """What can be looked at again; it raises MaquetteError where it cannot."""
 
-    def pull(self) -> None:
-        """Bring the copy to what is there now, however long it takes."""
+    def pull(self, report: Report) -> None:
+        """Bring the copy to what is there now, however long it takes; `report` may end it."""
 
     def glance(self) -> None:
         """The same at once, as far as nothing has to be fetched."""
@@ -30,18 +33,24 @@ class Replica:
 
     def __init__(self, source: Source) -> None:
         self._source = source
+        self._closed = False
+        self._seconds = PULL_SECONDS
         self.problem = ""
         """Why the copy may be behind, in a sentence; empty while it is not."""
 
     @asynccontextmanager
     async def following(self) -> AsyncIterator[None]:
         """Keep the copy up for the block."""
+        self._closed = False
         # A roll-back arrives although an engine is being fetched.
-        ways = (self.look, self._glance)
-        tasks = [asyncio.create_task(_again(way), name=f"replica {way.__name__}") for way in ways]
+        ways = ((self.look, self._pause), (self._glance, lambda: PULL_SECONDS))
+        tasks = [
+            asyncio.create_task(_again(*way), name=f"replica {way[0].__name__}") for way in ways
+        ]
         try:
             yield
         finally:
+            self._closed = True
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -49,7 +58,7 @@ class Replica:
     async def look(self) -> None:
         """Bring the copy to what the store says now, or tell once why it is not."""
         try:
-            await asyncio.to_thread(self._source.pull)
+            await asyncio.to_thread(self._source.pull, self._go_on)
         except MaquetteError as error:
             if str(error) != self.problem:
                 log.error("the repository's copy may be behind: %s", error)
@@ -59,16 +68,30 @@ class Replica:
                 log.info("the repository's copy is up to date again")
             self.problem = ""
 
+    def _pause(self) -> float:
+        """Seconds until the next look; longer after each that failed."""
+        self._seconds = min(2 * self._seconds, LONGEST_SECONDS) if self.problem else PULL_SECONDS
+        return self._seconds
+
+    def _go_on(self, _doing: str, _done: int, _total: int) -> None:
+        """A report that ends what is being fetched once nobody follows any more.
+
+        Raises:
+            Cancelled: so it is.
+        """
+        if self._closed:
+            raise Cancelled("The gateway is closing, so nothing more is fetched.")
+
     async def _glance(self) -> None:
         # What is wrong, the other way tells.
         with suppress(MaquetteError):
             await asyncio.to_thread(self._source.glance)
 
 
-async def _again(look: Callable[[], Awaitable[None]]) -> None:
+async def _again(look: Callable[[], Awaitable[None]], pause: Callable[[], float]) -> None:
     while True:
         try:
             await look()
         except Exception:
             log.exception("the repository's store could not be followed")
-        await asyncio.sleep(PULL_SECONDS)
+        await asyncio.sleep(pause())

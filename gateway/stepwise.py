@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 import threading
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from concurrent import futures
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pipeline.errors import Cancelled, MaquetteError
+from versions.errors import Busy
 
 Result = TypeVar("Result")
 Answer = TypeVar("Answer")
@@ -29,6 +31,42 @@ class Step:
     done: int
     total: int
     """0 where nobody knows."""
+
+
+class Threads:
+    """Threads of their own for long work: those that everybody shares stay free for what is short.
+
+    Args:
+        most: works at once.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._pool = futures.ThreadPoolExecutor(most, "long-work")
+        self._most = most
+        self._working = 0
+
+    async def run(self, work: Callable[[], Result]) -> Result:
+        """What `work` brings, in the context of the caller.
+
+        Raises:
+            Busy: all threads are taken.
+        """
+        if self._working >= self._most:
+            raise Busy(
+                f"{self._most} publications and gates run in this gateway already, and it does no "
+                "more at once. Try again when one of them has ended."
+            )
+        context = contextvars.copy_context()
+        self._working += 1
+        try:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._pool, lambda: context.run(work))
+        finally:
+            self._working -= 1
+
+    def close(self) -> None:
+        """Take no more work; what runs goes on."""
+        self._pool.shutdown(wait=False)
 
 
 class Steps:
@@ -80,8 +118,8 @@ class Steps:
         Who closes it has left. What the work failed with is raised.
         """
         task.add_done_callback(lambda _: self._news.set())
+        ended = told = False
         try:
-            ended = False
             while not ended:
                 await self._news.wait()
                 self._news.clear()
@@ -89,10 +127,11 @@ class Steps:
                 newest, self._newest = self._newest, None
                 if newest:
                     yield newest
+            told = True
             yield task.result()
         finally:
             self._leave()
-            if not task.done():
+            if not told:
                 task.add_done_callback(_look)
 
     def _tell(self, step: Step) -> None:

@@ -118,6 +118,8 @@ async def assembled(settings: Settings) -> AsyncIterator[Parts]:
             Gates(service, settings.reports),
             settings.incoming,
         )
+        # Made last and closed first: what is changing needs the others to the end.
+        held.push_async_callback(administration.close)
         yield Parts(desk, inference, service, renders, information, administration)
 
 

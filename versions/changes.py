@@ -31,6 +31,8 @@ class Outcome:
     """The version that was published, promoted, rolled back to or retired."""
     serving: Mapping[str, int] = field(default_factory=dict)
     """The version of each network in the champion's line-up afterwards."""
+    named: Snapshot = field(default_factory=lambda: Snapshot({}))
+    """The aliases afterwards, before anybody else changes them."""
 
 
 class Found(str):
@@ -157,8 +159,8 @@ def outcome(
 ) -> Outcome:
     """What was done, as `said`, and what serves now."""
     sentences = tuple(sentence for sentence in said if sentence)
-    serving = aliases.read(repository).line_up().versions
-    return Outcome(sentences, changed, model, version, serving)
+    named = aliases.read(repository)
+    return Outcome(sentences, changed, model, version, named.line_up().versions, named)
 
 
 def require_whole(repository: Path, model: str, version: int) -> None:

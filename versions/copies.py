@@ -52,7 +52,8 @@ class Copy:
         """No other process or thread changes what the copy names meanwhile; that takes a moment.
 
         Args:
-            purpose: ``files`` for bringing files, which takes longer, and comes first.
+            purpose: ``files`` for bringing files, which takes longer, and comes first; ``work``
+                for making a work folder.
         """
         self._beside.mkdir(parents=True, exist_ok=True)
         with (self._beside / f"{purpose}.lock").open("ab") as file:
@@ -141,29 +142,36 @@ class Copy:
             whole: all files are here, and the lock of files is held until the folder is there.
                 Otherwise manifests are fetched, and an empty file of its size stands for any other.
         """
+        with self._work_folder() as folder:
+            lacking = {} if whole else self.lacking(index)
+            for path, file in index.files.items():
+                (folder / path).parent.mkdir(parents=True, exist_ok=True)
+                if path not in lacking:
+                    os.link(self.folder / path, folder / path)
+                elif path.endswith(f"/{manifest.FILE}"):
+                    objects.download(file.key, folder / path, file.size)
+                else:
+                    with (folder / path).open("wb") as standing_in:
+                        standing_in.truncate(file.size)
+            for path, text in index.texts.items():
+                (folder / path).parent.mkdir(parents=True, exist_ok=True)
+                (folder / path).write_text(text, encoding="utf-8")
+            yield folder
+
+    @contextmanager
+    def _work_folder(self) -> Iterator[Path]:
+        """An empty folder that nobody else removes; gone after the block."""
         work = self._beside / "work"
-        work.mkdir(parents=True, exist_ok=True)
-        _clear(work)
-        folder = work / secrets.token_hex(8)
-        folder.mkdir()
-        with _alive(folder):
-            try:
-                lacking = {} if whole else self.lacking(index)
-                for path, file in index.files.items():
-                    (folder / path).parent.mkdir(parents=True, exist_ok=True)
-                    if path not in lacking:
-                        os.link(self.folder / path, folder / path)
-                    elif path.endswith(f"/{manifest.FILE}"):
-                        objects.download(file.key, folder / path, file.size)
-                    else:
-                        with (folder / path).open("wb") as standing_in:
-                            standing_in.truncate(file.size)
-                for path, text in index.texts.items():
-                    (folder / path).parent.mkdir(parents=True, exist_ok=True)
-                    (folder / path).write_text(text, encoding="utf-8")
-                yield folder
-            finally:
-                shutil.rmtree(folder, ignore_errors=True)
+        with ExitStack() as held:
+            # Until it is held, another command would take it for that of one who was killed.
+            with self.locked("work"):
+                work.mkdir(exist_ok=True)
+                _clear(work)
+                folder = work / secrets.token_hex(8)
+                folder.mkdir()
+                held.enter_context(_alive(folder))
+            held.callback(shutil.rmtree, folder, ignore_errors=True)
+            yield folder
 
     def _note(self, held: Held) -> None:
         durable.write_json(self._beside / "held.json", asdict(held))
@@ -280,5 +288,6 @@ def _alive(folder: Path) -> Iterator[None]:
 def _clear(work: Path) -> None:
     """Remove the work folders of those who were killed."""
     for folder in work.iterdir():
-        with suppress(BlockingIOError), _alive(folder):
+        # Whoever is done with one removes it at any moment.
+        with suppress(BlockingIOError, FileNotFoundError), _alive(folder):
             shutil.rmtree(folder, ignore_errors=True)

@@ -28,6 +28,22 @@ def resolved(source: str) -> str:
     return registry.resolved(source) if source.startswith(registry.SCHEMES) else source
 
 
+def require_known(source: str) -> None:
+    """See that `source`, which is elsewhere, can be fetched from there.
+
+    Raises:
+        InvalidRequest: nobody knows how.
+    """
+    if not source.startswith((objects.SCHEME, *registry.SCHEMES)):
+        allowed = "a folder, s3://bucket/prefix, models:/name/3, models:/name@alias, runs:/id/path"
+        raise InvalidRequest(
+            "source",
+            objects.discreet(source),
+            allowed,
+            "Give one of these, or copy it to a folder.",
+        )
+
+
 @contextmanager
 def fetched(source: str, report: Report = silent) -> Iterator[Path]:
     """The folder that `source` names, for the block: a path as it is, anything else downloaded.
@@ -52,12 +68,8 @@ def fetched(source: str, report: Report = silent) -> Iterator[Path]:
 
 
 def _download(source: str, folder: Path, report: Report) -> None:
+    require_known(source)
     if source.startswith(objects.SCHEME):
         objects.download(source, folder, report)
-    elif source.startswith(registry.SCHEMES):
-        registry.download(source, folder, report)
     else:
-        allowed = "a folder, s3://bucket/prefix, models:/name/3, models:/name@alias, runs:/id/path"
-        raise InvalidRequest(
-            "source", source, allowed, "Give one of these, or copy it to a folder."
-        )
+        registry.download(source, folder, report)

@@ -124,10 +124,20 @@ def new_key(path: str) -> str:
 
 def stored_in(folder: Path) -> Iterator[str]:
     """The paths of all files in the repository `folder` that belong into a store."""
-    for path in sorted(folder.glob("*/*/*")):
-        name = path.relative_to(folder).as_posix()
-        if is_stored(name) and path.is_file() and not path.is_symlink():
+    for name in _names_in(folder):
+        path = folder / name
+        if path.is_file() and not path.is_symlink():
             yield name
+
+
+def links_in(folder: Path) -> Iterator[str]:
+    """The paths of links in the repository `folder` where files belong into a store."""
+    return (name for name in _names_in(folder) if (folder / name).is_symlink())
+
+
+def _names_in(folder: Path) -> Iterator[str]:
+    names = (path.relative_to(folder).as_posix() for path in sorted(folder.glob("*/*/*")))
+    return filter(is_stored, names)
 
 
 def texts_in(folder: Path) -> dict[str, str]:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -35,6 +35,8 @@ CLIENT: ClientConfig = {"connect_timeout": "5s", "timeout": "60s", "allow_http":
 RETRIES: RetryConfig = {"max_retries": 3, "retry_timeout": timedelta(seconds=10)}
 CHUNK = 8 << 20
 """Bytes that are asked for or sent together."""
+SENT_TOGETHER = 2
+"""Parts on their way at a time: on a slow line more would not be through before the timeout."""
 TIMES = re.compile(r" in [0-9.]+[nµm]?s(?:, after [^-]*[^ -])?")
 """How long it took, so that what goes wrong twice is told in the same words."""
 SHOWN = 200
@@ -76,9 +78,10 @@ class Objects:
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
-        plain = not (parts.query or parts.fragment or "@" in parts.netloc)
+        # Whoever writes how they sign in before the bucket has a colon there.
+        plain = not (parts.query or parts.fragment or set("@:") & set(parts.netloc))
         if parts.scheme != "s3" or not parts.netloc or not plain:
-            raise InvalidRequest("store", url, "s3://bucket/prefix", "Name a bucket.")
+            raise InvalidRequest("store", discreet(url), "s3://bucket/prefix", "Name a bucket.")
         self.url = url.rstrip("/")
         with self._told():
             self._store = S3Store(
@@ -134,7 +137,13 @@ class Objects:
                     report(f"sending {path.name}", done, size)
 
         with self._told():
-            obstore.put(self._store, key, parts() if size else b"", chunk_size=CHUNK)
+            obstore.put(
+                self._store,
+                key,
+                parts() if size else b"",
+                chunk_size=CHUNK,
+                max_concurrency=SENT_TOGETHER,
+            )
         return digest.hexdigest()
 
     def download(self, key: str, path: Path, size: int, report: Report = silent) -> str:
@@ -157,11 +166,17 @@ class Objects:
         return digest.hexdigest()
 
     def list(self) -> Iterator[Listed]:
-        """Every object there is."""
+        """Every object there is, but for those that the stores' consoles make for folders."""
         with self._told():
-            for found in obstore.list(self._store):
-                for each in found:
-                    yield Listed(each["path"], each["size"], each["last_modified"])
+            found = [
+                Listed(each["path"], each["size"], each["last_modified"])
+                for page in obstore.list(self._store)
+                for each in page
+            ]
+        folders = {parent for each in found for parent in PurePosixPath(each.key).parents}
+        for each in found:
+            if each.size or (each.key and PurePosixPath(each.key) not in folders):
+                yield each
 
     def delete(self, keys: Iterable[str]) -> None:
         """Remove the objects at `keys`; one that is gone is no mistake."""
@@ -182,6 +197,11 @@ class Objects:
                 f"{self.url} cannot be used ({words}). See that it is there, that AWS_ENDPOINT_URL "
                 "names its server, and that AWS_ACCESS_KEY_ID may read and write it."
             ) from error
+
+
+def discreet(url: str) -> str:
+    """`url` to be shown: without how one signs in, which stands before an ``@``."""
+    return re.sub("//.*@", "//…@", url)
 
 
 def download(url: str, folder: Path, report: Report = silent) -> None:

@@ -70,8 +70,9 @@ def download(source: str, folder: Path, report: Report) -> None:
             objects.download(place, folder, report)
         else:
             raise Unavailable(
-                f"{source} lies at {place}, where only MLflow can reach it. Give the server "
-                "--artifacts-destination, or s3://, for its files, or copy them to a folder."
+                f"{source} lies at {objects.discreet(place)}, where only MLflow can reach it. "
+                "Give the server --artifacts-destination, or s3://, for its files, or copy them to "
+                "a folder."
             )
 
 
@@ -127,9 +128,9 @@ def _client() -> Iterator[httpx.Client]:
     """Asks the registry; what goes wrong is one sentence."""
     address = os.environ.get("MLFLOW_TRACKING_URI", "")
     if not address.startswith(("http://", "https://")):
-        raise Unavailable(
-            f"MLFLOW_TRACKING_URI is {address!r}; let it be the http address of an MLflow server."
-        )
+        # The rest may hold a password.
+        scheme, separator, _ = address.partition("://")
+        raise _no_address(f"begins with {scheme}{separator}" if separator else "is no address")
     token = os.environ.get("MLFLOW_TRACKING_TOKEN")
     user = os.environ.get("MLFLOW_TRACKING_USERNAME")
     password = os.environ.get("MLFLOW_TRACKING_PASSWORD", "")
@@ -140,12 +141,20 @@ def _client() -> Iterator[httpx.Client]:
             base_url=address, headers=headers, auth=auth, timeout=SECONDS, trust_env=False
         ) as client:
             yield client
+    except httpx.InvalidURL as error:
+        raise _no_address("is no address") from error
     except (httpx.HTTPError, KeyError, TypeError, ValueError) as error:
         raise Unavailable(
             f"The MLflow server at {urlsplit(address).hostname} does not answer as it should "
             f"({type(error).__name__}: {str(error)[:SHOWN]}). See that MLFLOW_TRACKING_URI names "
             "it."
         ) from error
+
+
+def _no_address(said: str) -> Unavailable:
+    return Unavailable(
+        f"MLFLOW_TRACKING_URI {said}; let it be the http address of an MLflow server."
+    )
 
 
 def _ask(client: httpx.Client, path: str, asked: dict[str, str]) -> Any:

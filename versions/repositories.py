@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
@@ -17,7 +18,17 @@ from versions.catalogue import members
 from versions.changes import Outcome
 from versions.copies import Copy
 from versions.errors import Busy, Declined
-from versions.index import KEY, File, Index, from_bytes, is_key, new_key, stored_in, texts_in
+from versions.index import (
+    KEY,
+    File,
+    Index,
+    from_bytes,
+    is_key,
+    links_in,
+    new_key,
+    stored_in,
+    texts_in,
+)
 from versions.manifest import Report, silent
 from versions.objects import Changed, Objects
 
@@ -108,6 +119,11 @@ class Stored:
             if self._look(unless=self._known()):
                 self._bring(report)
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether the copy was brought to what the store said at some time, with all files."""
+        return bool(self._known())
+
     def glance(self) -> None:
         """Have the copy name what the store does, as far as it is here."""
         with _told(self.folder), self._copy.locked():
@@ -145,12 +161,15 @@ class Stored:
 
         Raises:
             NotFound: `source` is no exported repository.
-            Declined: something lies in the store already, or it does not keep two writers apart.
-            Unavailable: the store does not answer.
+            Declined: something lies in the store already, or a file of `source` is a link.
+            Unavailable: the store does not answer, or does not keep two writers apart.
         """
         with _told(source), changes.operation(source, who, f"upload to {self.url}", dry_run=False):
-            paths = list(stored_in(source))
-            if not paths:
+            if links := list(links_in(source)):
+                raise Declined(
+                    f"{source / links[0]} is a link, which no store keeps. Put the file there."
+                )
+            if not any(stored_in(source)):
                 raise NotFound(f"{source} holds no engines. Give a folder that was exported to.")
             # What an upload left that was cut short does no harm.
             if any(not is_key(found.key) for found in self._objects.list()):
@@ -225,19 +244,25 @@ class Stored:
 
         Args:
             sent: files that were sent already, by their sha256; grows.
+
+        Raises:
+            Unavailable: something is missing that nobody retired.
         """
         files = {}
         for path in stored_in(work):
             known = before.files.get(path)
             files[path] = known or self._sent(path, work / path, sent, report)
-        return Index(files, texts_in(work))
+        after = Index(files, texts_in(work))
+        _require_kept(before, after, work)
+        return after
 
     def _sent(self, path: str, file: Path, sent: dict[str, File], report: Report) -> File:
         with file.open("rb") as reading:
             digest = hashlib.file_digest(reading, "sha256").hexdigest()
         if digest not in sent:
             key = new_key(path)
-            self._objects.upload(file, key, report)
+            if self._objects.upload(file, key, report) != digest:
+                raise Unavailable(f"{file} changed while it was sent; nothing is changed.")
             sent[digest] = File(key, digest, file.stat().st_size)
         return sent[digest]
 
@@ -329,7 +354,7 @@ def publish(
     members(model)
     source = fetching.resolved(source)
     origin = source if fetching.is_elsewhere(source) else ""
-    with fetching.fetched(source, report) as folder:
+    with _told(Path(tempfile.gettempdir())), fetching.fetched(source, report) as folder:
         return repository.change(
             lambda into: operations.publish(
                 into,
@@ -356,12 +381,35 @@ def _cache(url: str) -> Path:
     return home / "maquette" / hashlib.sha256(place.encode()).hexdigest()[:16]
 
 
+def _require_kept(before: Index, after: Index, work: Path) -> None:
+    """See that only files of retired versions are gone; a folder may vanish under its user.
+
+    Raises:
+        Unavailable: something else is gone.
+    """
+    gone = {path.rpartition("/")[0] for path in before.files.keys() - after.files.keys()}
+    if gone - _retired(work) or before.texts.keys() - after.texts.keys():
+        raise Unavailable(f"{work} was taken away meanwhile; nothing is changed. Try again.")
+
+
+def _retired(work: Path) -> set[str]:
+    """The folders of all versions that were ever retired; no number is given again."""
+    return {
+        f"{name}/{entry.from_version}"
+        for entry in history.read(work)
+        if entry.action == "retire"
+        for name in members(entry.model)
+    }
+
+
 def _last_change(index: Index) -> str:
     """Who changed what last, for who came second."""
     lines = index.texts.get(history.FILE, "").splitlines()
-    if not lines:
+    try:
+        entry = history.Entry.from_dict(json.loads(lines[-1]))
+    except (IndexError, TypeError, ValueError, AttributeError):
+        # There is none, or a newer maquette wrote it.
         return "Somebody else changed versions meanwhile"
-    entry = history.Entry.from_dict(json.loads(lines[-1]))
     return f"{entry.who} was quicker with {entry.action} of {entry.model}, at {entry.time}"
 
 

@@ -170,7 +170,7 @@ async def publish(
 
     It is checked, copied and tried beside the champion. Answers with server-sent events: `progress`
     (what is done, and how many bytes of how many), then `result` as promoting answers, or `error`.
-    Ends when its client leaves, and nothing of it is left then.
+    Ends when its client leaves, until it is put in place, and nothing of it is left then.
     """
     sent = {"source": "", **await _sent(request, PUBLISH_HINTS)}
     work = behind.administration.publish(caller, model, **sent)

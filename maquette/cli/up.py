@@ -21,7 +21,7 @@ from maquette.cli.models.options import progress
 from maquette.cli.styles import add_all, find_pictures
 from maquette.client import CallFailed, connect
 from maquette.paths import EXAMPLE_STYLES, MODEL_REPOSITORY
-from pipeline.errors import MaquetteError
+from pipeline.errors import MaquetteError, Unavailable
 from serving import stack
 from serving.stack import Options, Stack
 from versions.copies import copy_own_files
@@ -103,16 +103,21 @@ def served_from(location: str, state: Path) -> tuple[Path, dict[str, str]]:
     """The folder that Triton loads, and the gateway's settings for the store that it is a copy of.
 
     A store has what an export and publishing wrote. Triton's Python models and configs are this
-    product's own, whatever made the store.
+    product's own, whatever made the store. While the store is away, what it was last serves.
 
     Raises:
-        MaquetteError: the store cannot be had.
+        MaquetteError: the store cannot be had, and there is no whole copy of it.
     """
     repository = opened(location, state / "repository")
     if not isinstance(repository, Stored):
         return repository.folder, {"MAQUETTE_REPOSITORY_URL": ""}
-    with progress() as report:
-        repository.pull(report)
+    try:
+        with progress() as report:
+            repository.pull(report)
+    except Unavailable as error:
+        if not repository.is_whole:
+            raise
+        note(f"{error} It starts with the copy in {repository.folder}, as the store was last.")
     copy_own_files(MODEL_REPOSITORY, repository.folder)
     return repository.folder, {"MAQUETTE_REPOSITORY_URL": location}
 

@@ -147,7 +147,8 @@ class Client:
     ) -> Iterator[VersionStep | Change]:
         """Make an engine the next version and the candidate, told step by step.
 
-        The ``Change`` comes last. Closing it ends it, and nothing of it is left then.
+        The ``Change`` comes last. Closing it ends it until it is put in place, and nothing of it
+        is left then.
 
         Args:
             source: where the server finds it: a path below its folder for what comes in, or a URI.

@@ -242,7 +242,8 @@ class MaquetteServiceServicer:
 
     def PublishVersion(self, request, context):
         """Makes an engine that the server can reach the next version, and the candidate, and tells each
-        step; what it did comes last. Ends when its call does, and nothing of it is left then.
+        step; what it did comes last. Ends when its call does, until it is put in place, and nothing of
+        it is left then.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

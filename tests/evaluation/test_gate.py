@@ -19,7 +19,7 @@ from evaluation.similarity import ms_ssim
 from maquette.v1 import maquette_pb2 as pb
 from maquette.v1.maquette_pb2_grpc import MaquetteServiceServicer
 from pipeline import contract
-from pipeline.errors import InvalidRequest, NotFound, Unavailable
+from pipeline.errors import Cancelled, InvalidRequest, NotFound, Unavailable
 from pipeline.images import encode_png
 from pipeline.lineup import LineUp
 from pipeline.samplers import NoiseSchedule
@@ -145,6 +145,24 @@ def test_the_same_pictures_pass_and_the_report_shows_them(repository, tmp_path):
     found = json.loads((folder / "report.json").read_text())
     assert (found["passed"], len(found["scenes"])) == (True, RENDERS)
     assert (folder / "sheet.png").stat().st_size > 50_000
+
+
+def test_a_gate_that_breaks_off_leaves_the_report_before(repository, tmp_path):
+    @contextmanager
+    def left(what, total):
+        raise Cancelled("Nobody waits.")
+        yield
+
+    folder = tmp_path / "gate" / "unet-3"
+    folder.mkdir(parents=True)
+    (folder / "report.md").write_text("# Of a verdict that is kept")
+    (folder / "old.png").touch()
+    with pytest.raises(Cancelled):
+        judged(Studio(), repository, tmp_path, progress=left)
+    assert (folder / "report.md").read_text() == "# Of a verdict that is kept"
+    judged(Studio(), repository, tmp_path, renders=1)
+    assert "# Passed" in (folder / "report.md").read_text()
+    assert not (folder / "old.png").exists()
 
 
 def test_both_take_turns_at_being_first(repository, tmp_path):

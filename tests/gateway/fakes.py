@@ -181,4 +181,5 @@ async def staged(settings: Settings, quota: Quota = BOUNDLESS) -> AsyncIterator[
         gates = Gates(service, settings.reports)
         repository = Plain(settings.repository) if settings.repository else None
         ruled = Administration(repository, desk, painter, told, library, gates, settings.incoming)
+        held.push_async_callback(ruled.close)
         yield Stage(Parts(desk, painter, service, renders, told, ruled), painter)

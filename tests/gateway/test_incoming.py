@@ -51,6 +51,24 @@ def test_what_is_no_source_is_told(source, incoming):
         located(incoming, source)
 
 
+@pytest.mark.parametrize("scheme", ["s3", "models", "runs", "https"])
+@pytest.mark.parametrize("rest", ["", "\n", "/" + "x" * 1000])
+def test_a_secret_in_an_address_is_refused_and_not_repeated(scheme, rest, incoming):
+    with pytest.raises(InvalidRequest, match="name or a secret") as refused:
+        located(incoming, f"{scheme}://ada:hush@engines/unet{rest}")
+    assert "hush" not in str(refused.value)
+    assert "ada" not in str(refused.value)
+
+
+def test_an_at_sign_further_on_is_no_secret():
+    assert located(None, "s3://engines/unet@2") == "s3://engines/unet@2"
+
+
+def test_an_address_that_nobody_fetches_from_is_refused(incoming):
+    with pytest.raises(InvalidRequest, match="gopher://x"):
+        located(incoming, "gopher://x")
+
+
 def test_without_a_folder_the_remedy_is_told():
     with pytest.raises(Declined, match="Start it with MAQUETTE_INCOMING"):
         located(None, "new")

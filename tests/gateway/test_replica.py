@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
+import time
 
 import pytest
 
@@ -12,11 +14,12 @@ from gateway.information import Information
 from gateway.replica import Replica
 from gateway.settings import read
 from gateway.wiring import _repository
-from pipeline.errors import Unavailable
+from pipeline.errors import Cancelled, Unavailable
 from tests.gateway.fakes import Painter
 from tests.versions.engines import write_repository
 from versions import aliases
 from versions.aliases import Aliases
+from versions.errors import Declined
 from versions.repositories import Plain, Stored
 
 AWAY = "The store is away."
@@ -34,7 +37,7 @@ class Away:
     def glance(self):
         self.pull()
 
-    def pull(self):
+    def pull(self, report=None):
         self.looks += 1
         self.loop.call_soon_threadsafe(self.looked.set)
         if self.error:
@@ -71,6 +74,41 @@ async def test_it_looks_again_and_again_whatever_happens(monkeypatch, caplog):
     await asyncio.sleep(0)
     assert store.looks == looks
     assert "could not be followed" in caplog.text
+
+
+async def test_what_cannot_be_fetched_is_tried_ever_more_rarely():
+    store = Away()
+    found = Replica(store)
+    pauses = []
+    for error in (*[Declined("One object is not what it was.")] * 5, None, None):
+        store.error = error
+        await found.look()
+        pauses.append(found._pause())
+    assert pauses == [10.0, 20.0, 40.0, 60.0, 60.0, 5.0, 5.0]
+
+
+async def test_what_is_being_fetched_ends_when_the_gateway_does():
+    began, ended = threading.Event(), []
+
+    class Slow:
+        def glance(self):
+            pass
+
+        def pull(self, report):
+            try:
+                for done in range(1000):
+                    report("fetching model.onnx", done, 1000)
+                    began.set()
+                    time.sleep(0.01)
+            except Cancelled:
+                ended.append("cancelled")
+            else:
+                ended.append("fetched")
+
+    async with Replica(Slow()).following():
+        await asyncio.to_thread(began.wait, 10)
+    await asyncio.get_running_loop().shutdown_default_executor()
+    assert ended == ["cancelled"]
 
 
 async def test_what_others_change_arrives(url, tmp_path):

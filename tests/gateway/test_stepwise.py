@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 
 import pytest
 
-from gateway.stepwise import Step, Steps
+from gateway.stepwise import Step, Steps, Threads
 from pipeline.errors import Cancelled
+from versions.errors import Busy
 
 
 def begun(steps, work):
@@ -140,3 +143,79 @@ async def test_what_nobody_is_told_is_logged_unless_it_was_only_ended(caplog):
     assert [record.getMessage() for record in caplog.records] == [
         "a long change failed unexpectedly"
     ]
+
+
+async def test_what_failed_before_they_left_and_was_not_told_is_logged(caplog):
+    steps, seen = Steps(), threading.Event()
+
+    def work():
+        steps.report("cutting", 0, 2)
+        assert seen.wait(30)
+        raise LookupError("no glue")
+
+    task = begun(steps, work)
+    async with aclosing(steps.follow(task)) as followed:
+        await anext(followed)
+        seen.set()
+        await asyncio.wait([task])
+    await asyncio.sleep(0)
+    assert [record.exc_info[0] for record in caplog.records] == [LookupError]
+
+
+async def test_what_was_told_is_not_logged_as_well(caplog):
+    def work():
+        raise LookupError("no glue")
+
+    steps = Steps()
+    followed = steps.follow(begun(steps, work))
+    with pytest.raises(LookupError):
+        await anext(followed)
+    await asyncio.sleep(0)
+    assert caplog.records == []
+
+
+# threads of their own
+
+
+@pytest.fixture
+def held():
+    """Work that waits to be let go on."""
+    go_on = threading.Event()
+    yield lambda: go_on.wait(30), go_on
+    go_on.set()
+
+
+async def test_long_work_leaves_the_shared_threads_to_others(held):
+    work, go_on = held
+    threads = Threads(1)
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+    long = asyncio.create_task(threads.run(work))
+    await asyncio.sleep(0)
+    async with asyncio.timeout(10):
+        assert await asyncio.to_thread(lambda: "a render") == "a render"
+    assert not long.done()
+    go_on.set()
+    assert await long
+    threads.close()
+
+
+async def test_more_work_than_threads_is_told_to_come_later(held):
+    work, go_on = held
+    threads = Threads(2)
+    long = [asyncio.create_task(threads.run(work)) for _ in range(2)]
+    await asyncio.sleep(0)
+    with pytest.raises(Busy, match="2 publications and gates run .* Try again"):
+        async with asyncio.timeout(10):
+            await threads.run(work)
+    go_on.set()
+    assert await asyncio.gather(*long) == [True, True]
+    assert await threads.run(lambda: "a house") == "a house"
+    threads.close()
+
+
+async def test_long_work_knows_the_call_that_it_is_done_for():
+    call = contextvars.ContextVar("call")
+    call.set("42")
+    threads = Threads(1)
+    assert await threads.run(call.get) == "42"
+    threads.close()

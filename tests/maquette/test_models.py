@@ -10,15 +10,19 @@ import pytest
 from typer.testing import CliRunner
 
 from maquette.cli import following
-from maquette.cli.models import app
+from maquette.cli.models import app, changing
+from maquette.cli.up import served_from
+from pipeline.errors import Unavailable
 from tests.maquette.little_gateway import LittleGateway, serving
 from tests.versions.engines import describe, write_repository, write_version
 from versions import aliases, history, intent, operations, sources
 from versions.gates import Verdict
 from versions.locks import operating
 from versions.objects import Objects
+from versions.repositories import Stored
 
 NOBODY = "127.0.0.1:9"
+NOBODY_HTTP = f"http://{NOBODY}"
 MODEL = "vae_decoder"
 
 
@@ -395,6 +399,46 @@ def test_the_life_of_a_version_in_a_store(stored, source):
     ]  # fmt: skip
     assert stored("other", "promote", MODEL).exit_code == 1
     assert stored("other", "rollback", MODEL).exit_code == 3
+
+
+def test_who_only_looks_fetches_no_engine(stored, source, monkeypatch):
+    assert stored("one", "publish", MODEL, source).exit_code == 0
+    download = Objects.download
+
+    def small(self, key, *given):
+        assert not key.endswith(".onnx")
+        return download(self, key, *given)
+
+    monkeypatch.setattr(Objects, "download", small)
+    for words in (("list",), ("show", MODEL), ("diff", MODEL), ("history",), ("canary",)):
+        assert stored("other", *words).exit_code == 0, words
+    assert "is not whole" not in stored("other", "list").stdout
+
+
+def test_what_is_waited_for_is_what_the_command_left(stored, source, url, monkeypatch):
+    stored("one", "publish", MODEL, source)
+    waited = []
+    monkeypatch.setattr(changing, "follows", lambda wanted, *_: waited.append(wanted) or (True, ""))
+    tidy = Stored._tidy
+
+    def overtaken(self, *given):
+        tidy(self, *given)
+        monkeypatch.setattr(Stored, "_tidy", tidy)
+        self.change(lambda at: operations.withdraw(at, MODEL, "candidate", who="bob"))
+
+    monkeypatch.setattr(Stored, "_tidy", overtaken)
+    shown = stored("one", "publish", MODEL, write_version(source, MODEL, seed=2))
+    assert shown.exit_code == 0
+    assert [found.of(MODEL).candidate for found in waited] == [3]
+
+
+def test_a_whole_copy_serves_while_the_store_is_away(stored, url, tmp_path, monkeypatch, capsys):
+    folder, settings = served_from(url, tmp_path / "state")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", NOBODY_HTTP)
+    assert served_from(url, tmp_path / "state") == (folder, settings)
+    assert "It starts with the copy in" in " ".join(capsys.readouterr().err.split())
+    with pytest.raises(Unavailable, match="cannot be used"):
+        served_from(url, tmp_path / "other")
 
 
 def test_publish_from_a_store(stored, source, url):

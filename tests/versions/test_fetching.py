@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from types import SimpleNamespace
 
+import obstore
 import pytest
 
 from pipeline.errors import InvalidRequest, NotFound, Unavailable
@@ -64,6 +65,16 @@ def test_from_a_store(url, source):
     assert not folder.exists()
     size = (source / "model.onnx").stat().st_size
     assert ("fetching model.onnx", size, size) in told
+
+
+def test_folders_that_a_console_made_are_no_files(url, source, monkeypatch):
+    sent(url, source)
+    there = [found for page in obstore.list(Objects(url)._store) for found in page]
+    # As it gives what is called `prefix/` and `prefix/notes/` in the store.
+    made = [there[0] | {"path": name, "size": 0} for name in ("", "notes")]
+    monkeypatch.setattr(obstore, "list", lambda store: iter([made, there]))
+    with fetched(url) as folder:
+        assert contents(folder) == contents(source)
 
 
 @pytest.mark.parametrize("name", ["models:/roofs/3", "models:/roofs@new", "runs:/run/unet"])
@@ -142,14 +153,17 @@ def test_who_asks(registry, monkeypatch):
     ("address", "said"),
     [
         ("", "let it be the http address of an MLflow server"),
-        ("sqlite:///mlflow.db", "let it be the http address of an MLflow server"),
+        ("sqlite:///mlflow.db", "begins with sqlite://; let it be the http address of an MLflow"),
+        ("postgresql://me:SECRET@db/mlflow", "begins with postgresql://; let it be"),
+        ("http://me:SEC/RET@db", "is no address; let it be the http address"),
         ("http://127.0.0.1:9", "The MLflow server at 127.0.0.1 does not answer as it should"),
     ],
 )
 def test_a_registry_that_is_away_is_one_sentence(monkeypatch, address, said):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
-    with pytest.raises(Unavailable, match=said), fetched("models:/roofs/3"):
+    with pytest.raises(Unavailable, match=said) as told, fetched("models:/roofs/3"):
         pass
+    assert "SEC" not in str(told.value)
 
 
 def test_files_that_only_mlflow_can_reach(registry):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import threading
 from datetime import timedelta
 
 import obstore
@@ -13,6 +15,7 @@ from pipeline.errors import InvalidRequest, NotFound, Unavailable
 from tests.versions.killing import broken_versions, leftovers, state_of
 from versions import (
     aliases,
+    copies,
     history,
     index,
     locks,
@@ -310,7 +313,97 @@ def test_what_is_no_address_of_a_store():
     assert isinstance(opened("model_repository"), Plain)
 
 
+@pytest.mark.parametrize("left", ["", "history.jsonl", MODEL])
+def test_a_work_folder_that_vanishes_takes_nothing_from_the_store(machine, url, new, left):
+    one = machine("one")
+    published(one, new())
+    before = Objects(url).read(KEY)
+
+    def vanishing(folder):
+        for path in folder.iterdir():
+            if path.name != left:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    with pytest.raises(Unavailable, match="was taken away meanwhile; nothing is changed"):
+        one.change(vanishing)
+    assert Objects(url).read(KEY) == before
+    assert keys(url) == named(url)
+
+
+def test_no_command_removes_the_work_folder_of_another(machine, monkeypatch):
+    one = machine("one")
+    alive = copies._alive
+    other = threading.Thread(target=one.change, args=(lambda folder: None,), daemon=True)
+
+    def slowly(folder):
+        if other.ident is None:
+            other.start()
+            other.join(0.3)
+        return alive(folder)
+
+    monkeypatch.setattr(copies, "_alive", slowly)
+    assert one.change(lambda folder: list(folder.iterdir()), dry_run=True)
+    other.join(10)
+    assert not other.is_alive()
+
+
+def test_a_work_folder_that_goes_while_it_is_looked_at(tmp_path, monkeypatch):
+    (tmp_path / "done").mkdir()
+    alive = copies._alive
+
+    def late(folder):
+        folder.rmdir()
+        return alive(folder)
+
+    monkeypatch.setattr(copies, "_alive", late)
+    copies._clear(tmp_path)
+
+
+def test_a_file_that_changes_while_it_is_sent_is_not_named(machine, url, new, monkeypatch):
+    one = machine("one")
+    before = Objects(url).read(KEY)
+    upload = Objects.upload
+    monkeypatch.setattr(Objects, "upload", lambda *given: upload(*given)[:-1] + "!")
+    with pytest.raises(Unavailable, match="changed while it was sent"):
+        published(one, new())
+    assert Objects(url).read(KEY) == before
+
+
+@pytest.mark.parametrize("line", ["", "{", "[]", '{"action": "gate", "of a newer one": 1}'])
+def test_who_was_quicker_is_told_as_far_as_it_is_known(line):
+    found = index.Index({}, {history.FILE: line})
+    assert repositories._last_change(found) == "Somebody else changed versions meanwhile"
+
+
+def test_a_disk_that_refuses_what_is_fetched_is_one_sentence(machine, url, monkeypatch):
+    one = machine("one")
+    Objects(f"{url}-else").write("model.onnx", b"x")
+
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Objects, "download", full)
+    with pytest.raises(Unavailable, match="No space left on device"):
+        publish(one, MODEL, f"{url}-else", who="ada")
+
+
+@pytest.mark.parametrize("wrong", ["s3://KEY:SECRET@bucket/x", "s3://KEY:SEC/RET@bucket/x"])
+def test_how_one_signs_in_is_never_shown(wrong):
+    with pytest.raises(InvalidRequest, match="allowed: s3://bucket/prefix") as told:
+        opened(wrong)
+    assert not any(word in str(told.value) for word in ("KEY", "SEC", "RET"))
+
+
 # Filling
+
+
+def test_links_are_refused(url, repository, tmp_path):
+    engine = repository / "unet/1/model.onnx"
+    engine.rename(tmp_path / "model.onnx")
+    engine.symlink_to(tmp_path / "model.onnx")
+    with pytest.raises(Declined, match="unet/1/model.onnx is a link"):
+        Stored(url, tmp_path / "copy").fill(repository, "eve")
+    assert keys(url) == set()
 
 
 def test_only_what_an_export_wrote_is_uploaded(url, repository, tmp_path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,11 +27,9 @@ from maquette.cli.models.options import (
 )
 from pipeline.errors import InvalidRequest
 from versions import aliases, canary, catalogue, operations, repositories
-from versions.aliases import Snapshot
 from versions.canary import Bounds, Canary
 from versions.catalogue import MODELS
 from versions.changes import Outcome
-from versions.manifest import Report
 from versions.operations import WITHDRAWN
 from versions.repositories import Plain, Stored, opened
 
@@ -67,8 +64,7 @@ def publish(
         outcome = repositories.publish(
             at, model, source, who=who, why=why, dry_run=dry_run, report=report
         )
-        wanted = aliases.read(at.folder)
-    tell(outcome, dry_run, as_json, lambda: follows(wanted, server, api_key, ca, tls))
+    tell(outcome, dry_run, as_json, lambda: follows(outcome.named, server, api_key, ca, tls))
 
 
 def promote(
@@ -101,8 +97,7 @@ def promote(
     with ends(as_json), progress() as report:
         at = opened(repository)
         expected = expect or _champion(at, model)
-        outcome, wanted = _done(
-            at,
+        outcome = at.change(
             lambda folder: operations.promote(
                 folder,
                 model,
@@ -113,10 +108,10 @@ def promote(
                 expected=expected,
                 dry_run=dry_run,
             ),
-            dry_run,
-            report,
+            dry_run=dry_run,
+            report=report,
         )
-    tell(outcome, dry_run, as_json, lambda: follows(wanted, server, api_key, ca, tls))
+    tell(outcome, dry_run, as_json, lambda: follows(outcome.named, server, api_key, ca, tls))
 
 
 def rollback(
@@ -140,15 +135,14 @@ def rollback(
     as before.
     """
     with ends(as_json), progress() as report:
-        outcome, wanted = _done(
-            opened(repository),
+        outcome = opened(repository).change(
             lambda folder: operations.rollback(
                 folder, model, who=who, why=why, expected=expect, dry_run=dry_run
             ),
-            dry_run,
-            report,
+            dry_run=dry_run,
+            report=report,
         )
-    tell(outcome, dry_run, as_json, lambda: follows(wanted, server, api_key, ca, tls))
+    tell(outcome, dry_run, as_json, lambda: follows(outcome.named, server, api_key, ca, tls))
 
 
 def retire(
@@ -179,9 +173,11 @@ def retire(
                 return operations.withdraw(folder, model, version, **options)
             return operations.retire(folder, model, catalogue.number_of(version), **options)
 
-        outcome, wanted = _done(opened(repository), gone, dry_run, report)
+        outcome = opened(repository).change(gone, dry_run=dry_run, report=report)
     # No gateway holds what had no name.
-    ask = (lambda: follows(wanted, server, api_key, ca, tls)) if version in WITHDRAWN else None
+    ask = (
+        (lambda: follows(outcome.named, server, api_key, ca, tls)) if version in WITHDRAWN else None
+    )
     tell(outcome, dry_run, as_json, ask)
 
 
@@ -217,7 +213,7 @@ def set_canary(
     """
     with ends(as_json):
         if share is None and not shadow:
-            found = canary.read(looked_at(repository))
+            found = looked_at(repository, canary.read)
             said = (
                 f"The canary is on: {canary_words(found)}." if found.is_on else "No canary is on."
             )
@@ -226,11 +222,10 @@ def set_canary(
             bounds = Bounds(max_error_share, max_latency_ratio, max_structure_loss, least_renders)
             wanted = Canary(share or 0.0, shadow, bounds, who, why)
             with progress() as report:
-                outcome, _ = _done(
-                    opened(repository),
+                outcome = opened(repository).change(
                     lambda folder: operations.set_canary(folder, wanted, dry_run=dry_run),
-                    dry_run,
-                    report,
+                    dry_run=dry_run,
+                    report=report,
                 )
     tell(outcome, dry_run, as_json, None)
 
@@ -260,17 +255,6 @@ def upload(
         print_json({"repository": repository, "bytes": size})
     else:
         say(f"{source} is in {repository} now, {size / 1e6:,.1f} MB.")
-
-
-def _done(
-    at: repositories.Repository, do: Callable[[Path], Outcome], dry_run: bool, report: Report
-) -> tuple[Outcome, Snapshot]:
-    """What came of `do`, and the aliases as they are then."""
-
-    def change(folder: Path) -> tuple[Outcome, Snapshot]:
-        return do(folder), aliases.read(folder)
-
-    return at.change(change, dry_run=dry_run, report=report)
 
 
 def _champion(at: repositories.Repository, model: str) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -20,7 +21,8 @@ from maquette.cli.models.options import (
     say,
 )
 from versions import canary, catalogue, differences, history
-from versions.catalogue import MODELS, versions_of
+from versions.canary import Canary
+from versions.catalogue import MODELS, Version, versions_of
 
 
 def list_versions(
@@ -32,12 +34,13 @@ def list_versions(
 ) -> None:
     """List every version, what it is used as, and what it was made of."""
     with ends(as_json):
-        folder = looked_at(repository)
-        found = [
-            version
-            for name in ([model] if model else MODELS)
-            for version in versions_of(folder, name)
-        ]
+        models = [model] if model else MODELS
+
+        def look(folder: Path) -> tuple[list[Version], Canary]:
+            versions = [version for name in models for version in versions_of(folder, name)]
+            return versions, canary.read(folder)
+
+        found, tried = looked_at(repository, look)
         if as_json:
             print_json([version_tables.facts_of(version) for version in found])
             return
@@ -45,7 +48,6 @@ def list_versions(
         for version in found:
             if version.problem:
                 say(version.problem)
-        tried = canary.read(folder)
         if tried.is_on:
             say(f"A canary is on: {canary_words(tried)}, since {tried.since}, by {tried.who}.")
 
@@ -58,11 +60,13 @@ def show(
 ) -> None:
     """Show what a version is: its manifest, and what was done with it."""
     with ends(as_json):
-        folder = looked_at(repository)
-        found = catalogue.find(folder, model, version)
+        found, entries = looked_at(
+            repository,
+            lambda folder: (catalogue.find(folder, model, version), history.read(folder)),
+        )
         done = [
             entry
-            for entry in history.read(folder)
+            for entry in entries
             if entry.model == model and found.version in {entry.from_version, entry.to_version}
         ]
         if as_json:
@@ -86,8 +90,10 @@ def diff(
 ) -> None:
     """Show where two versions differ: the candidate from the champion, unless said otherwise."""
     with ends(as_json):
-        folder = looked_at(repository)
-        pair = [catalogue.find(folder, model, name) for name in (one, other)]
+        pair = looked_at(
+            repository,
+            lambda folder: [catalogue.find(folder, model, name) for name in (one, other)],
+        )
         if as_json:
             found = differences.between(*pair)
             print_json({each.name: [each.one, each.other] for each in found})
@@ -107,9 +113,10 @@ def show_history(
     with ends(as_json):
         if model:
             catalogue.members(model)
-        folder = looked_at(repository)
         entries = [
-            entry for entry in history.read(folder) if not model or model in entry.model.split()
+            entry
+            for entry in looked_at(repository, history.read)
+            if not model or model in entry.model.split()
         ][-limit:]
         if as_json:
             print_json([entry.to_dict() for entry in entries])

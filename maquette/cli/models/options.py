@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
@@ -25,6 +25,7 @@ from versions.manifest import Report
 from versions.repositories import opened
 
 FAILED, USAGE, DECLINED, BUSY = 1, 2, 3, 4
+Found = TypeVar("Found")
 
 
 def login() -> str:
@@ -59,12 +60,9 @@ Who = Annotated[
 ]
 
 
-def looked_at(location: str) -> Path:
-    """The folder of the repository at `location`, as that is now."""
-    repository = opened(location)
-    with progress() as report:
-        repository.pull(report)
-    return repository.folder
+def looked_at(location: str, look: Callable[[Path], Found]) -> Found:
+    """What `look` finds in the repository at `location`, as that is now; no engine is fetched."""
+    return opened(location).change(look, dry_run=True)
 
 
 def tell(

@@ -10,7 +10,7 @@ from dataclasses import fields
 import grpc
 import pytest
 
-from gateway.administration import MAX_REASON
+from gateway.administration import MAX_LONG, MAX_REASON
 from maquette.client import (
     Canary,
     CanaryBounds,
@@ -28,9 +28,10 @@ from pipeline.errors import StageFailed, Unavailable
 from tests.gateway.rpc.conftest import refused
 from tests.gateway.versioned import MODEL
 from tests.versions.engines import describe, write_version
-from versions import aliases, history, sources
+from versions import aliases, history, repositories, sources
 from versions.aliases import Aliases
 from versions.locks import PUBLISHING, operating
+from versions.operations import Outcome
 
 CODE = grpc.StatusCode
 
@@ -150,6 +151,33 @@ async def test_who_leaves_publishes_nothing(door, client, new, monkeypatch):
     assert change.version == 4
 
 
+async def test_so_many_and_no_more_are_done_at_once(door, client, new, monkeypatch):
+    go_on, threads = threading.Event(), []
+
+    def publish(*_arguments, report, **_options):
+        threads.append(threading.current_thread().name)
+        report("copying", 0, 1)
+        assert go_on.wait(30)
+        return Outcome(changed=True, said=("It is published.",))
+
+    monkeypatch.setattr(repositories, "publish", publish)
+    running = [client.publish(MODEL, "new") for _ in range(MAX_LONG)]
+    try:
+        for steps in running:
+            assert (await anext(steps)).doing == "copying"
+        code, sentence = await refused(all_of(client.publish(MODEL, "new")))
+        assert (code, "4 publications and gates" in sentence) == (CODE.ABORTED, True)
+    finally:
+        go_on.set()
+    for steps in running:
+        assert (await all_of(steps))[-1].said == ("It is published.",)
+    # Not in those that renders need.
+    assert len(set(threads)) == MAX_LONG
+    assert all(name.startswith("long-work") for name in threads)
+    outcomes = [outcome for *_, outcome in door.audited()]
+    assert sorted(outcomes) == ["aborted", *["done"] * MAX_LONG]
+
+
 async def ended_waiting(door):
     """The gateway has seen that the caller of a stream left."""
     metrics = door.stage.parts.desk.metrics
@@ -185,6 +213,10 @@ async def test_a_gate_can_be_tried_without_a_verdict(door, client, candidate):
     *_, verdict = await all_of(client.gate(MODEL, 1, dry_run=True))
     assert verdict.said == (f"{MODEL} 2 was at its gate; nothing is kept.",)
     assert history.read(door.repository) == []
+    reports = door.settings.reports
+    assert verdict.report == str(reports / "dry-run" / f"{MODEL}-2" / "report.md")
+    # The one on a verdict that is kept stays.
+    assert [path.name for path in reports.iterdir()] == ["dry-run"]
 
 
 @pytest.fixture

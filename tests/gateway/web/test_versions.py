@@ -10,10 +10,11 @@ import pytest
 import pytest_asyncio
 
 from gateway.protection.caller import Scope
+from pipeline.errors import Unavailable
 from tests.gateway.versioned import MODEL, versioned
 from tests.gateway.web.conftest import events_of, serve, until
 from tests.versions.engines import describe, write_version
-from versions import aliases, canary, history, sources
+from versions import aliases, canary, fetching, history, sources
 from versions.aliases import Aliases
 from versions.errors import Declined
 
@@ -98,6 +99,7 @@ async def test_only_administrators(ruled):
         (f"{MODEL}/publish", {"source": "new"}, 422, "Start it with MAQUETTE_INCOMING"),
         (f"{MODEL}/publish", {}, 400, "Say where the engine is"),
         (f"{MODEL}/publish", {"source": 3}, 400, "source is 3"),
+        (f"{MODEL}/publish", {"source": "gopher://x"}, 400, "gopher://x"),
         ("nonsense/publish", {"source": "new"}, 400, "model is 'nonsense'"),
         (f"{MODEL}/gate", {"renders": 0}, 400, "renders is 0"),
         ("unet/gate", {}, 404, "no candidate"),
@@ -168,6 +170,29 @@ async def test_what_is_wrong_from_the_first_has_a_status_of_its_own(ruled, new):
     response = await ruled.client.post(f"/v1/versions/{MODEL}/publish", json={"source": "new"})
     assert response.status_code == 422
     assert "holds an engine for unet" in response.json()["detail"]
+
+
+async def test_a_secret_in_a_source_is_written_down_nowhere(ruled):
+    body = {"source": "s3://ada:hush@engines/unet"}
+    response = await ruled.client.post(f"/v1/versions/{MODEL}/publish", json=body)
+    assert (response.status_code, "hush" in response.text) == (400, False)
+    audited = ruled.settings.audit.read_text()
+    assert "invalid_argument" in audited
+    assert "hush" not in audited
+
+
+async def test_a_first_step_is_told_before_a_registry_is_asked(ruled, monkeypatch):
+    def away(source):
+        raise Unavailable("MLflow does not answer.")
+
+    monkeypatch.setattr(fetching, "resolved", away)
+    (first, step), (last, problem) = await told(
+        ruled, f"{MODEL}/publish", source="models:/unet@new"
+    )
+    assert (first, step["doing"]) == ("progress", "looking for the engine")
+    assert (last, problem["status"]) == ("error", 503)
+    line = json.loads(ruled.settings.audit.read_text())
+    assert (line["ids"]["source"], line["outcome"]) == ("models:/unet@new", "unavailable")
 
 
 @pytest.mark.parametrize(
