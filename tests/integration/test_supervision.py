@@ -7,7 +7,7 @@ import re
 import threading
 import time
 from collections import defaultdict
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -50,11 +50,17 @@ def stubs(stack):
     """Triton's Python processes by model; a model of several versions has one for each."""
     found = defaultdict(list)
     for process in stack.processes():
-        if process.name().startswith("triton_python") and process.status() != psutil.STATUS_ZOMBIE:
-            name = re.search(r" (\w+)_0_0 ", " ".join(process.cmdline()))
-            if name:
-                found[name[1]].append(process)
+        # One that ends between being listed and looked at is no longer a model's.
+        with suppress(psutil.NoSuchProcess):
+            if process.name().startswith("triton_python") and is_alive(process):
+                name = re.search(r" (\w+)_0_0 ", " ".join(process.cmdline()))
+                if name:
+                    found[name[1]].append(process)
     return found
+
+
+def is_alive(process):
+    return process.status() != psutil.STATUS_ZOMBIE
 
 
 def kill_model(stack, model):
