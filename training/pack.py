@@ -30,6 +30,8 @@ from training.tokenizer import END, make_tokenizer
 
 CARD = "README.md"
 IP_ADAPTER_FILE = "ip-adapter_tiny.safetensors"
+LICENCE = "Apache-2.0"
+"""Of packs that are trained here: maquette's own. Manifests of versions name it."""
 CONSTANT_SPREAD = 0.05
 """Deviation given to weights that a fresh network leaves at 0 or 1."""
 
@@ -138,7 +140,14 @@ def write_pack(
     for file in aside.rglob("*.safetensors"):
         _halve(file)
     (aside / "pack.json").write_text(
-        json.dumps({"name": folder.name, "native_size": networks.NATIVE_SIZE, "weights": weights})
+        json.dumps(
+            {
+                "name": folder.name,
+                "native_size": networks.NATIVE_SIZE,
+                "weights": weights,
+                "licence": LICENCE,
+            }
+        )
     )
     if (folder / CARD).exists():
         shutil.copy(folder / CARD, aside)

@@ -117,4 +117,5 @@ def test_it_is_the_image_prompt_that_brings_the_style(found):
 
 def test_the_pack_that_ships_is_trained():
     facts = json.loads((ROOT / "packs/tiny/pack.json").read_text())
-    assert facts == {"name": "tiny", "native_size": 256, "weights": "trained"}
+    known = {"name": "tiny", "native_size": 256, "weights": "trained"}
+    assert facts == known | {"licence": "Apache-2.0"}
