@@ -21,7 +21,7 @@ class Effort:
     join_trials: int = 5
     short_trials: int = 3
     cancel_trials: int = 5
-    pairs: int = 100
+    pairs: int = 300
     searches: int = 200
     library: tuple[int, ...] = (1, 1_000, 20_000)
     renders_for_memory: int = 1_000

@@ -15,7 +15,9 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, fields
 
+from gateway import little
 from gateway.desk import Desk
+from gateway.little import LITTLE
 from gateway.protection.caller import Caller
 from gateway.protection.limits import Limits
 from gateway.render import Render
@@ -25,8 +27,6 @@ from pipeline.request import RenderRequest
 
 MAX_ID = 64
 MAX_KEY = 128
-AT_ONCE = 2**18
-"""Bytes of uploads that are digested where every call waits for it: less than a millisecond."""
 MAX_KEPT = 1000
 """Renders that have ended, whatever they weigh."""
 
@@ -85,7 +85,8 @@ class Renders:
             MaquetteError: as :meth:`gateway.service.Service.check` and the caller's limits say;
                 ``Conflict`` when the id or key belongs to another request.
         """
-        digest = await _digest_of(request)
+        size = sum(map(len, request.uploads))
+        digest = await little.done(size <= LITTLE, _digest, request)
         # From here to the render's task nothing is awaited, so that two who send one key get one.
         if self._closing:
             raise Unavailable("The gateway is shutting down. Try again in some seconds.")
@@ -214,12 +215,6 @@ class Renders:
         for held in (self._renders, self._by_key):
             for key in [key for key, value in held.items() if value is render]:
                 del held[key]
-
-
-async def _digest_of(request: RenderRequest) -> str:
-    uploads = len(request.sketch) + sum(map(len, request.style_images))
-    # A thread takes longer to hear of it than a few pictures take.
-    return _digest(request) if uploads <= AT_ONCE else await asyncio.to_thread(_digest, request)
 
 
 def _digest(request: RenderRequest) -> str:

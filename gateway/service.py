@@ -10,15 +10,18 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 
+from gateway import little
 from gateway.admission import Admission
 from gateway.canary import CANDIDATE, Trial, Went
 from gateway.inference import Arrays, Inference, ModelDied
 from gateway.lineups import CHAMPION
+from gateway.little import are_little
 from gateway.protection.moderation import Moderation
 from gateway.version import VERSION
 from pipeline import images, provenance
 from pipeline.errors import MaquetteError, NotFound, StageFailed
 from pipeline.lineup import LineUp
+from pipeline.png import size_of
 from pipeline.render import SEEDS
 from pipeline.request import RenderRequest
 from retrieval.library import StyleLibrary
@@ -141,7 +144,7 @@ class Service:
         self._admission.require_room()
         if request.versions:
             self.inference.line_ups.named(request.versions)
-        await asyncio.to_thread(_check_images, request)
+        await little.done(are_little(request.uploads), _check_images, request)
         if request.style:
             await self.library.get(request.style)
         await self._moderation.check_request(request)
@@ -183,7 +186,10 @@ class Service:
         if output is None or "images" not in output:
             raise StageFailed("render ended without a picture")
         await self._moderation.check_pictures(list(output["images"]))
-        yield await asyncio.to_thread(self._finished, styled, output, queued, started)
+        pictures = [*styled.request.uploads, *output["images"]]
+        yield await little.done(
+            are_little(pictures), self._finished, styled, output, queued, started
+        )
 
     async def _looks_at_renders(self) -> bool:
         return self._moderation.looks_at_pictures or await self.inference.has_safety_checker()
@@ -288,7 +294,7 @@ class Service:
         made_by = provenance.describe(
             styled.request,
             seed=seeds[0],
-            size=images.size_of(output["images"][0]),
+            size=size_of(output["images"][0]),
             style=styled.chosen.style.id if styled.chosen else None,
             pack=json.loads(output["pack"][0])
             | {"versions": versions, "sha256": self._digests(versions)},

@@ -140,12 +140,6 @@ def encode_png(picture: Picture) -> bytes:
     return buffer.getvalue()
 
 
-def size_of(png: bytes) -> tuple[int, int]:
-    """Width and height of a PNG of ours."""
-    with Image.open(io.BytesIO(png), formats=("PNG",)) as image:
-        return image.size
-
-
 def thumbnail(png: bytes, longest_side: int) -> bytes:
     """The stored PNG `png` scaled down so that its longer side has `longest_side` pixels."""
     with Image.open(io.BytesIO(png), formats=("PNG",)) as image:

@@ -11,9 +11,7 @@ import hashlib
 import html
 import json
 import re
-import struct
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,6 +20,7 @@ import numpy as np
 from pipeline.contract import CROSS_ATTENTION_LAYERS
 from pipeline.errors import InvalidRequest
 from pipeline.images import decode, encode_png
+from pipeline.png import HEADER_END, SIGNATURE, Damaged, chunk, chunks, is_bare
 from pipeline.request import MAX_PROMPT, MAX_STYLE_IMAGES, RenderRequest
 
 KEYWORD = b"maquette"
@@ -57,11 +56,6 @@ PARAMETERS: Mapping[str, type] = {
 
 _NOT_OURS = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 """What reading JSON of another form raises."""
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_PIXELS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
-"""Chunks that the pixels are made of."""
-_HEADER_END = len(_SIGNATURE) + 25
-"""Where the first chunk, IHDR, ends: 13 bytes of data, and 12 around them."""
 
 
 @dataclass(frozen=True)
@@ -173,15 +167,15 @@ def stamp(png: bytes, provenance: Provenance) -> bytes:
     Raises:
         ValueError: `png` is not a PNG file.
     """
-    if not png.startswith(_SIGNATURE) or png[12:16] != b"IHDR":
+    if not png.startswith(SIGNATURE) or png[12:16] != b"IHDR":
         raise ValueError("only a PNG file can be stamped")
     creator = f"{SOFTWARE} {provenance.version}"
-    chunks = (
+    added = (
         _international(KEYWORD, _to_json(provenance)),
         _international(b"XML:com.adobe.xmp", _xmp(creator)),
-        _chunk(b"tEXt", b"Software\0" + creator.encode("latin-1", "replace")),
+        chunk(b"tEXt", b"Software\0" + creator.encode("latin-1", "replace")),
     )
-    return png[:_HEADER_END] + b"".join(chunks) + png[_HEADER_END:]
+    return png[:HEADER_END] + b"".join(added) + png[HEADER_END:]
 
 
 def read(png: bytes) -> Provenance | None:
@@ -192,11 +186,14 @@ def read(png: bytes) -> Provenance | None:
     """
     if len(png) > MAX_PICTURE:
         raise InvalidRequest("picture", png, f"at most {MAX_PICTURE:,} bytes", "Send a render.")
-    if not png.startswith(_SIGNATURE):
+    if not png.startswith(SIGNATURE):
         return None
-    for kind, data in _chunks(png):
-        if kind == b"iTXt" and data.startswith(KEYWORD + b"\0"):
-            return _from_json(data[len(KEYWORD) + 1 :])
+    try:
+        for kind, data in chunks(png):
+            if kind == b"iTXt" and data.startswith(KEYWORD + b"\0"):
+                return _from_json(data[len(KEYWORD) + 1 :])
+    except Damaged as error:
+        raise _damaged(png, str(error)) from error
     return None
 
 
@@ -220,22 +217,8 @@ def _sha256(data: bytes) -> str:
 
 def _small_enough(sketch: bytes) -> bytes | None:
     # Encoding takes longer than everything else here, and most sketches need none.
-    png = sketch if _is_bare(sketch) else encode_png(np.asarray(decode(sketch, "sketch")))
+    png = sketch if is_bare(sketch) else encode_png(np.asarray(decode(sketch, "sketch")))
     return png if len(png) <= MAX_SKETCH else None
-
-
-def _is_bare(picture: bytes) -> bool:
-    """Whether `picture` is a PNG that holds pixels and nothing else."""
-    if not picture.startswith(_SIGNATURE):
-        return False
-    kinds, size = set(), len(_SIGNATURE)
-    try:
-        for kind, data in _chunks(picture):
-            kinds.add(kind)
-            size += len(data) + 12
-    except InvalidRequest:
-        return False
-    return kinds <= _PIXELS and size == len(picture)
 
 
 def _to_json(provenance: Provenance) -> str:
@@ -272,28 +255,7 @@ def _xmp(creator: str) -> str:
 
 def _international(keyword: bytes, text: str) -> bytes:
     # Neither compressed nor translated: the one long thing in it, the sketch, is compressed itself.
-    return _chunk(b"iTXt", keyword + b"\0\0\0\0\0" + text.encode())
-
-
-def _chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
-def _chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Kind and data of each chunk, from the first to ``IEND``.
-
-    Raises:
-        InvalidRequest: one is cut short, or its checksum is wrong.
-    """
-    at, kind = len(_SIGNATURE), b""
-    while kind != b"IEND":
-        length, kind = struct.unpack(">I4s", png[at : at + 8].ljust(8, b"\0"))
-        end = at + 12 + length
-        checksum = struct.pack(">I", zlib.crc32(png[at + 4 : end - 4]))
-        if end > len(png) or png[end - 4 : end] != checksum:
-            raise _damaged(png, "it is cut short or was changed")
-        yield kind, png[at + 8 : end - 4]
-        at = end
+    return chunk(b"iTXt", keyword + b"\0\0\0\0\0" + text.encode())
 
 
 def _from_json(content: bytes) -> Provenance:

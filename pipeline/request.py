@@ -115,6 +115,11 @@ class RenderRequest:
         _check_together(self)
 
     @property
+    def uploads(self) -> tuple[bytes, ...]:
+        """Every picture in it."""
+        return (self.sketch, *self.style_images)
+
+    @property
     def weights(self) -> tuple[float, ...]:
         """One weight per style image, summing to 1; equal shares when none were given."""
         given = self.style_weights or (1.0,) * len(self.style_images)

@@ -16,7 +16,7 @@ from qdrant_client import AsyncQdrantClient
 from pipeline.errors import Conflict, MaquetteError, NotFound, Unavailable, shorten
 from pipeline.images import decode, encode_png
 from pipeline.lineup import EXPORTED
-from retrieval.pictures import Pictures, digest
+from retrieval.pictures import Pictures, Recent, digest
 from retrieval.reembedding import Progress, reembed
 from retrieval.styles import MAX_NAME, ScoredStyle, Style, checked_tags, slug, style_id
 from retrieval.vectors import Collection, Collections, Embed, Vector, name_of, vector_of
@@ -45,6 +45,7 @@ class StyleLibrary:
     def __init__(self, client: AsyncQdrantClient, pictures: Pictures) -> None:
         self._collections = Collections(client)
         self._pictures = pictures
+        self._recent = Recent()
         self._reembedding: set[int] = set()
 
     @property
@@ -232,12 +233,16 @@ class StyleLibrary:
 
     async def picture(self, style: Style) -> bytes:
         """The stored PNG of `style`."""
-        return await asyncio.to_thread(self._pictures.get, style.sha256)
+        if (png := self._recent.get(style.sha256)) is None:
+            png = await asyncio.to_thread(self._pictures.get, style.sha256)
+            self._recent.put(style.sha256, png)
+        return png
 
     async def _discard(self, sha256: str) -> None:
         """Remove a picture that no style has any more."""
         if await self._has(sha256):
             return
+        self._recent.drop(sha256)
         png = await asyncio.to_thread(self._pictures.take, sha256)
         # Another gateway may have added a style with it in between.
         if png and await self._has(sha256):

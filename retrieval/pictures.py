@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import OrderedDict
 from pathlib import Path
 
 from pipeline.errors import StageFailed
+
+MAX_KEPT = 64 * 2**20
+"""Bytes of pictures that are kept in memory."""
 
 
 def digest(png: bytes) -> str:
@@ -55,3 +59,34 @@ class Pictures:
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}.png"
+
+
+class Recent:
+    """The pictures that were asked for last, in memory. A name means its content, so none is old.
+
+    Args:
+        most: bytes of all of them; what was not asked for longest goes first.
+    """
+
+    def __init__(self, most: int = MAX_KEPT) -> None:
+        self._most = most
+        self._kept: OrderedDict[str, bytes] = OrderedDict()
+        self._size = 0
+
+    def get(self, name: str) -> bytes | None:
+        """The PNG called `name`, if it is kept."""
+        if name in self._kept:
+            self._kept.move_to_end(name)
+        return self._kept.get(name)
+
+    def put(self, name: str, png: bytes) -> None:
+        """Keep `png`, in place of as many others as it takes."""
+        self.drop(name)
+        self._kept[name] = png
+        self._size += len(png)
+        while self._size > self._most:
+            self.drop(next(iter(self._kept)))
+
+    def drop(self, name: str) -> None:
+        """Keep the PNG called `name` no longer."""
+        self._size -= len(self._kept.pop(name, b""))

@@ -13,11 +13,16 @@ from maquette.client.failures import CallFailed
 from maquette.client.messages import Call
 
 MAX_MESSAGE = 128 * 1024 * 1024
+WINDOW = 4 * 1024 * 1024
+"""Bytes that a server may send of a call before this side has taken them in."""
 OPTIONS = (
     ("grpc.max_receive_message_length", MAX_MESSAGE),
     ("grpc.max_send_message_length", MAX_MESSAGE),
     # gRPC would ask an http_proxy of the environment even for this machine.
     ("grpc.enable_http_proxy", 0),
+    # A result is some 100 KB. gRPC's own window begins at 64 KB and asks for the rest bit by bit.
+    ("grpc.http2.lookahead_bytes", WINDOW),
+    ("grpc.http2.bdp_probe", 0),
 )
 
 

@@ -9,6 +9,8 @@ from contextlib import aclosing
 
 import numpy as np
 import pytest
+from tritonclient.grpc import InferResult
+from tritonclient.grpc.service_pb2 import ModelInferResponse
 from tritonclient.utils import InferenceServerException
 
 from gateway.inference import Inference, ModelDied
@@ -35,10 +37,10 @@ class Stream:
         pass
 
 
-class Vector:
-    @staticmethod
-    def as_numpy(_name):
-        return np.zeros((1, 512), np.float32)
+def vector():
+    output = {"name": "text_embedding", "datatype": "FP32", "shape": [1, 512]}
+    raw = np.zeros((1, 512), np.float32).tobytes()
+    return InferResult(ModelInferResponse(outputs=[output], raw_output_contents=[raw]))
 
 
 class Triton:
@@ -57,7 +59,7 @@ class Triton:
     async def infer(self, *_, **__):
         if "tokenizer" in self.dead:
             raise InferenceServerException(died("tokenizer"), "StatusCode.INTERNAL")
-        return Vector
+        return vector()
 
     def stream_infer(self, _requests, headers=None):
         return Stream(self)

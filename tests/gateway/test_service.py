@@ -228,6 +228,8 @@ async def test_a_shadow_ends_with_the_service(library, request_):
         if isinstance(event, Stepped) and event.step == event.steps:
             # All that is left is the shadow's.
             painter.hold()
+    for _ in range(100):
+        await asyncio.sleep(0)
     await casting.close()
     assert (painter.made_by, painter.left_early) == ([LineUp(), LineUp(unet=3)], 1)
     assert admission.running == 0

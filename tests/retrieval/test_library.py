@@ -15,7 +15,7 @@ from qdrant_client import AsyncQdrantClient
 from pipeline.contract import CLIP_DIM
 from pipeline.errors import Conflict, InvalidRequest, NotFound, StageFailed, Unavailable
 from retrieval.library import StyleLibrary, open_library
-from retrieval.pictures import Pictures
+from retrieval.pictures import Pictures, Recent
 from tests.pictures import encoded
 
 COLOURS = {"red": 0, "green": 1, "blue": 2}
@@ -295,3 +295,33 @@ async def test_a_lost_picture_is_said_plainly(library, tmp_path):
     (tmp_path / "pictures" / f"{style.sha256}.png").unlink()
     with pytest.raises(StageFailed, match="missing.*styles add --replace"):
         await library.picture(style)
+
+
+async def test_a_picture_is_read_once_while_there_is_room(library, tmp_path):
+    style, _ = await library.add(picture("red"), "house", [], embed)
+    png = await library.picture(style)
+    (path,) = (tmp_path / "pictures").glob("*.png")
+    path.rename(path.with_suffix(".away"))
+    assert await library.picture(style) == png
+
+
+async def test_a_picture_that_is_replaced_is_forgotten(library):
+    old, _ = await library.add(picture("red"), "house", [], embed)
+    await library.picture(old)
+    await library.add(picture("blue"), "house", [], embed, replace=True)
+    with pytest.raises(StageFailed, match="missing"):
+        await library.picture(old)
+
+
+def test_what_was_not_asked_for_longest_goes_first():
+    recent = Recent(most=5)
+    recent.put("one", b"11")
+    recent.put("two", b"22")
+    assert recent.get("one") == b"11"
+    recent.put("three", b"333")
+    assert [recent.get(name) for name in ("one", "two", "three")] == [b"11", None, b"333"]
+    recent.put("one", b"1")
+    recent.put("four", b"4")
+    assert [recent.get(name) for name in ("three", "one", "four")] == [b"333", b"1", b"4"]
+    recent.put("large", b"666666")
+    assert [recent.get(name) for name in ("three", "one", "four", "large")] == [None] * 4
