@@ -24,12 +24,12 @@ os.environ.pop("COLUMNS", None)
 
 
 class Files(LoadScopeScheduling):
-    """Hands out a file at a time, but what needs a running stack as one."""
+    """Hands out a file at a time, but a folder at a time where running stacks are needed."""
 
     def _split_scope(self, nodeid):
         file = str(nodeid).split("::")[0]
-        # There is memory for one stack, and it takes seconds to start.
-        return LIVE if file.startswith(LIVE) else file
+        # A stack takes seconds to start and gigabytes, so those who share one stay together.
+        return file.rpartition("/")[0] if file.startswith(LIVE) else file
 
 
 @pytest.hookimpl(optionalhook=True)
