@@ -47,6 +47,8 @@ MAX_REASON = 500
 """Characters of a reason: the history is kept for good, and read whole."""
 MAX_LONG = 4
 """Publications and gates at once: each has a thread for as long as it takes."""
+MAX_CHANGES = 4
+"""Other changes at once, which only a store that does not answer makes long."""
 PAPER = encode_png(np.full((64, 64, 3), 255, np.uint8))
 """A picture to see with whether a CLIP answers."""
 
@@ -99,13 +101,16 @@ class Administration:
         self._gates = gates
         self._incoming = incoming
         self._changing: set[asyncio.Task[Any]] = set()
-        self._threads = Threads(MAX_LONG)
+        self._threads = Threads(MAX_LONG, "publications and gates")
+        # A store may be silent for a minute before a change is given up.
+        self._changers = Threads(MAX_CHANGES, "changes of versions")
 
     async def close(self) -> None:
         """Let what is in progress end, so that it is written down. Close the doors first."""
         if self._changing:
             await asyncio.wait(self._changing)
         self._threads.close()
+        self._changers.close()
 
     async def versions(self, model: str = "") -> list[Listed]:
         """Every version of `model`, the oldest first; of all models where it is empty.
@@ -358,7 +363,9 @@ class Administration:
 
         async def changed() -> Outcome:
             with self._desk.noting(caller, action, **noted) as ids:
-                outcome = await asyncio.to_thread(repository.change, change, dry_run=dry_run)
+                outcome = await self._changers.run(
+                    lambda: repository.change(change, dry_run=dry_run)
+                )
                 if outcome.version is not None:
                     ids["version"] = str(outcome.version)
             return outcome

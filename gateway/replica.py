@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Protocol
 
+from gateway.stepwise import Threads
 from pipeline.errors import Cancelled, MaquetteError
 from versions.manifest import Report
 
@@ -33,6 +34,7 @@ class Replica:
 
     def __init__(self, source: Source) -> None:
         self._source = source
+        self._threads = Threads(2, "looks at the store")
         self._closed = False
         self._seconds = PULL_SECONDS
         self.problem = ""
@@ -54,11 +56,12 @@ class Replica:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            self._threads.close()
 
     async def look(self) -> None:
         """Bring the copy to what the store says now, or tell once why it is not."""
         try:
-            await asyncio.to_thread(self._source.pull, self._go_on)
+            await self._threads.run(lambda: self._source.pull(self._go_on))
         except MaquetteError as error:
             if str(error) != self.problem:
                 log.error("the repository's copy may be behind: %s", error)
@@ -85,7 +88,7 @@ class Replica:
     async def _glance(self) -> None:
         # What is wrong, the other way tells.
         with suppress(MaquetteError):
-            await asyncio.to_thread(self._source.glance)
+            await self._threads.run(self._source.glance)
 
 
 async def _again(look: Callable[[], Awaitable[None]], pause: Callable[[], float]) -> None:

@@ -38,11 +38,13 @@ class Threads:
 
     Args:
         most: works at once.
+        works: what they are, in the plural, for whoever comes when there are as many.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, works: str) -> None:
         self._pool = futures.ThreadPoolExecutor(most, "long-work")
         self._most = most
+        self._works = works
         self._working = 0
 
     async def run(self, work: Callable[[], Result]) -> Result:
@@ -53,8 +55,8 @@ class Threads:
         """
         if self._working >= self._most:
             raise Busy(
-                f"{self._most} publications and gates run in this gateway already, and it does no "
-                "more at once. Try again when one of them has ended."
+                f"{self._most} {self._works} run in this gateway already, and it does no more at "
+                "once. Try again when one of them has ended."
             )
         context = contextvars.copy_context()
         self._working += 1

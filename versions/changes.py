@@ -29,10 +29,13 @@ class Outcome:
     model: str = ""
     version: int | None = None
     """The version that was published, promoted, rolled back to or retired."""
-    serving: Mapping[str, int] = field(default_factory=dict)
-    """The version of each network in the champion's line-up afterwards."""
     named: Snapshot = field(default_factory=lambda: Snapshot({}))
-    """The aliases afterwards, before anybody else changes them."""
+    """The aliases afterwards, before anybody else changes them; none where nothing was done."""
+
+    @property
+    def serving(self) -> Mapping[str, int]:
+        """The version of each network in the champion's line-up afterwards."""
+        return self.named.line_up().versions if self.named.aliases else {}
 
 
 class Found(str):
@@ -160,7 +163,7 @@ def outcome(
     """What was done, as `said`, and what serves now."""
     sentences = tuple(sentence for sentence in said if sentence)
     named = aliases.read(repository)
-    return Outcome(sentences, changed, model, version, named.line_up().versions, named)
+    return Outcome(sentences, changed, model, version, named)
 
 
 def require_whole(repository: Path, model: str, version: int) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -88,7 +89,7 @@ async def test_what_cannot_be_fetched_is_tried_ever_more_rarely():
 
 
 async def test_what_is_being_fetched_ends_when_the_gateway_does():
-    began, ended = threading.Event(), []
+    began, over, ended = threading.Event(), threading.Event(), []
 
     class Slow:
         def glance(self):
@@ -104,11 +105,31 @@ async def test_what_is_being_fetched_ends_when_the_gateway_does():
                 ended.append("cancelled")
             else:
                 ended.append("fetched")
+            over.set()
 
     async with Replica(Slow()).following():
         await asyncio.to_thread(began.wait, 10)
-    await asyncio.get_running_loop().shutdown_default_executor()
+    assert await asyncio.to_thread(over.wait, 10)
     assert ended == ["cancelled"]
+
+
+async def test_a_store_that_hangs_leaves_the_shared_threads_to_others():
+    class Hanging(Away):
+        began, go_on = threading.Barrier(3), threading.Event()
+
+        def pull(self, report):
+            self.began.wait(10)
+            assert self.go_on.wait(30)
+
+        def glance(self):
+            self.pull(None)
+
+    store = Hanging()
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+    async with Replica(store).following(), asyncio.timeout(20):
+        # When both looks hang, this one thread is still free.
+        await asyncio.to_thread(store.began.wait, 10)
+    store.go_on.set()
 
 
 async def test_what_others_change_arrives(url, tmp_path):

@@ -187,7 +187,7 @@ def held():
 
 async def test_long_work_leaves_the_shared_threads_to_others(held):
     work, go_on = held
-    threads = Threads(1)
+    threads = Threads(1, "works")
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
     long = asyncio.create_task(threads.run(work))
     await asyncio.sleep(0)
@@ -201,7 +201,7 @@ async def test_long_work_leaves_the_shared_threads_to_others(held):
 
 async def test_more_work_than_threads_is_told_to_come_later(held):
     work, go_on = held
-    threads = Threads(2)
+    threads = Threads(2, "publications and gates")
     long = [asyncio.create_task(threads.run(work)) for _ in range(2)]
     await asyncio.sleep(0)
     with pytest.raises(Busy, match="2 publications and gates run .* Try again"):
@@ -216,6 +216,6 @@ async def test_more_work_than_threads_is_told_to_come_later(held):
 async def test_long_work_knows_the_call_that_it_is_done_for():
     call = contextvars.ContextVar("call")
     call.set("42")
-    threads = Threads(1)
+    threads = Threads(1, "works")
     assert await threads.run(call.get) == "42"
     threads.close()

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 
 import grpc
 import pytest
 
-from gateway.administration import MAX_LONG, MAX_REASON
+from gateway.administration import MAX_CHANGES, MAX_LONG, MAX_REASON
 from maquette.client import (
     Canary,
     CanaryBounds,
@@ -176,6 +177,29 @@ async def test_so_many_and_no_more_are_done_at_once(door, client, new, monkeypat
     assert all(name.startswith("long-work") for name in threads)
     outcomes = [outcome for *_, outcome in door.audited()]
     assert sorted(outcomes) == ["aborted", *["done"] * MAX_LONG]
+
+
+async def test_a_store_that_hangs_leaves_the_shared_threads_to_renders(door, client, monkeypatch):
+    began, go_on = threading.Barrier(MAX_CHANGES + 1), threading.Event()
+
+    def change(_self, _change, **_options):
+        began.wait(10)
+        assert go_on.wait(30)
+        return Outcome(changed=True, said=("It is done.",))
+
+    monkeypatch.setattr(repositories.Plain, "change", change)
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+    running = [
+        asyncio.create_task(client.rollback(MODEL, why="too sharp")) for _ in range(MAX_CHANGES)
+    ]
+    try:
+        # When all of them hang, this one thread is still free.
+        await asyncio.to_thread(began.wait, 10)
+        code, sentence = await refused(client.rollback(MODEL, why="too sharp"))
+        assert (code, "4 changes of versions run" in sentence) == (CODE.ABORTED, True)
+    finally:
+        go_on.set()
+    assert [outcome.said for outcome in await asyncio.gather(*running)] == [("It is done.",)] * 4
 
 
 async def ended_waiting(door):
