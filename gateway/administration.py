@@ -318,8 +318,8 @@ class Administration:
                     yield progress
             if progress and progress.complete:
                 entry = Entry("reembed", PAIR, caller.id, to_version=clip)
-                await asyncio.to_thread(
-                    repository.change, lambda at: operations.record(at, entry), patient=True
+                await self._changers.run(
+                    lambda: repository.change(lambda at: operations.record(at, entry), patient=True)
                 )
                 ids["complete"] = "true"
 

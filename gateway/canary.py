@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from statistics import fmean, median
 
 from gateway.lineups import CHAMPION, LineUps
+from gateway.stepwise import Threads
 from pipeline.errors import MaquetteError
 from pipeline.lineup import LineUp
 from pipeline.request import RenderRequest
@@ -96,6 +97,7 @@ class Trial:
         self._called_off = False
         """This plan, until there is another."""
         self._telling: asyncio.Task[None] | None = None
+        self._threads = Threads(1, "records of a candidate that was called off")
 
     def alias_for(self, request: RenderRequest) -> str:
         """What makes a render that asked for no versions."""
@@ -144,17 +146,19 @@ class Trial:
         wanted = replace(self._plan, share=0.0, shadow=0.0, who=OPERATOR, why=reason)
         self._called_off = True
         self._telling = asyncio.create_task(
-            _tell(self._repository, wanted, self._plan), name="canary"
+            self._tell(self._repository, wanted, self._plan), name="canary"
         )
 
-
-async def _tell(repository: Repository, wanted: canary.Canary, plan: canary.Canary) -> None:
-    try:
-        await asyncio.to_thread(
-            repository.change,
-            lambda folder: operations.set_canary(folder, wanted, instead_of=plan),
-            patient=True,
-        )
-    except (MaquetteError, OSError) as error:
-        # This gateway tries the candidate no more all the same.
-        log.error("that could not be written down: %s", error)
+    async def _tell(
+        self, repository: Repository, wanted: canary.Canary, plan: canary.Canary
+    ) -> None:
+        try:
+            await self._threads.run(
+                lambda: repository.change(
+                    lambda folder: operations.set_canary(folder, wanted, instead_of=plan),
+                    patient=True,
+                )
+            )
+        except (MaquetteError, OSError) as error:
+            # This gateway tries the candidate no more all the same.
+            log.error("that could not be written down: %s", error)

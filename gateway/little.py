@@ -1,4 +1,4 @@
-"""Work on pictures: done at once where it is little, in a thread where others would wait for it."""
+"""Work on pictures: at once where it is little, else in a thread, so that nobody waits for it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import ParamSpec, TypeVar
 from pipeline import png
 
 LITTLE = 2**18
-"""Bytes that are digested, or looked through, in less than a millisecond."""
+"""Bytes that are digested, or looked through, in about a millisecond."""
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
@@ -24,7 +24,7 @@ def are_little(pictures: Collection[bytes]) -> bool:
     return sum(map(len, pictures)) <= LITTLE and all(map(png.is_bare, pictures))
 
 
-async def done(
+async def run(
     little: bool,
     work: Callable[Given, Result],
     *args: Given.args,

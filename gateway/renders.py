@@ -17,7 +17,6 @@ from dataclasses import dataclass, fields
 
 from gateway import little
 from gateway.desk import Desk
-from gateway.little import LITTLE
 from gateway.protection.caller import Caller
 from gateway.protection.limits import Limits
 from gateway.render import Render
@@ -86,7 +85,7 @@ class Renders:
                 ``Conflict`` when the id or key belongs to another request.
         """
         size = sum(map(len, request.uploads))
-        digest = await little.done(size <= LITTLE, _digest, request)
+        digest = await little.run(size <= little.LITTLE, _digest, request)
         # From here to the render's task nothing is awaited, so that two who send one key get one.
         if self._closing:
             raise Unavailable("The gateway is shutting down. Try again in some seconds.")

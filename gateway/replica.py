@@ -42,8 +42,7 @@ class Replica:
 
     @asynccontextmanager
     async def following(self) -> AsyncIterator[None]:
-        """Keep the copy up for the block."""
-        self._closed = False
+        """Keep the copy up for the block, once."""
         # A roll-back arrives although an engine is being fetched.
         ways = ((self.look, self._pause), (self._glance, lambda: PULL_SECONDS))
         tasks = [

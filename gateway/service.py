@@ -15,7 +15,6 @@ from gateway.admission import Admission
 from gateway.canary import CANDIDATE, Trial, Went
 from gateway.inference import Arrays, Inference, ModelDied
 from gateway.lineups import CHAMPION
-from gateway.little import are_little
 from gateway.protection.moderation import Moderation
 from gateway.version import VERSION
 from pipeline import images, provenance
@@ -144,7 +143,7 @@ class Service:
         self._admission.require_room()
         if request.versions:
             self.inference.line_ups.named(request.versions)
-        await little.done(are_little(request.uploads), _check_images, request)
+        await little.run(little.are_little(request.uploads), _check_images, request)
         if request.style:
             await self.library.get(request.style)
         await self._moderation.check_request(request)
@@ -186,10 +185,8 @@ class Service:
         if output is None or "images" not in output:
             raise StageFailed("render ended without a picture")
         await self._moderation.check_pictures(list(output["images"]))
-        pictures = [*styled.request.uploads, *output["images"]]
-        yield await little.done(
-            are_little(pictures), self._finished, styled, output, queued, started
-        )
+        finishing = self._is_little(styled, output)
+        yield await little.run(finishing, self._finished, styled, output, queued, started)
 
     async def _looks_at_renders(self) -> bool:
         return self._moderation.looks_at_pictures or await self.inference.has_safety_checker()
@@ -268,6 +265,14 @@ class Service:
         if longest_side is None or longest_side >= max(style.width, style.height):
             return png
         return await asyncio.to_thread(images.thumbnail, png, longest_side)
+
+    def _is_little(self, styled: _Styled, output: Arrays) -> bool:
+        """Whether it is little work to describe the pictures and to stamp them."""
+        pictures = output["images"]
+        # The sketch goes into each of them.
+        sketches = [styled.request.sketch] * len(pictures)
+        is_known = self._repository is None or _versions(output).items() <= self._known.keys()
+        return is_known and little.are_little([*sketches, *styled.request.style_images, *pictures])
 
     def _finished(self, styled: _Styled, output: Arrays, queued: float, started: float) -> Finished:
         return Finished(

@@ -59,12 +59,18 @@ class Threads:
                 "once. Try again when one of them has ended."
             )
         context = contextvars.copy_context()
+        loop = asyncio.get_running_loop()
+        working = loop.run_in_executor(self._pool, lambda: context.run(work))
         self._working += 1
-        try:
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._pool, lambda: context.run(work))
-        finally:
-            self._working -= 1
+        working.add_done_callback(self._ended)
+        # Whoever waits may be cancelled; the thread works on.
+        return await asyncio.shield(working)
+
+    def _ended(self, working: asyncio.Future[Any]) -> None:
+        self._working -= 1
+        # Looked at, or asyncio would tell that nobody did where nobody waits any more.
+        if not working.cancelled():
+            working.exception()
 
     def close(self) -> None:
         """Take no more work; what runs goes on."""

@@ -65,6 +65,9 @@ def require_whole(data: bytes, field: str) -> None:
         return
     try:
         image.verify()
+    except IndexError as error:
+        # Pillow looks for the first piece of the pixels.
+        raise _damaged(data, field, ValueError("it has no pixels")) from error
     except (OSError, SyntaxError, ValueError) as error:
         raise _damaged(data, field, error) from error
 

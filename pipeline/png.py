@@ -11,8 +11,8 @@ HEADER_END = len(SIGNATURE) + 25
 """Where the first chunk, IHDR, ends: 13 bytes of data, and 12 around them."""
 _PIXELS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 """Chunks that the pixels are made of."""
-_MANY = 1000
-"""Chunks that no program cuts so few pixels into."""
+_MANY = 64
+"""Chunks; programs cut 8 KB of packed pixels or more into each."""
 
 
 class Damaged(ValueError):
@@ -50,16 +50,18 @@ def size_of(png: bytes) -> tuple[int, int]:
 def is_bare(picture: bytes) -> bool:
     """Whether `picture` is a whole PNG that holds pixels and nothing else.
 
-    Found out soon, whatever it is: one that is cut into thousands of chunks counts as none.
+    Found out soon, whatever it is: one that is cut into many chunks counts as none.
     """
     if not picture.startswith(SIGNATURE):
         return False
+    kinds: list[bytes] = []
     size = len(SIGNATURE)
     try:
-        for number, (kind, data) in enumerate(chunks(picture)):
-            if kind not in _PIXELS or number >= _MANY:
+        for kind, data in chunks(picture):
+            if kind not in _PIXELS or len(kinds) >= _MANY:
                 return False
+            kinds.append(kind)
             size += len(data) + 12
     except Damaged:
         return False
-    return size == len(picture)
+    return kinds[0] == b"IHDR" and b"IDAT" in kinds and size == len(picture)

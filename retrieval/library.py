@@ -242,8 +242,8 @@ class StyleLibrary:
         """Remove a picture that no style has any more."""
         if await self._has(sha256):
             return
-        self._recent.drop(sha256)
         png = await asyncio.to_thread(self._pictures.take, sha256)
+        self._recent.drop(sha256)
         # Another gateway may have added a style with it in between.
         if png and await self._has(sha256):
             await asyncio.to_thread(self._pictures.put, sha256, png)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from pipeline.errors import StageFailed
 
-MAX_KEPT = 64 * 2**20
-"""Bytes of pictures that are kept in memory."""
+MAX_KEPT_BYTES = 64 * 2**20
+"""Of pictures in memory."""
 
 
 def digest(png: bytes) -> str:
@@ -64,11 +64,13 @@ class Pictures:
 class Recent:
     """The pictures that were asked for last, in memory. A name means its content, so none is old.
 
+    One that another gateway removes may stay for a while. Nothing asks for it then.
+
     Args:
         most: bytes of all of them; what was not asked for longest goes first.
     """
 
-    def __init__(self, most: int = MAX_KEPT) -> None:
+    def __init__(self, most: int = MAX_KEPT_BYTES) -> None:
         self._most = most
         self._kept: OrderedDict[str, bytes] = OrderedDict()
         self._size = 0

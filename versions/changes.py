@@ -30,7 +30,7 @@ class Outcome:
     version: int | None = None
     """The version that was published, promoted, rolled back to or retired."""
     named: Snapshot = field(default_factory=lambda: Snapshot({}))
-    """The aliases afterwards, before anybody else changes them; none where nothing was done."""
+    """The aliases afterwards, before anybody else changes them; none where none were read."""
 
     @property
     def serving(self) -> Mapping[str, int]:

@@ -9,7 +9,6 @@ import pytest
 from PIL import Image
 
 from gateway import little
-from gateway.little import LITTLE, are_little
 from tests.pictures import encoded
 
 NOISE = np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8)
@@ -18,7 +17,7 @@ LARGE = encoded(Image.fromarray(NOISE))
 
 
 def test_a_few_small_pictures_are_little():
-    assert are_little([SMALL, SMALL])
+    assert little.are_little([SMALL, SMALL])
 
 
 @pytest.mark.parametrize(
@@ -31,11 +30,11 @@ def test_a_few_small_pictures_are_little():
     ],
 )
 def test_others_are_not(pictures):
-    assert len(SMALL) < LITTLE < len(LARGE)
-    assert not are_little(pictures)
+    assert len(SMALL) < little.LITTLE < len(LARGE)
+    assert not little.are_little(pictures)
 
 
 @pytest.mark.parametrize("is_little", [True, False])
 async def test_only_little_work_is_done_where_every_call_waits_for_it(is_little):
     here = threading.get_ident()
-    assert (await little.done(is_little, threading.get_ident) == here) is is_little
+    assert (await little.run(is_little, threading.get_ident) == here) is is_little

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from dataclasses import replace
 
 import pytest
+from PIL import Image, PngImagePlugin
 
+from gateway import service as service_module
 from gateway.admission import Admission
 from gateway.inference import ModelDied
 from gateway.protection.moderation import Moderation
@@ -17,6 +20,7 @@ from pipeline.lineup import LineUp
 from pipeline.request import RenderRequest
 from retrieval.library import open_library
 from tests.gateway.fakes import Painter
+from tests.pictures import encoded
 from tests.versions.engines import write_version
 from versions import manifest
 from versions.canary import Canary
@@ -228,14 +232,45 @@ async def test_a_shadow_ends_with_the_service(library, request_):
         if isinstance(event, Stepped) and event.step == event.steps:
             # All that is left is the shadow's.
             painter.hold()
-    for _ in range(100):
-        await asyncio.sleep(0)
+    # The render may end before its shadow has begun.
+    async with asyncio.timeout(10):
+        while painter.begun < 2:  # noqa: ASYNC110
+            await asyncio.sleep(0)
     await casting.close()
     assert (painter.made_by, painter.left_early) == ([LineUp(), LineUp(unet=3)], 1)
     assert admission.running == 0
     assert not +painter.line_ups._flying
     # And once there is none.
     await casting.close()
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_little"), [("PNG", True), ("JPEG", False), ("PNG with a title", False)]
+)
+async def test_only_a_bare_png_is_worked_on_where_every_call_waits(
+    library, request_, monkeypatch, kind, is_little
+):
+    threads = []
+
+    def noting(work):
+        def noted(*args):
+            threads.append(threading.current_thread())
+            return work(*args)
+
+        return noted
+
+    monkeypatch.setattr(service_module, "_check_images", noting(service_module._check_images))
+    monkeypatch.setattr(Service, "_finished", noting(Service._finished))
+    options = {}
+    if "title" in kind:
+        options["pnginfo"] = PngImagePlugin.PngInfo()
+        options["pnginfo"].add_text("Title", "A house", zip=True)
+    sketch = encoded(Image.new("RGB", (64, 64), "white"), kind.split()[0], **options)
+    rendering = service(Painter(), library)
+    asked = replace(request_, sketch=sketch)
+    await rendering.check(asked)
+    assert isinstance((await told(rendering.render(asked)))[-1], Finished)
+    assert [thread is threading.current_thread() for thread in threads] == [is_little] * 2
 
 
 @pytest.mark.parametrize("followed", [True, False])

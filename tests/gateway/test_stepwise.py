@@ -219,3 +219,21 @@ async def test_long_work_knows_the_call_that_it_is_done_for():
     threads = Threads(1, "works")
     assert await threads.run(call.get) == "42"
     threads.close()
+
+
+async def test_a_thread_is_taken_until_its_work_is_done(held):
+    work, go_on = held
+    threads = Threads(1, "works")
+    left = asyncio.create_task(threads.run(work))
+    await asyncio.sleep(0)
+    left.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await left
+    with pytest.raises(Busy):
+        await threads.run(lambda: "a house")
+    go_on.set()
+    async with asyncio.timeout(10):
+        while threads._working:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+    assert await threads.run(lambda: "a house") == "a house"
+    threads.close()

@@ -123,3 +123,9 @@ def settled(value, seconds: float = 1.5):
 
 def stub_of(channel: grpc.Channel) -> MaquetteServiceStub:
     return MaquetteServiceStub(channel)
+
+
+def ready_models(triton) -> set[str]:
+    """Names of the models that Triton serves."""
+    index = triton.get_model_repository_index().models
+    return {model.name for model in index if model.state == "READY"}

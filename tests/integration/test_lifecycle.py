@@ -17,11 +17,13 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
     ProtoReflectionDescriptorDatabase,
 )
+from tritonclient.grpc import InferenceServerClient
 
 from maquette.v1 import maquette_pb2 as pb
+from pipeline import contract
 from serving.ports import free_port
 from tests.conftest import ROOT
-from tests.integration.stack import MAQUETTE, live_stack, stub_of, wait_until
+from tests.integration.stack import MAQUETTE, live_stack, ready_models, stub_of, wait_until
 
 REPOSITORY = ROOT / "model_repository"
 
@@ -80,6 +82,14 @@ def test_renders_are_served_without_torch(live):
         [MAQUETTE.parent / "python", "-c", code], capture_output=True, text=True, check=True
     )
     assert found.stdout.strip() == "[None, None, None]"
+
+
+def test_a_pack_without_a_safety_checker_has_none_loaded(live):
+    """`live` serves the bundled pack."""
+    with InferenceServerClient(live.triton_address) as client:
+        needed = {model.name for model in contract.MODELS.values() if not model.optional}
+        assert ready_models(client) == needed | {"denoiser_lcm"}
+        assert not client.is_model_ready("check_image")
 
 
 def test_triton_listens_to_this_machine_only(live):

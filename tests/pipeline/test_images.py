@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from transformers import CLIPImageProcessorPil
 
-from pipeline import images
+from pipeline import images, png
 from pipeline.errors import InvalidRequest
 from tests.pictures import encoded, png_declaring
 
@@ -124,6 +124,12 @@ def test_a_file_that_is_cut_short_is_not_whole(kind, left):
     wrong = "sketch is .*(damaged or cut short|could not be read)"
     with pytest.raises(InvalidRequest, match=wrong):
         images.require_whole(data[: int(len(data) * left)], "sketch")
+
+
+def test_a_png_without_pixels_is_not_whole():
+    header, end = png.chunk(b"IHDR", bytes([0, 0, 0, 64, 0, 0, 0, 64, 8, 2, 0, 0, 0])), b"IEND"
+    with pytest.raises(InvalidRequest, match="sketch is .* no pixels"):
+        images.require_whole(png.SIGNATURE + header + png.chunk(end, b""), "sketch")
 
 
 def test_one_changed_byte_of_a_png_is_seen():

@@ -199,7 +199,9 @@ async def test_a_store_that_hangs_leaves_the_shared_threads_to_renders(door, cli
         assert (code, "4 changes of versions run" in sentence) == (CODE.ABORTED, True)
     finally:
         go_on.set()
-    assert [outcome.said for outcome in await asyncio.gather(*running)] == [("It is done.",)] * 4
+    assert [outcome.said for outcome in await asyncio.gather(*running)] == [
+        ("It is done.",)
+    ] * MAX_CHANGES
 
 
 async def ended_waiting(door):

@@ -20,7 +20,7 @@ from maquette.v1 import maquette_pb2 as pb
 from pipeline import contract
 from tests.conftest import ROOT
 from tests.integration.reference import by_diffusers, picture, pixels
-from tests.integration.stack import live_stack, stub_of
+from tests.integration.stack import live_stack, ready_models, stub_of
 from tests.pictures import encoded
 
 EXAMPLES = ROOT / "examples"
@@ -103,14 +103,8 @@ def test_all_sixteen_tokens_are_served(stub, pack, sketch, style_image):
     assert np.abs(pictures[0] - pictures[1]).max() > 2
 
 
-def loaded(client):
-    return {
-        model.name for model in client.get_model_repository_index().models if model.state == "READY"
-    }
-
-
 def test_the_served_safety_checker_says_what_diffusers_says(triton, pack):
-    assert loaded(triton) == set(contract.MODELS) - {"denoiser_lcm"}
+    assert ready_models(triton) == set(contract.MODELS) - {"denoiser_lcm"}
     pictures = [path.read_bytes() for path in sorted(EXAMPLES.glob("*/*.png"))]
     rows = np.array(pictures[: contract.BATCH_LIMIT], np.object_)[:, None]
     (image,) = contract.MODELS["check_image"].inputs
@@ -124,12 +118,3 @@ def test_the_served_safety_checker_says_what_diffusers_says(triton, pack):
     assert margins.dtype == np.float32
     np.testing.assert_allclose(margins, wanted, atol=1e-5)
     np.testing.assert_array_equal(margins[:, 0] > 0, said)
-
-
-def test_a_pack_without_a_safety_checker_is_served_as_before(live):
-    """`live` serves the bundled pack."""
-    with InferenceServerClient(live.triton_address) as client:
-        assert client.is_server_ready()
-        needed = {model.name for model in contract.MODELS.values() if not model.optional}
-        assert loaded(client) == needed | {"denoiser_lcm"}
-        assert not client.is_model_ready("check_image")
