@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from gateway.observability import tracing
 from pipeline.errors import Overloaded
 
 
@@ -53,6 +54,17 @@ class Admission:
             Overloaded: as many wait already as may.
         """
         started = time.perf_counter()
+        with tracing.span("queue"):
+            await self._wait(last=last)
+        self.running += 1
+        try:
+            yield time.perf_counter() - started
+        finally:
+            self.running -= 1
+            self._free.release()
+            self._tell_ended()
+
+    async def _wait(self, *, last: bool) -> None:
         while last and self.free_places < min(2, self._max_running):
             await self._ended.wait()
         self.require_room()
@@ -65,13 +77,6 @@ class Admission:
             raise
         finally:
             self.waiting -= 1
-        self.running += 1
-        try:
-            yield time.perf_counter() - started
-        finally:
-            self.running -= 1
-            self._free.release()
-            self._tell_ended()
 
     def _tell_ended(self) -> None:
         ended, self._ended = self._ended, asyncio.Event()

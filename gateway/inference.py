@@ -42,11 +42,14 @@ CALLERS_MISTAKE = re.compile(r"\w+ is .*; allowed: ", re.DOTALL)
 AWAY_STATUSES = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "NOT_FOUND")
 READY_SECONDS = 1.0
 SAFETY_CHECKER = "safety_checker"
+STAGES = ("condition", "denoise", "decode")
+"""Of the model ``render``, in their order; it tells how long each took."""
 RPC = {
     "rpc.system": "grpc",
     "rpc.service": "inference.GRPCInferenceService",
     "rpc.method": "ModelInfer",
 }
+STREAM_RPC = {**RPC, "rpc.method": "ModelStreamInfer"}
 SILENT_SECONDS = 1.0
 """Without a step of any render: then it is time to see whether ``render`` lives."""
 PULSE_SECONDS = 2.0
@@ -200,14 +203,20 @@ class Inference:
             ModelDied: a process behind it died; nothing is lost when it is called again.
         """
         tensors = wire.to_tensors(request, line_up or self.line_ups.champion)
-        async with aclosing(self._stream("render", tensors)) as outputs:
-            async for output in outputs:
-                if "pack" in output:
-                    self.pack = json.loads(output["pack"][0])
-                yield output
-                if "images" in output:
-                    # The last there is. Nobody waits for Triton to say so.
-                    return
+        with tracing.loose_span("render", SpanKind.CLIENT, None, **STREAM_RPC) as begun:
+            begun.set_attribute("maquette.steps", request.num_inference_steps)
+            headers = tracing.inject({}, begun)
+            async with aclosing(self._stream("render", tensors, headers)) as outputs:
+                async for output in outputs:
+                    if "pack" in output:
+                        self.pack = json.loads(output["pack"][0])
+                    if "images" in output:
+                        stages = {stage: float(output[f"{stage}_seconds"][0]) for stage in STAGES}
+                        tracing.past_spans(begun, stages)
+                    yield output
+                    if "images" in output:
+                        # The last there is. Nobody waits for Triton to say so.
+                        return
 
     async def feel_pulse(self) -> None:
         """See whether ``render`` lives, when renders are in progress and nothing was heard lately.
@@ -228,9 +237,10 @@ class Inference:
             self._heard = time.monotonic()
             self._blame(str(error), since)
 
-    async def _stream(self, model: str, arrays: Arrays) -> AsyncGenerator[Arrays]:
-        # The trace goes on in Triton. No span of ours: it would stay open from yield to yield.
-        stream = self._client.stream_infer(_requests(model, arrays), headers=tracing.inject({}))
+    async def _stream(
+        self, model: str, arrays: Arrays, headers: dict[str, str]
+    ) -> AsyncGenerator[Arrays]:
+        stream = self._client.stream_infer(_requests(model, arrays), headers=headers)
         since = time.monotonic()
         try:
             while True:

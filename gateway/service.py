@@ -15,6 +15,7 @@ from gateway.admission import Admission
 from gateway.canary import CANDIDATE, Trial, Went
 from gateway.inference import Arrays, Inference, ModelDied
 from gateway.lineups import CHAMPION
+from gateway.observability import tracing
 from gateway.protection.moderation import Moderation
 from gateway.version import VERSION
 from pipeline import images, provenance
@@ -78,6 +79,7 @@ class Finished:
     chosen: Chosen | None
     control_image: bytes
     style_image: bytes
+    """The first reference, or a smaller PNG of it."""
     warnings: tuple[str, ...]
     timings: Timings
     versions: Mapping[str, int]
@@ -85,6 +87,11 @@ class Finished:
 
 
 Event = Chosen | Stepped | Finished
+
+MAX_SHOWN = 2**19
+"""Bytes of a reference picture that an answer repeats as it is."""
+SHOWN_SIDE = 384
+"""Longest side in pixels of what it has of a larger one, which takes less than that as PNG."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +150,8 @@ class Service:
         self._admission.require_room()
         if request.versions:
             self.inference.line_ups.named(request.versions)
-        await little.run(little.are_little(request.uploads), _check_images, request)
+        with tracing.span("check"):
+            await little.run(little.are_little(request.uploads), _check_images, request)
         if request.style:
             await self.library.get(request.style)
         await self._moderation.check_request(request)
@@ -186,7 +194,9 @@ class Service:
             raise StageFailed("render ended without a picture")
         await self._moderation.check_pictures(list(output["images"]))
         finishing = self._is_little(styled, output)
-        yield await little.run(finishing, self._finished, styled, output, queued, started)
+        with tracing.span("encode"):
+            finished = await little.run(finishing, self._finished, styled, output, queued, started)
+        yield finished
 
     async def _looks_at_renders(self) -> bool:
         return self._moderation.looks_at_pictures or await self.inference.has_safety_checker()
@@ -243,7 +253,8 @@ class Service:
             except ModelDied as error:
                 if last_try:
                     raise
-                await self.inference.repair.mend(error.model)
+                with tracing.span("mend", model=error.model):
+                    await self.inference.repair.mend(error.model)
 
     async def add_style(
         self, image: bytes, name: str, tags: Sequence[str], *, replace: bool = False
@@ -279,7 +290,7 @@ class Service:
             pictures=self._pictures(styled, output),
             chosen=styled.chosen,
             control_image=output["control_image"][0],
-            style_image=styled.request.style_images[0],
+            style_image=_shown(styled.request.style_images[0]),
             warnings=tuple(warning.decode() for warning in output["warnings"]),
             timings=Timings(
                 queue=queued,
@@ -336,7 +347,8 @@ class Service:
         clip = self.library.clip
         vector = await self.inference.embed_text(prompt, clip)
         embedded = time.perf_counter()
-        found = await self.library.search(vector, tags, limit, clip)
+        with tracing.span("search"):
+            found = await self.library.search(vector, tags, limit, clip)
         return found, embedded - started, time.perf_counter() - embedded
 
     async def _with_style(self, request: RenderRequest) -> _Styled:
@@ -352,7 +364,8 @@ class Service:
         return _Styled(await self._dressed(request, chosen), chosen, embed, search)
 
     async def _dressed(self, request: RenderRequest, chosen: Chosen) -> RenderRequest:
-        picture = await self.library.picture(chosen.style)
+        with tracing.span("fetch_style"):
+            picture = await self.library.picture(chosen.style)
         # Again, because it may have been added before what is denied now was.
         await self._moderation.check_pictures([picture], "style")
         return replace(request, style="", style_images=(picture,))
@@ -363,6 +376,11 @@ def _check_images(request: RenderRequest) -> None:
     images.require_whole(request.sketch, "sketch")
     for image in request.style_images:
         images.require_whole(image, "style_images")
+
+
+def _shown(style: bytes) -> bytes:
+    """`style`, or a smaller PNG of it: clients take 4 MiB in a message unless they are told."""
+    return style if len(style) <= MAX_SHOWN else images.thumbnail(style, SHOWN_SIDE)
 
 
 def _versions(output: Arrays) -> dict[str, int]:

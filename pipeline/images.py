@@ -143,11 +143,15 @@ def encode_png(picture: Picture) -> bytes:
     return buffer.getvalue()
 
 
-def thumbnail(png: bytes, longest_side: int) -> bytes:
-    """The stored PNG `png` scaled down so that its longer side has `longest_side` pixels."""
-    with Image.open(io.BytesIO(png), formats=("PNG",)) as image:
-        image.thumbnail((longest_side, longest_side), Image.Resampling.LANCZOS)
-        return encode_png(np.asarray(image))
+def thumbnail(picture: bytes, longest_side: int) -> bytes:
+    """A PNG of the file `picture`, scaled down so that its longer side has `longest_side` pixels.
+
+    Raises:
+        InvalidRequest: as :func:`decode`.
+    """
+    image = decode(picture, "picture")
+    image.thumbnail((longest_side, longest_side), Image.Resampling.LANCZOS)
+    return encode_png(np.asarray(image))
 
 
 def to_pixels(picture: Picture) -> npt.NDArray[np.float32]:

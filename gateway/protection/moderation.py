@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
+from gateway.observability import tracing
 from pipeline import images
 from pipeline.errors import InvalidRequest, Refused, Unavailable
 from pipeline.request import RenderRequest
@@ -74,8 +75,9 @@ class Moderation:
             Refused: a moderator does not let it through; names it as `what`, without repeating it.
             Unavailable: a moderator failed, or took too long.
         """
-        for moderator in self._moderators:
-            await self._ask(moderator, what, moderator.check_prompt, text)
+        with tracing.span("moderate", what=what):
+            for moderator in self._moderators:
+                await self._ask(moderator, what, moderator.check_prompt, text)
 
     async def check_pictures(self, pictures: Sequence[bytes], kind: Kind = "render") -> None:
         """Check encoded pictures of one kind.
@@ -85,8 +87,9 @@ class Moderation:
             Unavailable: a moderator failed, or took too long.
         """
         for picture in pictures:
-            for moderator in self._moderators:
-                await self._ask(moderator, NAMES[kind], moderator.check_image, picture, kind)
+            with tracing.span("moderate", what=NAMES[kind]):
+                for moderator in self._moderators:
+                    await self._ask(moderator, NAMES[kind], moderator.check_image, picture, kind)
 
     async def _ask(
         self,

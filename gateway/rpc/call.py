@@ -72,11 +72,15 @@ def unary(scope: Scope | None = None) -> Callable[[Unary], Answer]:
 
 
 def server_stream(scope: Scope | None = None) -> Callable[[Stream], Answer]:
-    """The same for a method that yields its answers."""
+    """The same for a method that yields its answers.
+
+    They are written, not yielded on: gRPC drops the generator of a caller who has left, and what
+    it holds would be given back much later, and in another context than the call's.
+    """
 
     def wrap(method: Stream) -> Answer:
         @wraps(method)
-        async def answer(self: Servicer, request: Any, context: Context) -> AsyncIterator[Any]:
+        async def answer(self: Servicer, request: Any, context: Context) -> None:
             name, kind = method.__name__, "server_stream"
             async with answered(
                 context, self.desk, self.service_name, name, kind=kind, scope=scope
@@ -84,7 +88,7 @@ def server_stream(scope: Scope | None = None) -> Callable[[Stream], Answer]:
                 answers = method(self, request, Call(caller, metadata_of(context)))
                 async with aclosing(answers):
                     async for message in answers:
-                        yield message
+                        await context.write(message)
 
         return answer
 

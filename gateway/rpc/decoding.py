@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import grpc
@@ -26,15 +25,12 @@ class Decoding(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None or handler.request_streaming or not handler.request_deserializer:
             return handler
-        make = grpc.unary_unary_rpc_method_handler
-        answer: Callable[..., Any] = _unary(handler.unary_unary)
+        make, answer = grpc.unary_unary_rpc_method_handler, handler.unary_unary
         if handler.response_streaming:
-            make = grpc.unary_stream_rpc_method_handler
-            # A method may yield its answers, or write them to its context.
-            yields = inspect.isasyncgenfunction(handler.unary_stream)
-            answer = (_stream if yields else _unary)(handler.unary_stream)
+            # Ours write their answers to the context; none is a generator.
+            make, answer = grpc.unary_stream_rpc_method_handler, handler.unary_stream
         return make(
-            answer,
+            _readable(answer),
             request_deserializer=_decoder(handler.request_deserializer),
             response_serializer=handler.response_serializer,
         )
@@ -50,22 +46,10 @@ def _decoder(decode: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
     return decoded
 
 
-def _unary(answer: Callable[[Any, Any], Awaitable[Any]]) -> Callable[[Any, Any], Awaitable[Any]]:
+def _readable(answer: Callable[[Any, Any], Awaitable[Any]]) -> Callable[[Any, Any], Awaitable[Any]]:
     async def answered(request: Any, context: Any) -> Any:
         if request is UNREADABLE:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, REFUSAL)
         return await answer(request, context)
-
-    return answered
-
-
-def _stream(
-    answer: Callable[[Any, Any], AsyncIterator[Any]],
-) -> Callable[[Any, Any], AsyncIterator[Any]]:
-    async def answered(request: Any, context: Any) -> AsyncIterator[Any]:
-        if request is UNREADABLE:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, REFUSAL)
-        async for message in answer(request, context):
-            yield message
 
     return answered

@@ -25,6 +25,9 @@ OPEN_INFERENCE = service_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"]
 # Room for every picture that a request may carry, so that our own checks can say what is too large.
 MAX_MESSAGE = (MAX_STYLE_IMAGES + 2) * MAX_BYTES
 HEALTH_SECONDS = 1.0
+PING_MILLISECONDS = 500
+"""Between two keepalive pings of a client. gRPC itself allows one in five minutes, and ends the
+connection at the third that comes sooner: a unary render of a minute would not outlive it."""
 
 
 def make_server(
@@ -42,6 +45,8 @@ def make_server(
             ("grpc.max_receive_message_length", MAX_MESSAGE),
             ("grpc.max_send_message_length", MAX_MESSAGE),
             ("grpc.so_reuseport", 0),
+            ("grpc.http2.min_ping_interval_without_data_ms", PING_MILLISECONDS),
+            ("grpc.keepalive_permit_without_calls", 1),
         ],
     )
     maquette_pb2_grpc.add_MaquetteServiceServicer_to_server(servicer, server)

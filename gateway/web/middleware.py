@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from http import HTTPStatus
 
 from fastapi import Request
-from opentelemetry.trace import Span, SpanKind, StatusCode
+from opentelemetry.trace import INVALID_SPAN, Span, SpanKind, StatusCode
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -36,6 +36,8 @@ SAFE = {
 HEALTH = {"/livez", "/readyz", "/v2/health/live", "/v2/health/ready"}
 """Answered whoever asks, by whatever name, and above all when there is too much to do."""
 METRICS = "/metrics"
+UNTRACED = HEALTH | {METRICS, f"{METRICS}/triton"}
+"""What monitors call every few seconds."""
 OVER_TLS = {"Strict-Transport-Security": "max-age=31536000"}
 
 log = logging.getLogger("maquette.gateway")
@@ -71,7 +73,7 @@ class Envelope:
 
         method = scope["method"] if scope["method"] in METHODS else "OTHER"
         try:
-            with tracing.span(f"HTTP {method}", SpanKind.SERVER, tracing.extract(headers)) as span:
+            with _span(scope, method, headers) as span:
                 try:
                     await self._app(scope, receive, send_on)
                 finally:
@@ -166,6 +168,12 @@ def _too_large() -> HTTPException:
 def route_of(scope: Scope) -> str:
     """The template of the route that answered, so that ids do not multiply the metrics."""
     return getattr(scope.get("route"), "path", "unmatched")
+
+
+def _span(scope: Scope, method: str, headers: Headers) -> AbstractContextManager[Span]:
+    if scope["path"] in UNTRACED:
+        return nullcontext(INVALID_SPAN)
+    return tracing.span(f"HTTP {method}", SpanKind.SERVER, tracing.extract(headers))
 
 
 def _describe(span: Span, method: str, scope: Scope, status: int) -> None:

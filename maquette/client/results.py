@@ -94,7 +94,7 @@ class Result:
     control_image: bytes
     """The edges that ControlNet was given, as PNG."""
     style_image: bytes
-    """The reference picture, as it was used."""
+    """The first reference picture; a smaller PNG of one that has more than 512 KiB."""
     warnings: tuple[str, ...]
     timings: Timings
     versions: Mapping[str, int]

@@ -20,18 +20,26 @@ class Collector(service.TraceServiceServicer):
 
     def __init__(self):
         self.spans: dict[str, Span] = {}
+        self.traces: dict[str, list[Span]] = {}
+        """The same by the id of their trace, every one of them."""
         self.resource: dict[str, str] = {}
         self.held = threading.Event()
         """While it is clear, answers wait."""
         self.held.set()
+        self.refusal: grpc.StatusCode | None = None
+        """What it answers, when set."""
         self.url = ""
 
     def Export(self, request, context):  # noqa: N802 - the protocol's name
         self.held.wait(WAIT_SECONDS)
+        if self.refusal:
+            context.abort(self.refusal, "not now")
         for sent in request.resource_spans:
             self.resource = {item.key: item.value.string_value for item in sent.resource.attributes}
             for scope in sent.scope_spans:
                 self.spans |= {span.name: span for span in scope.spans}
+                for span in scope.spans:
+                    self.traces.setdefault(span.trace_id.hex(), []).append(span)
         return messages.ExportTraceServiceResponse()
 
 

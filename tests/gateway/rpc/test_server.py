@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
+import logging
 
 import grpc
+import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from PIL import Image
 
+from gateway.observability import tracing
 from gateway.openinference.servicer import OpenInferenceServicer
 from gateway.openinference.virtual_model import VirtualModel
 from gateway.protection.caller import Scope
@@ -18,7 +23,10 @@ from gateway.rpc.server import make_server
 from gateway.settings import Settings
 from maquette.v1 import maquette_pb2 as pb
 from maquette.v1.maquette_pb2_grpc import MaquetteServiceStub
+from pipeline.images import decode
 from tests.gateway.fakes import staged
+from tests.gateway.observability.collector import collecting
+from tests.pictures import encoded
 
 CODE = grpc.StatusCode
 SERVICE = "/maquette.v1.MaquetteService"
@@ -26,7 +34,7 @@ SERVICE = "/maquette.v1.MaquetteService"
 
 @pytest.fixture
 async def door(tmp_path):
-    """A server that asks who calls: its channel, a key, the painter, the audit log."""
+    """A server that asks who calls: its channel, a key, the painter, the audit log, its address."""
     settings = Settings(
         auth="required", keys=tmp_path / "keys.json", library=tmp_path / "library",
         audit=tmp_path / "audit.log",
@@ -39,9 +47,10 @@ async def door(tmp_path):
         server, _ = make_server(servicer, OpenInferenceServicer(model, parts.desk), 64)
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        address = f"127.0.0.1:{port}"
+        async with grpc.aio.insecure_channel(address) as channel:
             metadata = (("authorization", f"Bearer {key}"),)
-            yield channel, metadata, stage.painter, settings.audit
+            yield channel, metadata, stage.painter, settings.audit, address
         await server.stop(0)
 
 
@@ -84,7 +93,7 @@ async def test_bytes_that_are_no_message_are_refused_as_such(door):
 
 
 async def test_what_is_done_to_styles_and_renders_is_written_down(door, sketch, style_image):
-    channel, metadata, painter, audit = door
+    channel, metadata, painter, audit, _ = door
     stub = MaquetteServiceStub(channel)
     await stub.AddStyle(pb.AddStyleRequest(image=style_image, name="Mine"), metadata=metadata)
     with pytest.raises(grpc.aio.AioRpcError):
@@ -107,3 +116,65 @@ async def test_what_is_done_to_styles_and_renders_is_written_down(door, sketch, 
     ]
     assert lines[0]["ids"] == {"style": "mine"}
     assert lines[-1]["ids"] == {"render": "r"}
+
+
+async def test_keepalive_pings_do_not_end_a_render(door, sketch):
+    # So often that gRPC's own limit would end the connection after three seconds.
+    pings = [("grpc.keepalive_time_ms", 200), ("grpc.http2.max_pings_without_data", 0)]
+    _, metadata, painter, _, address = door
+    painter.hold()
+    async with grpc.aio.insecure_channel(address, pings) as pinging:
+        request = pb.RenderRequest(sketch=sketch, prompt="a house", num_inference_steps=1)
+        answer = MaquetteServiceStub(pinging).Render(request, metadata=metadata)
+        done, _ = await asyncio.wait([asyncio.ensure_future(answer)], timeout=5)
+        assert not done
+        painter.go_on()
+        assert (await answer).images
+
+
+@pytest.mark.parametrize("method", ["Render", "RenderStream", "GetRender"])
+async def test_a_large_style_does_not_make_the_answer_too_large(door, sketch, method):
+    """gRPC's clients take 4 MiB unless they are told otherwise, and fail when all work is done."""
+    channel, metadata, *_ = door
+    stub = MaquetteServiceStub(channel)
+    noise = np.random.default_rng(0).integers(0, 256, (1400, 1400, 3), dtype=np.uint8)
+    photo = encoded(Image.fromarray(noise), "JPEG", quality=50)
+    await stub.AddStyle(pb.AddStyleRequest(image=photo, name="Photo"), metadata=metadata)
+    stored = await stub.GetStyle(pb.GetStyleRequest(id="photo", thumbnail=16), metadata=metadata)
+    assert stored.style.width == 1400
+    asked = {"sketch": sketch, "prompt": "a house", "num_inference_steps": 1}
+    for number, style in enumerate(({"style": "photo"}, {"style_images": [photo]})):
+        request = pb.RenderRequest(**asked, **style, id=f"r{number}")
+        if method == "RenderStream":
+            *_, last = [event async for event in stub.RenderStream(request, metadata=metadata)]
+            result = last.result
+        else:
+            result = await stub.Render(request, metadata=metadata)
+        if method == "GetRender":
+            found = pb.GetRenderRequest(id=request.id)
+            result = (await stub.GetRender(found, metadata=metadata)).result
+        assert decode(result.style_image, "style_image").size == (384, 384)
+        assert result.ByteSize() < 2**20
+
+
+async def test_who_leaves_a_stream_early_leaves_no_traceback(door, sketch, caplog):
+    channel, metadata, painter, *_ = door
+    stub = MaquetteServiceStub(channel)
+    with collecting() as collector:
+        tracing.configure(collector.url, "0")
+        for steps in (1, 50):
+            request = pb.RenderRequest(sketch=sketch, prompt="x", num_inference_steps=steps)
+            call = stub.RenderStream(request, metadata=metadata)
+            async for event in call:
+                # At the result, as our own client does, and in the middle.
+                if event.HasField("result") or event.progress.step == 2:
+                    break
+            call.cancel()
+        async with asyncio.timeout(10):
+            while painter.left_early < 1:  # noqa: ASYNC110 - it knows no event
+                await asyncio.sleep(0.01)
+        await asyncio.to_thread(tracing.shutdown)
+    gc.collect()
+    await asyncio.sleep(0)
+    assert [record.message for record in caplog.records if record.levelno >= logging.ERROR] == []
+    assert {"queue", "check", "moderate", "fetch_style", "search", "encode"} <= set(collector.spans)

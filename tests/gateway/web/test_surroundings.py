@@ -104,6 +104,8 @@ async def test_a_call_joins_its_callers_trace(served):
         headers = {"traceparent": f"00-{trace}-00f067aa0ba902b7-01"}
         await served.client.get("/v1/styles/winter", headers=headers)
         await until(lambda: "GET /v1/styles/{id}" in names_of(spans))
+        for path in ("/livez", "/readyz", "/v2/health/ready", "/metrics"):
+            await served.client.get(path)
         await served.client.get("/broken")
         await until(lambda: "GET /broken" in names_of(spans))
     finally:
@@ -113,6 +115,8 @@ async def test_a_call_joins_its_callers_trace(served):
     assert f"{joined.context.trace_id:032x}" == trace
     assert joined.attributes["http.response.status_code"] == 200
     assert (joined.status.is_ok, failed.status.is_ok) == (True, False)
+    # What monitors call every few seconds is not among them.
+    assert found.keys() == {"GET /v1/styles/{id}", "GET /broken"}
 
 
 async def test_pages_of_listed_origins_may_call(served):
