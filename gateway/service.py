@@ -25,7 +25,7 @@ from pipeline.png import size_of
 from pipeline.render import SEEDS
 from pipeline.request import RenderRequest
 from retrieval.library import StyleLibrary
-from retrieval.styles import ScoredStyle, Style
+from retrieval.styles import ScoredStyle, Style, checked_tags, style_id
 from versions import catalogue
 from versions.repositories import Repository
 
@@ -264,6 +264,9 @@ class Service:
         Raises:
             Refused: moderation does not let it through.
         """
+        # What is measured soon comes before what takes long.
+        style_id(name)
+        checked_tags(tags)
         await asyncio.to_thread(images.require_picture, image, "image")
         await self._moderation.check_text(" ".join([name, *tags]), "name or a tag")
         await self._moderation.check_pictures([image], "style")

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import reprlib
+
 
 class MaquetteError(Exception):
     """Base class; ``str(error)`` is one plain sentence that is fit for a caller to read."""
@@ -84,11 +86,21 @@ class Words(str):
 
 
 def shorten(value: object, limit: int = 60) -> str:
-    """``repr(value)``, cut to `limit` characters so that a message never repeats a whole upload."""
+    """``repr(value)``, cut to `limit` characters so that a message never repeats a whole upload.
+
+    No more of `value` is looked at than is shown: a caller may send megabytes of it.
+    """
     if isinstance(value, bytes):
         return f"{len(value):,} bytes"
-    text = repr(value)
-    if len(text) <= limit:
-        return text
-    length = len(value) if isinstance(value, str) else len(text)
-    return f"{text[:limit]}… ({length:,} characters)"
+    if isinstance(value, str):
+        text = repr(type(value)(value[: limit + 1]))
+        cut = f"… ({len(value):,} characters)"
+    else:
+        text, cut = _BRIEFLY.repr(value), "…"
+    return text if len(text) <= limit else f"{text[:limit]}{cut}"
+
+
+_BRIEFLY = reprlib.Repr()
+_BRIEFLY.maxlevel = 3
+_BRIEFLY.maxlist = _BRIEFLY.maxtuple = _BRIEFLY.maxdict = 20
+_BRIEFLY.maxstring = _BRIEFLY.maxother = 60

@@ -14,6 +14,8 @@ from pipeline.errors import InvalidRequest, Words
 MAX_NAME = 80
 MAX_TAGS = 16
 MAX_TAG = 40
+MAX_SLUG = 6 * MAX_NAME
+"""Of the longest name: a letter of Unicode becomes at most this many of ASCII, with hyphens."""
 _POINT_NAMESPACE = uuid.UUID("6d617175-6574-7465-7374-796c65730000")
 
 
@@ -54,7 +56,9 @@ def point_id(identity: str) -> str:
 
 def slug(name: str) -> str:
     """`name` in lower-case ASCII words joined by hyphens; empty where it has none."""
-    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    # What follows is no style's, and megabytes of it would take minutes.
+    readable = unicodedata.normalize("NFKD", name[: 2 * MAX_SLUG])
+    plain = readable.encode("ascii", "ignore").decode().lower()
     return "-".join(re.findall(r"[a-z0-9]+", plain))
 
 
@@ -64,8 +68,8 @@ def style_id(name: str) -> str:
     Raises:
         InvalidRequest: `name` is empty, too long, or has no letter or digit.
     """
-    identity = slug(name)
-    if not identity or len(name) > MAX_NAME or not name.isprintable():
+    identity = slug(name) if len(name) <= MAX_NAME else ""
+    if not identity or not name.isprintable():
         allowed = f"1 to {MAX_NAME} printable characters, one a Latin letter or digit at least"
         raise InvalidRequest("name", name, allowed, "Choose a short name such as 'art deco'.")
     return identity
@@ -77,10 +81,10 @@ def checked_tags(tags: Sequence[str], field: str = "tags") -> tuple[str, ...]:
     Raises:
         InvalidRequest: too many, or one is empty or too long.
     """
-    cleaned = tuple(dict.fromkeys(tag.strip().lower() for tag in tags))
-    if len(cleaned) > MAX_TAGS:
-        found, remedy = Words(f"{len(cleaned)} tags"), "Keep the ones that tell styles apart."
+    if len(tags) > MAX_TAGS:
+        found, remedy = Words(f"{len(tags)} tags"), "Keep the ones that tell styles apart."
         raise InvalidRequest(field, found, f"at most {MAX_TAGS} tags", remedy)
+    cleaned = tuple(dict.fromkeys(tag.strip().lower() for tag in tags))
     for tag in cleaned:
         if not 0 < len(tag) <= MAX_TAG or not tag.isprintable():
             allowed = f"1 to {MAX_TAG} printable characters each"

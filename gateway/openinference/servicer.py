@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc
 
-from gateway import errors
+from gateway import bounds, errors
 from gateway.desk import Desk
 from gateway.openinference import grpc_messages, model, reasons
 from gateway.openinference.ordered import in_order
@@ -145,6 +145,7 @@ class OpenInferenceServicer(service_pb2_grpc.GRPCInferenceServiceServicer):
         try:
             # A stream may last for days: each of its requests is a call like any other.
             caller = await self.desk.doorkeeper.admit(credentials, Scope.RENDER)
+            bounds.check_message(message)
             response = await self._infer(message, caller)
         except Exception as error:
             if as_status:

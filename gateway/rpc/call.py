@@ -17,7 +17,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2, status_pb2
 from opentelemetry.trace import SpanKind
 
-from gateway import errors
+from gateway import bounds, errors
 from gateway.desk import Desk, request_id_of
 from gateway.observability import logs, tracing
 from gateway.protection.caller import Caller, Scope
@@ -64,6 +64,7 @@ def unary(scope: Scope | None = None) -> Callable[[Unary], Answer]:
         async def answer(self: Servicer, request: Any, context: Context) -> Any:
             name = method.__name__
             async with answered(context, self.desk, self.service_name, name, scope=scope) as caller:
+                bounds.check_message(request)
                 return await method(self, request, Call(caller, metadata_of(context)))
 
         return answer
@@ -85,6 +86,7 @@ def server_stream(scope: Scope | None = None) -> Callable[[Stream], Answer]:
             async with answered(
                 context, self.desk, self.service_name, name, kind=kind, scope=scope
             ) as caller:
+                bounds.check_message(request)
                 answers = method(self, request, Call(caller, metadata_of(context)))
                 async with aclosing(answers):
                     async for message in answers:

@@ -20,6 +20,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from fastapi import HTTPException, Request
 from starlette.datastructures import UploadFile
 
+from gateway import bounds
 from gateway.messages import ABOUT_THE_CALL
 from gateway.renders import Asked
 from pipeline.errors import InvalidRequest, Words, shorten
@@ -30,8 +31,6 @@ Sent = dict[str, list[Any]]
 
 FORM, JSON = "multipart/form-data", "application/json"
 MAX_PARTS = 100
-MAX_TEXT = 64 * 1024
-"""Bytes of a part that is not a file."""
 NOT_PICTURES = re.compile(r"\s*[A-Za-z][A-Za-z+.-]*:")
 """The beginning of a URL."""
 INLINE = re.compile(r"data:image/(png|jpeg|webp);base64,")
@@ -79,6 +78,7 @@ def values_of(sent: Mapping[str, list[Any]], hints: Mapping[str, Any]) -> dict[s
     for name, given in sent.items():
         if name not in hints:
             raise _unknown(name, hints)
+        bounds.check_items(name, given)
         if given != [""]:
             values[name] = _value(name, given, hints[name])
     return values
@@ -111,7 +111,7 @@ def called(names: Mapping[str, str]) -> Iterator[None]:
 
 
 async def _read_form(request: Request) -> Sent:
-    limits = {"max_files": MAX_PARTS, "max_fields": MAX_PARTS, "max_part_size": MAX_TEXT}
+    limits = {"max_files": MAX_PARTS, "max_fields": MAX_PARTS, "max_part_size": bounds.MAX_TEXT}
     sent: Sent = {}
     try:
         async with request.form(**limits) as form:
@@ -159,6 +159,7 @@ def _value(name: str, given: list[Any], hint: Any) -> Any:
 def _text(name: str, value: Any) -> str:
     if not isinstance(value, str):
         raise InvalidRequest(name, value, "text", "Send it as text.")
+    bounds.check_text(name, value)
     try:
         value.encode()
     except UnicodeEncodeError as error:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline.errors import InvalidRequest
-from retrieval.styles import Style, checked_tags, point_id, style_id
+from retrieval.styles import MAX_NAME, MAX_SLUG, Style, checked_tags, point_id, slug, style_id
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,10 @@ def test_a_style_survives_its_payload():
 def test_points_are_told_apart_and_stay_the_same():
     assert point_id("a") != point_id("b")
     assert point_id("art-deco") == "c6f7e73c-a4d8-5223-8b52-f00ff7de0b52"
+
+
+def test_no_more_of_a_name_is_read_than_an_id_can_have():
+    assert len(slug("a" * 1_000_000)) == 2 * MAX_SLUG
+    # The longest id that a name can have is found as it is.
+    longest = style_id("\u33af" * MAX_NAME)
+    assert slug(longest) == longest
