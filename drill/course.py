@@ -24,6 +24,7 @@ from evaluation import gate
 from maquette.client import AsyncClient, CallFailed
 from pipeline.errors import Unavailable
 from pipeline.lineup import EXPORTED
+from serving.launcher import MODELS
 from versions import aliases, operations
 from versions.errors import Declined
 
@@ -239,7 +240,7 @@ class Drill:
 
     async def _kill_stub(self) -> None:
         """The process of the UNet that renders dies; the gateway must see to that."""
-        champion = str(self._champion())
+        champion = "/".join((MODELS, *self._champion().parts[-2:], ""))
         victims = [
             process
             for process in psutil.Process(self.stack.process.pid).children(recursive=True)

@@ -14,6 +14,7 @@ from pipeline.errors import Unavailable
 
 WHEEL = "nvidia-pytriton"
 CPU_BACKENDS = Path(__file__).parent / "backends"
+BACKENDS = "backends"
 NATIVE_BACKENDS = Path("/opt/tritonserver/backends")
 REMEDY = "Run `make setup`, or start inside NVIDIA's Triton container."
 
@@ -30,19 +31,19 @@ class Installation:
     libraries: tuple[Path, ...]
 
     def backend_directory(self, scratch: Path) -> Path:
-        """A folder of backends for ``--backend-directory``, made in `scratch` where needed.
+        """A folder of backends for ``--backend-directory``, as it is called from `scratch`.
 
         Triton's own container has native backends. The wheel has only the Python backend, so the
-        CPU backend that serves ``backend: "onnxruntime"`` is laid beside it.
+        CPU backend that serves ``backend: "onnxruntime"`` is laid beside it, in `scratch`.
         """
         if self.python_backend is None or self.stub is None:
             return NATIVE_BACKENDS
-        folder = scratch / "backends"
+        folder = scratch / BACKENDS
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(self.python_backend, folder / "python")
         shutil.copy2(self.stub, folder / "python")
         shutil.copytree(CPU_BACKENDS, folder, dirs_exist_ok=True)
-        return folder
+        return Path(BACKENDS)
 
     def environment(self) -> dict[str, str]:
         """The server's environment variables.

@@ -28,6 +28,8 @@ POLL_SECONDS = 0.1
 EXIT_SECONDS = 5
 BACKENDS = ("python", "onnxruntime")
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
+MODELS = "models"
+"""The link to the model repository in the folder that Triton works in."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ def start(
 
     Args:
         repository: the model repository, engines included.
-        state: folder for the log and the backends.
+        state: folder for the log and the backends; Triton works in it.
         grpc_port, metrics_port: 0 takes a free one.
         report: told how many models are ready, of how many.
 
@@ -109,8 +111,8 @@ def spawn(repository: Path, state: Path, *, grpc_port: int = 0, metrics_port: in
     prefix = f"maquette_{os.getpid()}_{triton_grpc}_"
     command: list[str | Path] = [
         installation.binary,
-        f"--model-repository={repository.resolve()}",
-        f"--backend-directory={installation.backend_directory(state).resolve()}",
+        f"--model-repository={_link(repository, state)}",
+        f"--backend-directory={installation.backend_directory(state)}",
         "--model-control-mode=explicit",
         *(f"--load-model={name}" for name in served.prepare(repository)),
         f"--model-config-name={configs.NAME}",
@@ -126,8 +128,21 @@ def spawn(repository: Path, state: Path, *, grpc_port: int = 0, metrics_port: in
         f"--exit-timeout-secs={EXIT_SECONDS}",
         *(f"--backend-config={name},shm-region-prefix-name={prefix}" for name in BACKENDS),
     ]
-    process = processes.start(command, log, installation.environment())
+    process = processes.start(command, log, installation.environment(), state)
     return Triton(process, triton_grpc, triton_metrics, log, prefix)
+
+
+def _link(repository: Path, state: Path) -> str:
+    """A name for `repository` that is good in `state`, whatever their paths are.
+
+    Triton writes paths into a shell's command line as they are: a space or a bracket there ends
+    the model's process. So it is given short relative ones.
+    """
+    link = state / MODELS
+    state.mkdir(parents=True, exist_ok=True)
+    link.unlink(missing_ok=True)
+    link.symlink_to(repository.resolve(), target_is_directory=True)
+    return MODELS
 
 
 def require_engines(repository: Path) -> None:

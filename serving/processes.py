@@ -16,9 +16,12 @@ STOP_SECONDS = 10.0
 
 
 def start(
-    command: Sequence[str | Path], log: Path, environment: Mapping[str, str]
+    command: Sequence[str | Path],
+    log: Path,
+    environment: Mapping[str, str],
+    folder: Path | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Start `command` with its output in `log`; the log of the run before is kept beside it.
+    """Start `command` in `folder`, with its output in `log`; the previous log is kept beside it.
 
     It runs in a session of its own, so that Ctrl-C reaches only the parent, which then stops its
     children in order. If the parent dies without doing so, the kernel sends the child SIGTERM.
@@ -42,6 +45,7 @@ def start(
             stdout=output,
             stderr=subprocess.STDOUT,
             env=dict(environment),
+            cwd=folder,
             start_new_session=True,
         )
 

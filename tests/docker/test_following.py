@@ -40,7 +40,7 @@ from pathlib import Path
 from serving.installation import find
 
 there = find()
-own = ["--backend-directory=" + str(there.backend_directory(Path({state!r})))]
+own = ["--backend-directory=" + str(Path({state!r}) / there.backend_directory(Path({state!r})))]
 own += ["--backend-config=" + name + ",shm-region-prefix-name={regions}" for name in {backends}]
 os.execve(there.binary, [there.binary, *sys.argv[1:], *own], there.environment())
 """

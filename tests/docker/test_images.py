@@ -32,7 +32,7 @@ PACKAGES = [
 SECRET = re.compile("key|token|secret|password", re.IGNORECASE)
 PLACES = re.compile(
     "--(allow-http|allow-metrics|(grpc|http|metrics)-(address|port)|backend-(directory|config)|"
-    "exit-timeout-secs)="
+    "model-repository|exit-timeout-secs)="
 )
 """Options of Triton that say where, not what."""
 

@@ -11,6 +11,7 @@ import subprocess
 from pathlib import Path
 
 import grpc
+import httpx
 import psutil
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -19,6 +20,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
 )
 from tritonclient.grpc import InferenceServerClient
 
+from maquette.client import CallFailed, Client
 from maquette.v1 import maquette_pb2 as pb
 from pipeline import contract
 from serving.ports import free_port
@@ -41,11 +43,11 @@ def up(tmp_path, *options):
 
 
 def left_behind(folder):
-    """Processes whose command names `folder`."""
+    """Processes that run in `folder`, or whose command names it."""
     return [
         process.info["cmdline"]
-        for process in psutil.process_iter(["cmdline"])
-        if any(str(folder) in word for word in process.info["cmdline"] or [])
+        for process in psutil.process_iter(["cmdline", "cwd"])
+        if str(folder) in " ".join([process.info["cwd"] or "", *(process.info["cmdline"] or [])])
     ]
 
 
@@ -59,15 +61,39 @@ def test_health_and_reflection(live):
         assert "maquette.v1.MaquetteService" in services
 
 
-def test_where_callers_are_asked_for_keys_it_starts_as_well(tmp_path, monkeypatch):
-    monkeypatch.setenv("MAQUETTE_AUTH", "required")
-    with live_stack(tmp_path) as stack, stack.channel() as channel:
-        assert "added the 12 bundled styles" in stack.output.read_text()
-        with pytest.raises(grpc.RpcError) as refused:
-            stub_of(channel).ListStyles(pb.ListStylesRequest())
-        assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
-        # The key that it made for itself is revoked.
-        assert not json.loads((tmp_path / "keys.json").read_text()).get("keys")
+@pytest.fixture
+def anywhere(tmp_path, monkeypatch):
+    """A stack in folders with hard names, in a bare locale, at an IPv6 address, that wants keys."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("LC_ALL", "C")
+    state = tmp_path / "Büro 2 (neu) & 'mehr'; 家 $HOME"
+    repository = shutil.copytree(REPOSITORY, tmp_path / "Modelle (alt) & neu")
+    options = ("--repository", str(repository), "--host", "::1")
+    with live_stack(state, *options, auth="required") as stack:
+        yield stack
+
+
+def test_where_it_is_and_that_it_asks_for_keys_hinders_nobody(anywhere, tmp_path, sketch):
+    assert "added the 12 bundled styles" in anywhere.output.read_text()
+    # The key that it made for itself is revoked.
+    assert not json.loads((anywhere.state / "keys.json").read_text()).get("keys")
+    address = f"[::1]:{anywhere.port}"
+    with pytest.raises(CallFailed, match="maquette keys create"), Client(address) as stranger:
+        stranger.info()
+
+    def run(*arguments, **settings):
+        return subprocess.run(
+            [MAQUETTE, *arguments], capture_output=True, text=True, check=True, cwd=tmp_path,
+            env={**os.environ, **settings, "COLUMNS": "400"},
+        )  # fmt: skip
+
+    made = run("keys", "create", "studio")
+    assert f"{anywhere.state}/keys.json; the gateway at {address} reads it" in made.stderr
+    # Nobody said where the gateway is.
+    (tmp_path / "house.png").write_bytes(sketch)
+    house = ("house.png", "a house", "--steps", "1")
+    assert "wrote" in run("render", *house, MAQUETTE_API_KEY=made.stdout.strip()).stdout
+    assert httpx.get(f"http://[::1]:{anywhere.http_port}/readyz", trust_env=False).is_success
 
 
 def test_renders_are_served_without_torch(live):
@@ -193,9 +219,8 @@ def test_interrupted_while_starting_it_leaves_nothing(tmp_path):
         [MAQUETTE, "up", "--state", tmp_path, "--port", "0"],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    wait_until(
-        lambda: (tmp_path / "triton.log").exists() and left_behind(tmp_path / "backends"), 60
-    )
+    stub = "triton_python_backend_stub"
+    wait_until(lambda: any(stub in command[0] for command in left_behind(tmp_path)), 60)
     process.send_signal(signal.SIGINT)
     process.wait(60)
     wait_until(lambda: left_behind(tmp_path) == [], 30)
