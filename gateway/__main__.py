@@ -22,6 +22,7 @@ from gateway.web.app import make_app
 from gateway.web.desk import admitted
 from gateway.web.server import serving
 from gateway.wiring import assembled
+from pipeline.addresses import join
 from pipeline.errors import MaquetteError
 
 LAST_WORDS_SECONDS = 5
@@ -49,14 +50,15 @@ async def serve(settings: Settings) -> None:
             OpenInferenceServicer(model, parts.desk),
             settings.max_calls,
         )
-        listen(server, f"{settings.host}:{settings.port}", settings.tls)
+        address = join(settings.host, settings.port)
+        listen(server, address, settings.tls)
         await reported.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
         await server.start()
         if settings.http_port:
             app = make_app(parts, settings, is_ready, router(model, admitted))
             await doors.enter_async_context(serving(app, settings, LAST_WORDS_SECONDS))
         watching = asyncio.create_task(report_health(reported, is_ready))
-        log.info("gRPC on %s:%d, HTTP on port %d", settings.host, settings.port, settings.http_port)
+        log.info("gRPC on %s, HTTP on port %d", address, settings.http_port)
         await stopping.wait()
         log.info("stopping; running renders have %g s", settings.grace_seconds)
         await reported.enter_graceful_shutdown()

@@ -10,17 +10,15 @@ import httpx
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from gateway.settings import Settings, read
+from pipeline.addresses import called, join
 from pipeline.errors import Unavailable
 
 ANSWER_SECONDS = 2.0
-LOOPBACK = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104
-"""For a gateway that listens on every address."""
 
 
 def address_of(settings: Settings) -> str:
     """Where a gateway with these settings is asked."""
-    host = LOOPBACK.get(settings.host, settings.host)
-    return f"{host}:{settings.http_port if settings.tls else settings.port}"
+    return join(called(settings.host), settings.http_port if settings.tls else settings.port)
 
 
 def ask(settings: Settings) -> str:

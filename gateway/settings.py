@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
+from pipeline.addresses import bare, is_loopback
 from pipeline.errors import Unavailable
 
 OTHER_CALLS = 64
 """Calls beside renders (styles, health) that may be in progress."""
-LOOPBACK = ("127.0.0.1", "::1", "[::1]", "localhost")
 
 GROUPS = {
     "host": "Where it listens, and what it stands on",
@@ -25,6 +25,13 @@ GROUPS = {
 """Headings for readers, by the first field of each group."""
 
 
+def _host(given: str) -> str:
+    try:
+        return bare(given)
+    except ValueError as error:
+        raise ValueError("allowed: a name or an address, and no port") from error
+
+
 class Settings(BaseSettings):
     """Each field is the environment variable ``MAQUETTE_<FIELD>``."""
 
@@ -32,7 +39,9 @@ class Settings(BaseSettings):
         env_prefix="MAQUETTE_", env_ignore_empty=True, frozen=True, extra="ignore"
     )
 
-    host: str = Field(default="127.0.0.1", description="Address the gateway listens on.")
+    host: Annotated[str, AfterValidator(_host)] = Field(
+        default="127.0.0.1", description="Address the gateway listens on, such as ::1."
+    )
     port: int = Field(default=8033, ge=1, le=65535, description="Its gRPC port.")
     http_port: int = Field(default=8034, ge=0, le=65535, description="Its HTTP port; 0: no HTTP.")
     tls_certificate: Path | None = Field(default=None, description="PEM file: serve TLS with it.")
@@ -93,7 +102,7 @@ class Settings(BaseSettings):
     @property
     def auth_required(self) -> bool:
         """Whether callers must say who they are."""
-        return self.auth == "required" if self.auth else self.host not in LOOPBACK
+        return self.auth == "required" if self.auth else not is_loopback(self.host)
 
     @property
     def tls(self) -> tuple[Path, Path] | None:
@@ -138,7 +147,8 @@ def read(**given: object) -> Settings:
 
 def _in_words(error: ValidationError) -> str:
     wrong = error.errors(include_url=False)[0]
+    why = wrong["msg"].removeprefix("Value error, ")
     if not wrong["loc"]:
-        return f"The settings do not fit together: {wrong['msg'].removeprefix('Value error, ')}."
+        return f"The settings do not fit together: {why}."
     variable = f"MAQUETTE_{str(wrong['loc'][0]).upper()}"
-    return f"{variable} is {wrong['input']!r}: {wrong['msg']}. Set it right, or unset it."
+    return f"{variable} is {wrong['input']!r}: {why}. Set it right, or unset it."

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from pathlib import Path
 
+from pipeline.addresses import called, join
 from pipeline.errors import Unavailable
 from serving import launcher, processes
 from serving.launcher import Triton
@@ -63,12 +64,17 @@ class Gateway:
     @property
     def address(self) -> str:
         """``host:port`` of its gRPC service."""
-        return f"{self.host}:{self.port}"
+        return join(self.host, self.port)
 
     @property
     def http_address(self) -> str:
         """``host:port`` of its HTTP service."""
-        return f"{self.host}:{self.http_port}"
+        return join(self.host, self.http_port)
+
+    @property
+    def near_address(self) -> str:
+        """Where its gRPC service is called from this machine."""
+        return join(called(self.host), self.port)
 
     def ended(self) -> int | None:
         """Its exit status, negative for a signal; None while it runs."""
@@ -145,6 +151,16 @@ class Stack:
     def http_address(self) -> str:
         """``host:port`` of the gateway's HTTP service."""
         return self.supervised_gateway.run.http_address
+
+    @property
+    def near_address(self) -> str:
+        """Where the gateway's gRPC service is called from this machine."""
+        return self.supervised_gateway.run.near_address
+
+    @property
+    def logs(self) -> str:
+        """The gateway's log and Triton's, in words."""
+        return f"{self.supervised_gateway.run.log.resolve()} and {self.triton.log.resolve()}"
 
     def watch(self, tell: Callable[[str], None]) -> None:
         """Look at both once, and start again what has ended. Called every now and then.

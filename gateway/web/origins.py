@@ -10,10 +10,9 @@ from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 
-from gateway.settings import LOOPBACK, Settings
+from gateway.settings import Settings
+from pipeline.addresses import ANYWHERE, is_loopback
 from pipeline.errors import Forbidden, Words, shorten
-
-EVERYWHERE = ("0.0.0.0", "[::]", "::")  # noqa: S104 - compared with, not listened on
 
 
 def check(headers: Headers, scheme: str, settings: Settings) -> None:
@@ -28,7 +27,8 @@ def check(headers: Headers, scheme: str, settings: Settings) -> None:
     if settings.auth_required:
         return
     host = headers.get("host", "")
-    if settings.host not in EVERYWHERE and _name(host) not in {*LOOPBACK, settings.host}:
+    name = _name(host)
+    if settings.host not in ANYWHERE and not is_loopback(name) and name != settings.host.lower():
         raise Forbidden(
             f"The Host {shorten(Words(host))} is not this gateway, which asks nobody who they are "
             f"and so answers only as {settings.host} or localhost. Call it so, or set "
@@ -44,9 +44,9 @@ def check(headers: Headers, scheme: str, settings: Settings) -> None:
         )
 
 
-def _name(host: str) -> str | None:
+def _name(host: str) -> str:
     """The name in a Host header, without its port."""
     try:
-        return urlsplit(f"//{host}").hostname
+        return urlsplit(f"//{host}").hostname or ""
     except ValueError:
-        return None
+        return ""

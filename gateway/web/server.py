@@ -11,6 +11,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from gateway.settings import Settings
+from pipeline.addresses import resolve
 from pipeline.errors import Unavailable
 
 POLL_SECONDS = 0.02
@@ -77,9 +78,11 @@ async def _begun(server: uvicorn.Server, task: asyncio.Task[None]) -> None:
 
 
 def _socket(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        listening = socket.create_server((host.strip("[]"), port), family=family, backlog=256)
+        family, address = resolve(host, port)
+        # On "::", IPv4 as well, as gRPC's door does.
+        both = host == "::" and socket.has_dualstack_ipv6()
+        listening = socket.create_server(address, family=family, backlog=256, dualstack_ipv6=both)
         # asyncio does it for sockets of its own making alone; without it, each answer waits 40 ms
         # for the client to acknowledge its head.
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -47,8 +47,8 @@ class Target:
     tls: bool = False
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[\w.-]+:\d+|\[[\da-fA-F:]+\]:\d+", self.address):
-            allowed = "host:port, such as 127.0.0.1:8033"
+        if not re.fullmatch(r"[\w.-]+:\d+|\[[\da-fA-F:.]+(%[\w.-]+)?\]:\d+", self.address):
+            allowed = "host:port, such as 127.0.0.1:8033 or [::1]:8033"
             raise _unfit(f"The server is {self.address!r}; allowed: {allowed}.")
         if self.api_key is not None and not re.fullmatch(r"[!-~]+", self.api_key):
             raise _unfit("The API key has spaces or other characters that no key has.")

@@ -12,6 +12,8 @@ STATUS_DETAILS = "grpc-status-details-bin"
 TRIES = 3
 NOWHERE = ("failed to connect", "resolution failed", "errors resolving")
 """How gRPC says that nobody answers at an address, or that no address has that name."""
+MISTRUST = ("andshake", "erification")
+"""How it says that a certificate is not trusted, or is another host's."""
 BROKEN_SECONDS = 0.5
 """Wait after a connection that broke off, where nobody said how long."""
 LONGEST_SECONDS = 10.0
@@ -55,7 +57,7 @@ def failure(status: Status, address: str) -> CallFailed:
         return CallFailed("The call took longer than its timeout. Allow it more seconds.", code)
     if code is not grpc.StatusCode.UNAVAILABLE or wait is not None:
         return CallFailed(details or code.name, code, wait)
-    if "andshake" in details:
+    if any(words in details for words in MISTRUST):
         trusted = "the CA file, or the authorities trusted without one,"
         return CallFailed(f"{address} and {trusted} do not fit one another: {details}", code)
     if any(words in details for words in NOWHERE):

@@ -51,7 +51,12 @@ def test_a_gateway_that_serves_is_healthy():
 
 @pytest.mark.parametrize(
     ("host", "asked"),
-    [("0.0.0.0", "127.0.0.1:8044"), ("[::]", "[::1]:8044"), ("10.0.0.5", "10.0.0.5:8044")],
+    [
+        ("0.0.0.0", "127.0.0.1:8044"),
+        ("[::]", "[::1]:8044"),
+        ("fd00::5", "[fd00::5]:8044"),
+        ("10.0.0.5", "10.0.0.5:8044"),
+    ],
 )
 def test_one_that_listens_everywhere_is_asked_on_loopback(host, asked):
     assert healthcheck.address_of(Settings(host=host, port=8044)) == asked

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
-import ipaddress
 import json
 import ssl
 import subprocess
@@ -15,14 +13,11 @@ import grpc
 import httpx
 import jwt
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from maquette.v1 import maquette_pb2 as pb
+from tests.certificates import self_signed
 from tests.integration.gateways import add_style, gateway
 from tests.integration.stack import MAQUETTE, stub_of, wait_until
 
@@ -220,7 +215,7 @@ def test_a_hook_that_is_not_there_ends_the_start(live, tmp_path):
 
 
 def test_tls_on_both_doors(live, tmp_path, request_for):
-    certificate, private = _certificate()
+    certificate, private = self_signed(None, "127.0.0.1")
     (tmp_path / "cert.pem").write_bytes(certificate)
     (tmp_path / "key.pem").write_bytes(private)
     settings = {"TLS_CERTIFICATE": tmp_path / "cert.pem", "TLS_KEY": tmp_path / "key.pem"}
@@ -241,26 +236,3 @@ def test_open_to_others_it_asks_who_calls(live, tmp_path):
     with gateway(live, tmp_path, HOST="0.0.0.0") as started, started.channel() as channel:
         error = refused(stub_of(channel).ListStyles, pb.ListStylesRequest())
         assert error.code() is CODE.UNAUTHENTICATED
-
-
-def _certificate():
-    private = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "maquette test")])
-    now = datetime.datetime.now(datetime.UTC)
-    hosts = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(private.public_key())
-        .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(hosts, critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(private, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    return certificate.public_bytes(pem), private.private_bytes(
-        pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )

@@ -14,9 +14,6 @@ from inspect import getmembers, isfunction, signature
 
 import grpc
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from maquette.client import (
     Accepted,
@@ -32,6 +29,7 @@ from maquette.client import (
 )
 from maquette.client.failures import LONGEST_SECONDS, TRIES
 from maquette.v1 import maquette_pb2 as pb
+from tests.certificates import self_signed
 from tests.conftest import ROOT
 from tests.maquette.little_gateway import FOREVER, LittleGateway, serving
 
@@ -331,35 +329,19 @@ def test_an_address_of_another_form_is_refused(kind, address):
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory):
-    """A certificate of localhost that signed itself, and its key, as PEM files."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
+    """A certificate of localhost that signed itself, as a PEM file, and its key."""
+    made, private = self_signed("localhost", "::1")
     file = tmp_path_factory.mktemp("tls") / "ca.pem"
-    file.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    private = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
+    file.write_bytes(made)
     return file, private
 
 
-async def test_tls(kind, gateway, certificate):
+@pytest.mark.parametrize("host", ["localhost", "[::1]"])
+async def test_tls(kind, gateway, certificate, host):
     file, private = certificate
     secure = grpc.ssl_server_credentials([(private, file.read_bytes())])
-    with serving(gateway, secure) as address:
+    with serving(gateway, secure, host) as address:
+        assert address.startswith(host)
         async with kind(address, ca=file) as client:
             assert (await client.info()).version == "9.9"
 
@@ -382,7 +364,7 @@ def test_tls_with_the_authorities_that_grpc_knows(gateway, certificate):
     file, private = certificate
     secure = grpc.ssl_server_credentials([(private, file.read_bytes())])
     told = {"GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": str(file)}
-    with serving(gateway, secure) as address:
+    with serving(gateway, secure, "localhost") as address:
         asked = [sys.executable, "-c", ASK_BY_TLS, address]
         shown = subprocess.run(
             asked, cwd=ROOT, env={**os.environ, **told}, capture_output=True, check=False
@@ -393,9 +375,18 @@ def test_tls_with_the_authorities_that_grpc_knows(gateway, certificate):
 async def test_tls_does_not_trust_everybody(kind, gateway, certificate):
     file, private = certificate
     secure = grpc.ssl_server_credentials([(private, file.read_bytes())])
-    with serving(gateway, secure) as address:
+    with serving(gateway, secure, "localhost") as address:
         async with kind(address, tls=True) as client:
             with pytest.raises(CallFailed, match="do not fit one another"):
+                await client.info()
+
+
+async def test_a_certificate_of_another_host_is_told(kind, gateway, certificate):
+    file, private = certificate
+    secure = grpc.ssl_server_credentials([(private, file.read_bytes())])
+    with serving(gateway, secure, "127.0.0.1") as address:
+        async with kind(address, ca=file) as client:
+            with pytest.raises(CallFailed, match="do not fit one another: .*Hostname"):
                 await client.info()
 
 

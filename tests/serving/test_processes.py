@@ -10,6 +10,7 @@ import time
 import psutil
 import pytest
 
+from pipeline.addresses import resolve
 from pipeline.errors import Unavailable
 from serving import processes
 from serving.ports import free_port, require_free
@@ -93,3 +94,19 @@ def test_the_log_of_the_run_before_is_kept(tmp_path):
         processes.start(command, tmp_path / "server.log", os.environ).wait()
     assert (tmp_path / "server.log").read_text() == "third\n"
     assert (tmp_path / "server.previous.log").read_text() == "second\n"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
+def test_a_taken_port_is_seen_at_addresses_of_both_kinds(host):
+    port = free_port(host)
+    require_free(host, port, "--port")
+    family, address = resolve(host, port)
+    taken = pytest.raises(Unavailable, match=rf"Port {port} on {host} is taken.*--port")
+    with socket.create_server(address, family=family), taken:
+        require_free(host, port, "--port")
+
+
+@pytest.mark.parametrize("host", ["fd00::dead", "nowhere.invalid"])
+def test_an_address_that_is_not_here_is_one_sentence(host):
+    with pytest.raises(Unavailable, match=rf"Cannot listen on {host}: .*Choose another address"):
+        free_port(host)

@@ -66,6 +66,10 @@ def test_the_address_it_listens_on_is_its_name():
     origins.check(Headers({"host": "10.0.0.7:8034"}), "http", here)
     with pytest.raises(Forbidden, match="only as 10"):
         origins.check(Headers({"host": "10.0.0.8:8034"}), "http", here)
+    modern = Settings(host="[FD00::7]", auth="off")
+    origins.check(Headers({"host": "[fd00::7]:8034"}), "http", modern)
+    with pytest.raises(Forbidden, match="only as fd00::7"):
+        origins.check(Headers({"host": "[fd00::8]:8034"}), "http", modern)
     everywhere = Settings(host="0.0.0.0", auth="off")
     origins.check(Headers({"host": "anything"}), "http", everywhere)
     with pytest.raises(Forbidden, match="CORS"):
