@@ -13,6 +13,8 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
+from versions import durable
+
 BLUE, ORANGE, RED, GREY = "#3366aa", "#dd8833", "#bb4444", "#888888"
 STYLE: dict[Any, Any] = {
     "figure.figsize": (8, 4.5),
@@ -41,7 +43,8 @@ def write(found: Report, folder: Path) -> list[Path]:
                 continue
             figure, axes = plt.subplots(layout="constrained")
             draw(axes, found)
-            figure.savefig(path)
+            with durable.replacing(path) as file:
+                figure.savefig(file, format=path.suffix[1:])
             plt.close(figure)
             written.append(path)
     return written

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from rich.table import Table
 
 from bench.bars import BARS, Verdict, look_up
+from versions import durable
 
 FILE = "report.json"
 COLOURS = {
@@ -41,7 +41,7 @@ def finished(
 
 def write(found: Mapping[str, Any], folder: Path) -> None:
     """Write the report to `folder`."""
-    (folder / FILE).write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    durable.write_json(folder / FILE, found)
 
 
 def verdicts(found: Mapping[str, Any]) -> Table:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +23,7 @@ from maquette.cli.up import ends_on_signal
 from maquette.client import AsyncClient, CallFailed
 from maquette.paths import MODEL_REPOSITORY
 from pipeline.errors import MaquetteError
+from versions import durable
 
 app = typer.Typer()
 REPORT = "report.json"
@@ -49,7 +49,7 @@ def main(
     (out / REPORT).unlink(missing_ok=True)
     with _in_one_sentence():
         found = _drilled(out.resolve(), swaps)
-    (out / REPORT).write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    durable.write_json(out / REPORT, found)
     asked, console = bars.bars(swaps), Console()
     console.print(bars.table(found, asked))
     console.print(f"wrote {out / REPORT}", highlight=False)

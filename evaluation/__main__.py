@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +21,7 @@ from maquette.cli.common import fail
 from pipeline.errors import MaquetteError, Unavailable
 from pipeline.request import DEFAULTS
 from training.styles import STYLES
+from versions import durable
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -152,7 +152,7 @@ def _measure(
         (out / file).unlink(missing_ok=True)
     with _progress(report.renders_to_make(renders, variants)) as advance:
         found = report.measure(Evaluation(painter, advance), renders, variants, out)
-    (out / "report.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    durable.write_json(out / "report.json", found)
     console = Console()
     console.print(_verdicts(found, bars), _styles(found))
     for file in report.FILES:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +10,7 @@ from evaluation import sheets
 from evaluation.duel import Bout, Made
 from evaluation.thresholds import Thresholds
 from pipeline.images import Picture
+from versions import durable
 from versions.gates import Verdict
 
 PAGE, FIGURES, SHEET = "report.md", "report.json", "sheet.png"
@@ -20,8 +20,8 @@ def write(verdict: Verdict, limits: Thresholds, bouts: Sequence[Bout], folder: P
     """Write ``report.md``, ``report.json`` and, where there are renders, ``sheet.png``."""
     folder.mkdir(parents=True, exist_ok=True)
     found = {**asdict(verdict), "thresholds": dict(limits), "scenes": [_row(one) for one in bouts]}
-    (folder / FIGURES).write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-    (folder / PAGE).write_text(page(verdict, limits, bouts), encoding="utf-8")
+    durable.write_json(folder / FIGURES, found)
+    durable.write_text(folder / PAGE, page(verdict, limits, bouts))
     if bouts:
         rows = [(label(bout), pictures(bout)) for bout in bouts]
         sheets.write_sheet(rows, folder / SHEET, columns=2)

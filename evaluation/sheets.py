@@ -14,6 +14,7 @@ from pipeline import images
 from pipeline.images import Picture
 from training.samples import SIDE
 from training.styles import STYLES
+from versions import durable
 
 GAP, LABEL = 8, 26
 BESIDE = 2
@@ -55,4 +56,5 @@ def write_sheet(rows: Sequence[tuple[str, list[Picture]]], path: Path, columns: 
         left, top = index % columns * wide + GAP, index // columns * high + GAP
         pen.text((left, top + LABEL / 2 - 2), label, INK, font, anchor="lm")
         sheet.paste(Image.fromarray(np.concatenate(pictures, axis=1)), (left, top + LABEL))
-    sheet.save(path, optimize=True)
+    with durable.replacing(path) as file:
+        sheet.save(file, "PNG", optimize=True)

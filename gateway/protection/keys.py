@@ -9,7 +9,6 @@ import logging
 import os
 import secrets
 import string
-import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields, replace
@@ -29,6 +28,7 @@ from pydantic import (
 
 from gateway.protection.caller import Quota, Scope
 from pipeline.errors import InvalidRequest, NotFound, Unavailable, shorten
+from versions import durable
 
 PREFIX = "mqt_"
 ID_LENGTH = 8
@@ -199,17 +199,9 @@ class KeyStore:
 
     def _write(self, keys: list[Key]) -> None:
         text = _File(keys=keys).model_dump_json(indent=2, exclude_defaults=True)
-        folder = self._path.parent
-        with tempfile.NamedTemporaryFile("w", dir=folder, prefix=".keys-", delete=False) as aside:
-            try:
-                aside.write(text + "\n")
-                aside.flush()
-                os.fsync(aside.fileno())
-                self._keep_owner(aside.fileno())
-                Path(aside.name).replace(self._path)
-            except BaseException:
-                Path(aside.name).unlink(missing_ok=True)
-                raise
+        with durable.replacing(self._path, 0o600) as file:
+            file.write(text.encode() + b"\n")
+            self._keep_owner(file.fileno())
 
     def _keep_owner(self, descriptor: int) -> None:
         """What root changes for a gateway that is not root stays the gateway's to read."""

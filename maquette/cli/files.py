@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from maquette.cli.common import fail
+from versions import durable
 
 
 def read(path: Path) -> bytes:
@@ -30,12 +34,49 @@ def check_output(option: str, file: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ValueError(f"{option} is {file}; its folder cannot be made: {error}.") from error
-    if not os.access(file if file.exists() else file.parent, os.W_OK):
+    places = [file.parent, *([file] if file.exists() else [])]
+    if not all(os.access(place, os.W_OK) for place in places):
         raise ValueError(f"{option} is {file}, which may not be written. Choose another place.")
 
 
-def write_aside(path: Path, data: bytes) -> None:
-    """Write `path` at once, so that a program that watches it never sees half of it."""
-    aside = path.with_name(f".{path.name}.partial")
-    aside.write_bytes(data)
-    aside.replace(path)
+def write(path: Path, data: bytes) -> None:
+    """Put `data` in place of the file at `path`; the command ends with a plain line otherwise.
+
+    A program that watches the file never sees half of it, and what cannot be written whole leaves
+    the old one.
+    """
+    with _told(path):
+        durable.write_bytes(path, data)
+
+
+def write_new(path: Path, data: bytes) -> Path:
+    """Put `data` at `path` or, where that is taken, at house-2.png, house-3.png …; the place."""
+    places = (path.with_stem(f"{path.stem}-{n}") for n in itertools.count(2))
+    with _told(path):
+        free = next(place for place in itertools.chain([path], places) if _claimed(place))
+        try:
+            durable.write_bytes(free, data)
+        except BaseException:
+            free.unlink(missing_ok=True)
+            raise
+    return free
+
+
+def _claimed(path: Path) -> bool:
+    """Whether `path` was free; it is this command's own now, however many run here."""
+    try:
+        path.touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise fail(
+            f"{path} cannot be written: {error.strerror}. What was there before is as it was. "
+            "Make room, or choose another place."
+        ) from error

@@ -10,8 +10,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from maquette.v1 import maquette_pb2 as pb
+from versions import durable
 
 Kind = TypeVar("Kind")
+
+
+def numbered(path: Path, count: int) -> list[Path]:
+    """Names for `count` pictures: house.png, house-2.png and so on."""
+    return [path, *(path.with_stem(f"{path.stem}-{n}") for n in range(2, count + 1))]
 
 
 @dataclass(frozen=True)
@@ -101,12 +107,14 @@ class Result:
     """Of the networks that took part, by their names."""
 
     def save(self, path: str | Path) -> list[Path]:
-        """Write the first picture to `path` and the others beside it: house.png, house-2.png."""
-        first = Path(path)
-        more = (first.with_stem(f"{first.stem}-{n}") for n in range(2, len(self.images) + 1))
-        files = [first, *more]
+        """Write the first picture to `path` and the others beside it: house.png, house-2.png.
+
+        Raises:
+            OSError: one cannot be written; a file that it was to replace is as it was.
+        """
+        files = numbered(Path(path), len(self.images))
         for file, image in zip(files, self.images, strict=True):
-            file.write_bytes(image.png)
+            durable.write_bytes(file, image.png)
         return files
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import stat
 from pathlib import Path
 
@@ -76,3 +77,26 @@ def test_a_version_is_on_the_disk_before_an_alias_names_it(repository, new, step
     assert ("sync folder", "vae_decoder") in steps[
         renamed : steps.index(("replace", "aliases.json"))
     ]
+
+
+def test_what_cannot_be_written_whole_leaves_the_old_file_and_nothing_else(tmp_path):
+    (tmp_path / "night.png").write_bytes(b"old")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # The kernel lets no file grow beyond this, as if the disk were full.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            durable.write_bytes(tmp_path / "night.png", b"new" * 10)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert (tmp_path / "night.png").read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["night.png"]
+
+
+def test_a_file_that_is_replaced_hands_on_its_permissions_and_its_link(tmp_path):
+    (tmp_path / "night.png").touch(mode=0o600)
+    (tmp_path / "link.png").symlink_to("night.png")
+    durable.write_bytes(tmp_path / "link.png", b"new")
+    assert (tmp_path / "night.png").read_bytes() == b"new"
+    assert stat.S_IMODE((tmp_path / "night.png").stat().st_mode) == 0o600
+    assert (tmp_path / "link.png").is_symlink()
