@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.progress import track
@@ -23,30 +22,15 @@ from maquette.cli.common import (
     errors,
     fail,
     in_markup,
+    note,
     plain,
     print_facts,
 )
-from maquette.cli.files import check_output
+from maquette.cli.files import check_output, write
+from maquette.cli.style_folders import Entry, find_pictures
 from maquette.client import CallFailed, Client
 
 app = typer.Typer(help="Look into the style library, and change it.", no_args_is_help=True)
-
-SUFFIXES = {
-    ".png", ".jpg", ".jpeg", ".webp",
-    ".avif", ".bmp", ".gif", ".heic", ".pdf", ".svg", ".tif", ".tiff",
-}  # fmt: skip
-"""What people keep pictures in; the service says of each whether it reads it."""
-NAMES_FILE = "styles.json"
-NAMES_EXAMPLE = '{"file.png": {"name": "Art Deco", "tags": ["historic"]}}'
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A picture to add."""
-
-    path: Path
-    name: str
-    tags: tuple[str, ...]
 
 
 @app.command()
@@ -64,23 +48,27 @@ def add(
 
     A style takes its name from the file, or from a styles.json beside it:
     {"file.png": {"name": "Art Deco", "tags": ["historic", "luxury"]}}.
-    Pictures that cannot be read are listed at the end, and the exit code is then 1.
+    Files that are no pictures, and hidden ones, are skipped, each with a note. Pictures that cannot
+    be added are listed at the end, and the exit code is then 1.
     """
-    entries = list(find_pictures(paths, tuple(tag or ())))
+    found = find_pictures(paths, tuple(tag or ()))
+    entries = found.entries
+    for path, why in found.skipped:
+        note(f"skipped: {path}: {why}")
     if not entries:
         raise fail(f"No pictures in {', '.join(map(str, paths))}. PNG, JPEG and WebP are read.")
-    if name and len(entries) > 1:
-        raise fail(f"--name is for one picture, and there are {len(entries)}.")
+    if name and len(entries) + len(found.refused) > 1:
+        raise fail(f"--name is for one picture, and there are {len(entries) + len(found.refused)}.")
     if name:
         entries = [Entry(entries[0].path, name, entries[0].tags)]
     with connected(server, api_key, ca, tls) as client:
         added, failures = add_all(client, entries, replace=replace)
     same = len(entries) - added - len(failures)
     console.print(f"{added} added or replaced, {same} there already")
-    for path, reason in failures:
+    for path, reason in (not_added := [*found.refused, *failures]):
         line = plain(f"not added: {path}: {reason}")
         errors.print(line, style="red", markup=False, highlight=False)
-    if failures:
+    if not_added:
         raise typer.Exit(1)
 
 
@@ -134,7 +122,7 @@ def show(
             found, png = client.get_style(style)
         if out:
             check_output("--out", out)
-            out.write_bytes(png)
+            write(out, png)
     except (OSError, ValueError) as error:
         raise fail(error) from error
     facts = asdict(found) | {"tags": ", ".join(found.tags)} | ({"wrote": out} if out else {})
@@ -156,18 +144,6 @@ def remove(
             console.print(f"removed {removed}", markup=False, highlight=False)
 
 
-def find_pictures(paths: Sequence[Path], tags: tuple[str, ...] = ()) -> Iterator[Entry]:
-    """The pictures among `paths`; a file that is named counts, whatever its suffix."""
-    for path in paths:
-        found = [path]
-        if path.is_dir():
-            found = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
-        for file in found:
-            known = _names(file.parent).get(file.name, {})
-            own = tuple(known.get("tags", ()))
-            yield Entry(file, known.get("name", _title(file)), (*own, *tags))
-
-
 def add_all(
     client: Client, entries: Sequence[Entry], *, replace: bool = False
 ) -> tuple[int, list[tuple[Path, str]]]:
@@ -184,32 +160,3 @@ def add_all(
         except (CallFailed, OSError, ValueError) as error:
             failures.append((entry.path, str(error)))
     return added, failures
-
-
-def _names(folder: Path) -> dict[str, dict[str, Any]]:
-    file = folder / NAMES_FILE
-    if not file.exists():
-        return {}
-    try:
-        names = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise fail(f"{file} is not JSON: {error}") from error
-    if not isinstance(names, dict):
-        raise fail(f"{file} must look like {NAMES_EXAMPLE}")
-    for picture, known in names.items():
-        _check_entry(file, picture, known)
-    return names
-
-
-def _check_entry(file: Path, picture: str, known: Any) -> None:
-    fits = isinstance(known, dict) and set(known) <= {"name", "tags"}
-    fits = fits and isinstance(known.get("name", ""), str)
-    tags = known.get("tags", []) if fits else None
-    if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
-        raise fail(f"{file}: the entry of {picture} must look like {NAMES_EXAMPLE}")
-    if not (file.parent / picture).exists():
-        raise fail(f"{file} names {picture}, which is not in the folder.")
-
-
-def _title(file: Path) -> str:
-    return file.stem.replace("-", " ").replace("_", " ")
