@@ -51,10 +51,10 @@ eval: setup export ## Measure what is served on held-out cases, into out/eval (1
 	@$(SERVING)/bin/python -m evaluation served
 
 eval-torch: setup ## The same in torch, before the pack is exported, into out/eval-torch
-	@$(DEV)/bin/python -m evaluation torch $(PACK) --device $(DEVICE)
+	@$(DEV)/bin/python -m evaluation torch "$(PACK)" --device $(DEVICE)
 
 export: $(DEV_READY) ## Turn the pack (PACK=packs/tiny) into engines, checked against torch
-	@$(DEV)/bin/python -m export --pack $(PACK)
+	@$(DEV)/bin/python -m export --pack "$(PACK)"
 
 up: setup $(EXPORTED) ## Start Triton and the gateway over what is exported, until Ctrl-C
 	@$(SERVING)/bin/maquette up

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import uuid
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from tests.versions import object_store
 ROOT = Path(__file__).resolve().parent.parent
 LIVE = "tests/integration/"
 
+# Commands look there for what `maquette up` runs, and tests are not to meet a user's.
+os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="maquette-tests-")
 # pytest-xdist fixes a width for its workers, which consoles made at an import would keep.
 os.environ.pop("COLUMNS", None)
 

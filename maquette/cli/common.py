@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,11 +12,30 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from maquette import running
 from maquette.client import CallFailed, Client
+from pipeline import addresses
 
-DEFAULT_SERVER = "127.0.0.1:8033"
+DEFAULT_SERVER = running.USUAL
 
-Server = Annotated[str, typer.Option(envvar="MAQUETTE_SERVER", help="The gateway, as host:port.")]
+
+def _that_runs(context: typer.Context, option: typer.CallbackParam, server: str) -> str:
+    """The address that was given, or else where the only gateway here is, whatever its port."""
+    source = context.get_parameter_source(str(option.name))
+    if source is None or source.name != "DEFAULT":
+        return server
+    found = running.found()
+    return found[0].server if len(found) == 1 else server
+
+
+Server = Annotated[
+    str,
+    typer.Option(
+        envvar="MAQUETTE_SERVER",
+        help="The gateway, as host:port; that of the `maquette up` that runs here, if one does.",
+        callback=_that_runs,
+    ),
+]
 ApiKey = Annotated[
     str | None,
     typer.Option(envvar="MAQUETTE_API_KEY", help="Where callers are asked who they are."),
@@ -105,8 +123,4 @@ def connected(
 
 
 def _is_loopback(server: str) -> bool:
-    host = server.rpartition(":")[0].strip("[]")
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    return addresses.is_loopback(server.rpartition(":")[0].strip("[]"))

@@ -13,13 +13,16 @@ import typer
 
 from maquette.board import make_board
 from maquette.cli.common import console, fail
+from maquette.cli.files import write
 from maquette.cli.render import board_of, facts, follow
-from maquette.cli.styles import add_all, find_pictures
+from maquette.cli.style_folders import find_pictures
+from maquette.cli.styles import add_all
 from maquette.cli.up import ends_on_signal, started
 from maquette.client import CallFailed, Result, connect
 from maquette.paths import EXAMPLE_SKETCH, EXAMPLE_STYLES, MODEL_REPOSITORY
 from pipeline.errors import MaquetteError
 from serving.stack import Options, Stack
+from versions import durable
 
 PROMPT = "futuristic neon city at night"
 SEED = 7
@@ -57,8 +60,8 @@ def demo(
     except KeyboardInterrupt as error:
         raise fail("interrupted; everything is stopped") from error
 
-    (out / "render.png").write_bytes(result.images[0].png)
-    make_board(board_of(drawing, result)).save(out / "board.png")
+    write(out / "render.png", result.images[0].png)
+    write(out / "board.png", make_board(board_of(drawing, result)))
     report = facts(result)
     report["seconds"] = {
         "start": round(up_seconds, 3),
@@ -67,7 +70,7 @@ def demo(
         "demo": round(time.perf_counter() - begun, 3),
     }
     report |= {"prompt": prompt, "triton_version": version, "models_ready": ready}
-    (out / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    write(out / "report.json", durable.json_text(report).encode())
     console.print_json(json.dumps(report))
     for file in ("render.png", "board.png", "report.json"):
         console.print(f"wrote {out / file}", highlight=False)
@@ -76,7 +79,7 @@ def demo(
 def _render(serving: Stack, sketch: bytes, prompt: str) -> tuple[Result, float]:
     with connect(serving.address) as client:
         started_at = time.perf_counter()
-        _, failures = add_all(client, list(find_pictures([EXAMPLE_STYLES])))
+        _, failures = add_all(client, find_pictures([EXAMPLE_STYLES]).entries)
         if failures:
             raise CallFailed(f"bundled style {failures[0][0].name}: {failures[0][1]}")
         styles_seconds = time.perf_counter() - started_at

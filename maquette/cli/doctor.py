@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from maquette import running
 from maquette.cli.common import console
 from maquette.paths import EXAMPLE_STYLES, MODEL_REPOSITORY
 from pipeline.errors import MaquetteError
@@ -35,6 +36,7 @@ def doctor(
         "setpriv": _setpriv,
         "engines": lambda: _engines(repository),
         "bundled styles": _styles,
+        "gateway": _gateway,
         "memory": _memory,
         "GPU": _gpu,
     }
@@ -82,6 +84,11 @@ def _styles() -> str:
     if not count:
         raise Missing(f"no pictures in {EXAMPLE_STYLES}. Run `python -m training styles` there.")
     return f"{count} pictures"
+
+
+def _gateway() -> str:
+    found = [f"{one.server}; keys in {one.keys}; logs {one.logs}" for one in running.found()]
+    return ". ".join(found) or "none runs here that `maquette up` started"
 
 
 def _memory() -> str:

@@ -12,16 +12,26 @@ from rich.table import Table
 
 from gateway.protection.caller import Scope
 from gateway.protection.keys import Key, KeyStore
+from maquette import running
 from maquette.cli.common import console, errors, fail, in_markup, plain
 from pipeline.errors import MaquetteError
 
 app = typer.Typer(help="Make, list and revoke API keys.", no_args_is_help=True)
 
 UNITS = {"h": "hours", "d": "days", "w": "weeks"}
-DEFAULT_FILE = Path("var/keys.json")
+NAME = "keys.json"
 
 File = Annotated[
-    Path, typer.Option(envvar="MAQUETTE_KEYS", help="The file of keys that the gateway reads.")
+    Path | None,
+    typer.Option(
+        envvar="MAQUETTE_KEYS",
+        help="The file of keys that the gateway reads.",
+        show_default="that of the `maquette up` that runs here, else var/keys.json",
+    ),
+]
+State = Annotated[
+    Path | None,
+    typer.Option(envvar="MAQUETTE_STATE", help="The folder that `maquette up --state` was given."),
 ]
 Limit = Annotated[int | None, typer.Option(min=1, help="Other than the gateway's setting.")]
 
@@ -48,7 +58,8 @@ def create(
     renders_per_minute: Limit = None,
     renders_at_once: Limit = None,
     renders_per_day: Limit = None,
-    file: File = DEFAULT_FILE,
+    file: File = None,
+    state: State = None,
 ) -> None:
     """Make a key and show it, this once; the gateway takes it at once, without a restart.
 
@@ -61,41 +72,65 @@ def create(
         "renders_per_day": renders_per_day,
     }
     limits = {limit: value for limit, value in asked.items() if value is not None}
+    path = _file(file, state)
     try:
-        key, secret = KeyStore(file).create(name, scope or [Scope.RENDER], expires, limits)
+        key, secret = KeyStore(path).create(name, scope or [Scope.RENDER], expires, limits)
     except MaquetteError as error:
         raise fail(error) from error
     typer.echo(secret)
     said = f"key {key.id} for {plain(key.name)}: {_scopes(key)}; expires {_expiry(key)}"
     errors.print(f"{said}. It is not shown again.", markup=False, highlight=False)
+    _say_where(path)
 
 
 @app.command("list")
-def list_keys(file: File = DEFAULT_FILE) -> None:
+def list_keys(file: File = None, state: State = None) -> None:
     """List the keys, without what would let anybody in."""
+    path = _file(file, state)
     table = Table("id", "name", "scopes", "created", "expires", "limits of its own")
     try:
-        for key in KeyStore(file).all():
+        for key in KeyStore(path).all():
             limits = "\n".join(f"{limit} {value:,}" for limit, value in key.limits.items())
             created = f"{key.created:%Y-%m-%d}"
             table.add_row(key.id, in_markup(key.name), _scopes(key), created, _expiry(key), limits)
     except MaquetteError as error:
         raise fail(error) from error
     console.print(table)
+    _say_where(path)
 
 
 @app.command()
 def revoke(
     key_id: Annotated[str, typer.Argument(metavar="ID", help="As `maquette keys list` shows it.")],
-    file: File = DEFAULT_FILE,
+    file: File = None,
+    state: State = None,
 ) -> None:
     """Remove a key; the gateway refuses it from the next call on."""
+    path = _file(file, state)
     try:
-        key = KeyStore(file).revoke(key_id)
+        key = KeyStore(path).revoke(key_id)
     except MaquetteError as error:
         raise fail(error) from error
     said = f"key {key.id} for {plain(key.name)} is revoked"
     console.print(said, markup=False, highlight=False)
+    _say_where(path)
+
+
+def _file(file: Path | None, state: Path | None) -> Path:
+    """The file that a gateway reads: what was named, or else what the one that runs here reads."""
+    if file or state:
+        return file or Path(state or "", NAME)
+    found = running.found()
+    if len(found) > 1:
+        gateways = ", ".join(f"{one.server} reads {one.keys}" for one in found)
+        raise fail(f"Several gateways run here. Name the keys of one with --file: {gateways}.")
+    return Path(found[0].keys) if found else Path("var", NAME)
+
+
+def _say_where(path: Path) -> None:
+    readers = " and ".join(running.readers(path))
+    reads = f"; the gateway at {readers} reads it" if readers else ""
+    errors.print(plain(f"the file is {path}{reads}"), markup=False, highlight=False)
 
 
 def _scopes(key: Key) -> str:

@@ -24,7 +24,7 @@ from maquette.cli.common import (
     note,
     print_facts,
 )
-from maquette.cli.files import check_output, read
+from maquette.cli.files import check_output, read, write
 from maquette.cli.render import follow
 from maquette.client import Client, RenderOptions
 from pipeline import provenance
@@ -91,12 +91,14 @@ def recall(
             return
         if out:
             check_output("--out", out)
+            if out.resolve() == image.resolve():
+                raise ValueError(f"--out is {out}, the picture to compare with. Choose another.")
         drawing = _sketch(made, read(sketch) if sketch else None)
         own = [read(path) for path in style_image or []]
         with connected(server, api_key, ca, tls) as client:
             again = _paint(made, drawing, own, client)
         if out:
-            out.write_bytes(again)
+            write(out, again)
         difference = _difference(original, again)
         changes = _changes(made, provenance.read(again))
     except (CannotRecall, InvalidRequest, OSError, ValueError) as error:

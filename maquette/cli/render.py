@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated
@@ -26,12 +26,15 @@ from maquette.cli.common import (
     note,
     print_facts,
 )
-from maquette.cli.files import check_output, read, write_aside
+from maquette.cli.files import check_output, read, write, write_new
 from maquette.client import CallFailed, Event, Progress, Result, StyleChosen, Timings
+from maquette.client.results import numbered
 from pipeline.images import decode
 from pipeline.request import DEFAULTS, RANGES
 from pipeline.samplers import SAMPLERS
 
+NEW = Path("render.png")
+"""Where a picture goes that no place is named for, if nothing is there."""
 EDGES = f"{DEFAULTS['canny_low_threshold']} {DEFAULTS['canny_high_threshold']}"
 
 
@@ -43,16 +46,20 @@ def _help(field: str, meaning: str, default: str | None = None) -> str:
 def render(
     sketch: Annotated[Path, typer.Argument(help="PNG, JPEG or WebP.", show_default=False)],
     prompt: Annotated[str, typer.Argument(help="What it should look like.", show_default=False)],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Picture to write.")] = Path(
-        "render.png"
-    ),
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", help="Picture to write.", show_default="render.png, or the next free one"
+        ),
+    ] = None,
     board: Annotated[
         Path | None, typer.Option(help="Also write sketch, edges, style and render side by side.")
     ] = None,
     negative: Annotated[str, typer.Option(help="What it should not look like.")] = "",
     style: Annotated[
-        str, typer.Option(help="Id of a style in the library, instead of the nearest one.")
-    ] = "",
+        list[str] | None,
+        typer.Option(help="Id of a style in the library, instead of the nearest one."),
+    ] = None,
     tag: Annotated[
         list[str] | None, typer.Option(help="Only retrieve styles with this tag; repeatable.")
     ] = None,
@@ -121,15 +128,18 @@ def render(
     Example: maquette render house.png "futuristic neon city at night" -o night.png
     """
     try:
-        _check_files(sketch, {"--out": out, "--board": board, "--preview": preview})
-        drawing = read(sketch)
-        own = [read(path) for path in style_image or []]
+        pictures = numbered(out, count or 1) if out else []
+        outputs = [*(("--out", picture) for picture in pictures), ("--board", board)]
+        inputs = [sketch, *(style_image or [])]
+        check_output("--out", out or NEW)
+        _check_files(inputs, [*outputs, ("--preview", preview)])
+        drawing, *own = map(read, inputs)
         with connected(server, api_key, ca, tls) as client:
             events = client.stream(
                 drawing,
                 prompt,
                 negative_prompt=negative,
-                style=style,
+                style=_only(style),
                 style_filter=tag,
                 style_images=own,
                 style_weights=style_weight,
@@ -149,9 +159,9 @@ def render(
                 preview_interval=1 if preview else None,
             )
             result = follow(events, preview)
-        files = result.save(out)
+        files = _write(result, out)
         if board:
-            _write_board(board, drawing, result)
+            write(board, make_board(board_of(drawing, result, own)))
     except (ValueError, OSError) as error:
         raise fail(error) from error
     if as_json:
@@ -164,18 +174,42 @@ def render(
         _print(result, [*files, board] if board else files)
 
 
-def _check_files(sketch: Path, outputs: Mapping[str, Path | None]) -> None:
-    """Before the render, so that none is made that cannot be kept."""
+def _check_files(inputs: Sequence[Path], outputs: Sequence[tuple[str, Path | None]]) -> None:
+    """Before the render, so that none is made that cannot be kept, or replaces its own sketch."""
+    read_from = {file.resolve() for file in inputs}
     taken: dict[Path, str] = {}
-    for option, file in outputs.items():
+    for option, file in outputs:
         if file is None:
             continue
         check_output(option, file)
-        if file.resolve() == sketch.resolve():
-            raise ValueError(f"{option} is {file}, the sketch itself. Choose another name.")
+        if file.resolve() in read_from:
+            raise ValueError(f"{option} is {file}, a picture to render from. Choose another.")
         other = taken.setdefault(file.resolve(), option)
         if other != option:
             raise ValueError(f"{option} is {file}, and so is {other}. Choose another name for one.")
+
+
+def _only(styles: Sequence[str] | None) -> str:
+    """The style of the library that was asked for; none is the nearest one."""
+    if len(styles or ()) > 1:
+        raise ValueError(
+            f"--style is {' and '.join(styles or ())}; allowed: one style of the library. "
+            "Name one of them, or blend pictures of your own with --style-image."
+        )
+    return styles[0] if styles else ""
+
+
+def _write(result: Result, out: Path | None) -> list[Path]:
+    """Write the pictures to `out` and beside it, or else where nothing is; the files."""
+    if out:
+        files = numbered(out, len(result.images))
+        for file, image in zip(files, result.images, strict=True):
+            write(file, image.png)
+        return files
+    files = [write_new(NEW, image.png) for image in result.images]
+    if files[0] != NEW:
+        note(f"{NEW} is there already, so this is {files[0]}. Choose a name with --out.")
+    return files
 
 
 def follow(events: Iterable[Event], preview: Path | None = None) -> Result:
@@ -200,7 +234,7 @@ def follow(events: Iterable[Event], preview: Path | None = None) -> Result:
                 case Progress():
                     progress.update(task, completed=event.step, total=event.steps)
                     if preview and event.previews:
-                        write_aside(preview, event.previews[0])
+                        write(preview, event.previews[0])
                 case Result():
                     return event
     raise CallFailed("The gateway ended the render without a picture. Try again.")
@@ -225,35 +259,43 @@ def facts(result: Result) -> dict[str, object]:
     }
 
 
-def board_of(sketch: bytes, result: Result) -> list[Panel]:
-    """The panels that tell how a render came about."""
-    image = result.images[0]
+def board_of(sketch: bytes, result: Result, own: Sequence[bytes] = ()) -> list[Panel]:
+    """The panels that tell how a render came about; `own` are the caller's reference pictures."""
+    names = [f"style: {result.style.id}"] if result.style else _numbered("style: your own", own)
+    styles = [result.style_image] if result.style else own
+    seeds = [f", seed {image.seed}" if len(result.images) > 1 else "" for image in result.images]
     return [
         Panel(sketch, "sketch"),
         Panel(result.control_image, "edges (Canny)"),
-        Panel(result.style_image, f"style: {result.style.id if result.style else 'your own'}"),
-        Panel(image.png, f"render: structure {image.structure_f1:.2f}"),
+        *map(Panel, styles, names),
+        *(
+            Panel(image.png, f"render: structure {image.structure_f1:.2f}{seed}")
+            for image, seed in zip(result.images, seeds, strict=True)
+        ),
     ]
 
 
-def _write_board(path: Path, sketch: bytes, result: Result) -> None:
-    make_board(board_of(sketch, result)).save(path)
+def _numbered(name: str, pictures: Sequence[bytes]) -> list[str]:
+    """`name` for each, with its number where there are several."""
+    several = len(pictures) > 1
+    return [f"{name} {n}" if several else name for n, _ in enumerate(pictures, 1)]
 
 
 def _print(result: Result, files: Sequence[Path]) -> None:
-    image, seconds = result.images[0], result.timings
+    images, seconds = result.images, result.timings
     score = "" if result.style_score is None else f", similarity {result.style_score:.3f}"
+    structure = ", ".join(f"{image.structure_f1:.2f}" for image in images)
     rows = {
         "style": f"{result.style.id if result.style else 'your own pictures'}{score}",
-        "structure": f"{image.structure_f1:.2f} of 1 (edges of the sketch kept)",
-        "seed": str(image.seed),
+        "structure": f"{structure} of 1 (edges of the sketch kept)",
+        "seed": ", ".join(str(image.seed) for image in images),
         "time": (
             f"{seconds.total_seconds:.1f} s: queue {seconds.queue_seconds:.2f}, "
             f"finding the style {seconds.embed_seconds + seconds.search_seconds:.2f}, "
             f"conditions {seconds.condition_seconds:.2f}, steps {seconds.denoise_seconds:.2f}, "
             f"decoding {seconds.decode_seconds:.2f}"
         ),
-        "size": "{} x {} pixels".format(*decode(image.png, "render").size),
+        "size": "{} x {} pixels".format(*decode(images[0].png, "render").size),
         "wrote": ", ".join(map(str, files)),
     }
     for warning in result.warnings:

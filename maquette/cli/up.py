@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import time
 from collections.abc import Iterator
@@ -16,11 +17,14 @@ import typer
 from gateway.protection.caller import Scope
 from gateway.protection.keys import KeyStore
 from gateway.settings import Settings, read
-from maquette.cli.common import console, errors, fail, note
+from maquette import running
+from maquette.cli.common import console, errors, fail, in_markup, note
 from maquette.cli.models.options import progress
-from maquette.cli.styles import add_all, find_pictures
+from maquette.cli.style_folders import find_pictures
+from maquette.cli.styles import add_all
 from maquette.client import CallFailed, connect
 from maquette.paths import EXAMPLE_STYLES, MODEL_REPOSITORY
+from maquette.running import Running
 from pipeline.errors import MaquetteError, Unavailable
 from serving import stack
 from serving.stack import Options, Stack
@@ -50,9 +54,12 @@ def up(
             help="Triton's model repository: a folder, or s3://bucket/prefix.",
         ),
     ] = str(MODEL_REPOSITORY),
-    state: Annotated[Path, typer.Option(help="Folder for logs and the style library.")] = Path(
-        "var"
-    ),
+    state: Annotated[
+        Path,
+        typer.Option(
+            envvar="MAQUETTE_STATE", help="Folder for logs, API keys and the style library."
+        ),
+    ] = Path("var"),
     bundled_styles: Annotated[
         bool, typer.Option(help="Fill an empty library with the bundled styles.")
     ] = True,
@@ -71,7 +78,7 @@ def up(
         options = Options(
             folder,
             state,
-            host,
+            settings.host,
             port,
             http_port,
             triton_port,
@@ -82,21 +89,32 @@ def up(
         with ends_on_signal(), started(options) as serving:
             if bundled_styles:
                 with own_key(settings, keys) as key:
-                    _fill(serving.address, key, settings.tls_certificate)
-            console.print(
-                f"[bold]maquette is up[/bold] at {serving.address} (gRPC) and "
-                f"{serving.http_address} (HTTP)",
-                highlight=False,
-            )
-            console.print(
-                f'  maquette render SKETCH "PROMPT" --server {serving.address}', highlight=False
-            )
-            console.print("  Ctrl-C ends it.")
-            _watch(serving)
-    except (MaquetteError, CallFailed) as error:
+                    _fill(serving.near_address, key, settings.tls_certificate)
+            here = Running(serving.near_address, str(keys.resolve()), serving.logs)
+            with running.recorded(here) as is_found:
+                _say_where(serving, here, settings)
+                if not is_found:
+                    note(f"other commands do not find it: give them --server {here.server}")
+                _watch(serving)
+    except (MaquetteError, CallFailed, OSError) as error:
         raise fail(error) from error
     except KeyboardInterrupt:
         console.print("maquette is down")
+
+
+def _say_where(serving: Stack, here: Running, settings: Settings) -> None:
+    """Where callers find it, and its operator what it writes."""
+    doors = f"{serving.address} (gRPC) and {serving.http_address} (HTTP)"
+    console.print("[bold]maquette is up[/bold] at", in_markup(doors), highlight=False)
+    ca = f" --ca {shlex.quote(str(settings.tls_certificate))}" if settings.tls_certificate else ""
+    how = {
+        "render": f'maquette render SKETCH "PROMPT" --server {here.server}{ca}',
+        "keys": f"{here.keys}{'' if settings.auth_required else ' (nobody is asked for one)'}",
+        "logs": here.logs,
+    }
+    for name, value in how.items():
+        console.print(f"  {name:<7} {value}", markup=False, highlight=False, soft_wrap=True)
+    console.print("  Ctrl-C ends it.")
 
 
 def served_from(location: str, state: Path) -> tuple[Path, dict[str, str]]:
@@ -191,7 +209,7 @@ def fill_empty_library(address: str, key: str | None = None, ca: Path | None = N
     """Add the bundled styles to a library that has none."""
     with connect(address, key, ca) as client:
         if next(client.styles(), None) is None:
-            added, failures = add_all(client, list(find_pictures([EXAMPLE_STYLES])))
+            added, failures = add_all(client, find_pictures([EXAMPLE_STYLES]).entries)
             for path, reason in failures:
                 raise CallFailed(f"The bundled style {path.name} was not added: {reason}")
             console.print(f"added the {added} bundled styles to the empty library")

@@ -29,6 +29,7 @@ from pipeline.errors import InvalidRequest
 from pipeline.images import decode, encode_png, thumbnail
 from pipeline.provenance import describe, stamp
 from pipeline.request import RenderRequest
+from retrieval.styles import slug
 
 PAGE = 2
 SIZE = 128
@@ -99,7 +100,7 @@ class LittleGateway(MaquetteServiceServicer):
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         png = encode_png(np.asarray(picture))
         style = pb.Style(
-            id=request.name.lower().replace(" ", "-"), name=request.name, tags=request.tags,
+            id=slug(request.name), name=request.name, tags=request.tags,
             sha256=hashlib.sha256(png).hexdigest(), width=picture.width, height=picture.height,
         )  # fmt: skip
         known = self.styles.get(style.id)
@@ -237,7 +238,7 @@ class LittleGateway(MaquetteServiceServicer):
             images.append(pb.RenderedImage(png=png, seed=seed, structure_f1=0.5))
         return pb.RenderResponse(
             id=identity, images=images, style=style, style_score=None if request.style else 0.5,
-            control_image=b"edges", style_image=worn[0], warnings=["the prompt was cut"],
+            control_image=request.sketch, style_image=worn[0], warnings=["the prompt was cut"],
             timings=pb.Timings(total_seconds=1.5),
             versions=self.versions[request.versions or "champion"],
         )  # fmt: skip
@@ -254,16 +255,16 @@ class LittleGateway(MaquetteServiceServicer):
 
 
 @contextmanager
-def serving(gateway, credentials=None):
+def serving(gateway, credentials=None, host="127.0.0.1"):
     """The address where `gateway` serves for the block."""
     server = grpc.server(ThreadPoolExecutor(8), options=[("grpc.so_reuseport", 0)])
     add_MaquetteServiceServicer_to_server(gateway, server)
     if credentials:
-        port = server.add_secure_port("localhost:0", credentials)
+        port = server.add_secure_port(f"{host}:0", credentials)
     else:
-        port = server.add_insecure_port("127.0.0.1:0")
+        port = server.add_insecure_port(f"{host}:0")
     server.start()
     try:
-        yield f"localhost:{port}" if credentials else f"127.0.0.1:{port}"
+        yield f"{host}:{port}"
     finally:
         server.stop(grace=None).wait()

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from maquette.__main__ import app
 from maquette.cli.common import plain
-from maquette.cli.styles import find_pictures
+from maquette.cli.style_folders import find_pictures
 from tests.conftest import ROOT
 
 run = CliRunner().invoke
@@ -41,7 +41,7 @@ def test_no_gateway_is_one_sentence_with_the_remedy():
     [
         ("x.jpg", "--out is x.jpg; allowed: a name ending in .png"),
         ("folder.png", "which is a folder"),
-        ("mine.png", "the sketch itself"),
+        ("mine.png", "a picture to render from"),
         ("mine.png/x.png", "its folder cannot be made"),
     ],
 )
@@ -142,7 +142,8 @@ def test_doctor_lists_what_it_looked_at(tmp_path):
 
 
 def test_bundled_styles_bring_their_names_and_tags():
-    entries = {entry.path.name: entry for entry in find_pictures([ROOT / "examples" / "styles"])}
+    bundled = find_pictures([ROOT / "examples" / "styles"])
+    entries = {entry.path.name: entry for entry in bundled.entries}
     assert len(entries) == 12
     assert entries["art-deco.png"].name == "art deco"
     assert "luxury" in entries["art-deco.png"].tags

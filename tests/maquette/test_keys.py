@@ -31,6 +31,7 @@ def test_create_shows_the_key_alone_on_standard_output(run, path):
     key = KeyStore(path).find(secret)
     assert (key.name, key.scopes, key.expires) == ("studio", {Scope.RENDER}, None)
     said = f"key {key.id} for studio: render; expires never. It is not shown again.\n"
+    said += f"the file is {path}\n"
     assert shown.stderr == said
 
 
