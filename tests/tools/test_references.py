@@ -25,7 +25,7 @@ def test_settings_that_are_named_anywhere_exist():
     pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
     known = {name.upper() for name in Settings.model_fields}
     # Those of the command line and of the containers.
-    known |= {"SERVER", "API_KEY", "CA", "TLS", "EXPORT_ENGINE", "PACK", "PUBLISH"}
+    known |= {"SERVER", "API_KEY", "CA", "TLS", "STATE", "EXPORT_ENGINE", "PACK", "PUBLISH"}
     for page in pages:
         named = set(re.findall(r"\bMAQUETTE_([A-Z_]*[A-Z])\b", page.read_text(encoding="utf-8")))
         assert named <= known, page.name
