@@ -88,5 +88,5 @@ def _scene(path: Path, seed: int) -> Scene:
 
 def _picture(path: Path) -> bytes:
     data = path.read_bytes()
-    images.require_picture(data, str(path))
+    images.decode(data, str(path))
     return data

@@ -1,86 +1,11 @@
-"""``python -m gateway``: the gateway as a process, configured by MAQUETTE_* in the environment."""
+"""``python -m gateway``: the gateway as a process; see :mod:`gateway.process`."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import signal
 import sys
-from contextlib import AsyncExitStack
-
-from grpc_health.v1 import health_pb2
-
-from gateway.observability import logs, tracing
-from gateway.openinference.rest import router
-from gateway.openinference.servicer import OpenInferenceServicer
-from gateway.openinference.virtual_model import VirtualModel
-from gateway.rpc.maquette import MaquetteServicer
-from gateway.rpc.server import listen, make_server, report_health
-from gateway.settings import Settings, read
-from gateway.version import VERSION
-from gateway.web.app import make_app
-from gateway.web.desk import admitted
-from gateway.web.server import serving
-from gateway.wiring import assembled
-from pipeline.addresses import join
-from pipeline.errors import MaquetteError
-
-LAST_WORDS_SECONDS = 5
-"""For answers that are on their way when every render has ended."""
-
-log = logging.getLogger("maquette.gateway")
-
-
-async def serve(settings: Settings) -> None:
-    """Serve until SIGINT or SIGTERM, then let running renders finish for the grace time."""
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopping.set)
-    async with assembled(settings) as parts, AsyncExitStack() as doors:
-
-        async def is_ready() -> bool:
-            if stopping.is_set() or not await parts.inference.is_ready():
-                return False
-            return await parts.service.library.is_ready()
-
-        model = VirtualModel(parts.renders, is_ready, VERSION)
-        server, reported = make_server(
-            MaquetteServicer(parts),
-            OpenInferenceServicer(model, parts.desk),
-            settings.max_calls,
-        )
-        address = join(settings.host, settings.port)
-        listen(server, address, settings.tls)
-        await reported.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
-        await server.start()
-        if settings.http_port:
-            app = make_app(parts, settings, is_ready, router(model, admitted))
-            await doors.enter_async_context(serving(app, settings, LAST_WORDS_SECONDS))
-        watching = asyncio.create_task(report_health(reported, is_ready))
-        log.info("gRPC on %s, HTTP on port %d", address, settings.http_port)
-        await stopping.wait()
-        log.info("stopping; running renders have %g s", settings.grace_seconds)
-        await reported.enter_graceful_shutdown()
-        await parts.renders.close(settings.grace_seconds)
-        await server.stop(LAST_WORDS_SECONDS)
-        watching.cancel()
-
-
-def main() -> int:
-    """Run the gateway; 1 when it could not start, with the reason on standard error."""
-    try:
-        settings = read()
-        logs.configure(settings.log_format)
-        tracing.configure(settings.otlp_endpoint, VERSION)
-        asyncio.run(serve(settings))
-    except MaquetteError as error:
-        print(error, file=sys.stderr)
-        return 1
-    finally:
-        tracing.shutdown()
-    return 0
-
 
 if __name__ == "__main__":
+    # Here, because the processes that decode pictures load this file, too, and need none of it.
+    from gateway.process import main
+
     sys.exit(main())

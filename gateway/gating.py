@@ -135,7 +135,8 @@ class Door:
         return served
 
     async def _rendered(self, request: RenderRequest) -> Finished:
-        async with aclosing(self._service.render(request, last=True)) as events:
+        checked = await self._service.decoded(request)
+        async with aclosing(self._service.render(checked, last=True)) as events:
             async for event in events:
                 if isinstance(event, Finished):
                     return event

@@ -106,9 +106,9 @@ class Renders:
         # The limits come first: a check decodes pictures, which costs more than counting.
         permit = await self._limits.begin(caller)
         try:
-            await self._service.check(request)
+            checked = await self._service.check(request)
             yield None
-            async with aclosing(self._service.render(request)) as events:
+            async with aclosing(self._service.render(checked)) as events:
                 async for event in events:
                     yield event
         finally:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from gateway import little
 from gateway.admission import Admission
 from gateway.canary import CANDIDATE, Trial, Went
+from gateway.decoding import PictureDecoder
 from gateway.inference import Arrays, Inference, ModelDied
 from gateway.lineups import CHAMPION
 from gateway.observability import tracing
@@ -95,9 +96,21 @@ SHOWN_SIDE = 384
 
 
 @dataclass(frozen=True)
+class Checked:
+    """A request that may be rendered."""
+
+    sent: RenderRequest
+    request: RenderRequest
+    """The same, with its pictures decoded."""
+    warnings: tuple[str, ...] = ()
+    """What became of the pictures."""
+
+
+@dataclass(frozen=True)
 class _Styled:
     """A request whose style is settled."""
 
+    sent: RenderRequest
     request: RenderRequest
     chosen: Chosen | None
     embed_seconds: float = 0.0
@@ -109,6 +122,7 @@ class Service:
 
     Args:
         embed_sketch: whether pictures carry the sketch that they were made of.
+        decoder: makes PNG files of callers' pictures; None takes one of its own.
         repository: the model repository, where the versions' manifests are, and where a candidate
             that does worse is called off.
         painted_by: told which line-up made a render, and how that went; None when it failed.
@@ -122,6 +136,7 @@ class Service:
         moderation: Moderation,
         *,
         embed_sketch: bool = True,
+        decoder: PictureDecoder | None = None,
         repository: Repository | None = None,
         painted_by: Callable[[str, Went | None], None] = lambda _line_up, _went: None,
     ) -> None:
@@ -130,6 +145,7 @@ class Service:
         self._admission = admission
         self._moderation = moderation
         self._embed_sketch = embed_sketch
+        self._decoder = decoder or PictureDecoder()
         self._repository = repository
         # A version never changes, so its manifest is read once and not for every render.
         self._known: dict[tuple[str, int], str] = {}
@@ -138,8 +154,8 @@ class Service:
         self._painted_by = painted_by
         self._shadows: set[asyncio.Task[None]] = set()
 
-    async def check(self, request: RenderRequest) -> None:
-        """Find out what is wrong with `request` before it waits.
+    async def check(self, request: RenderRequest) -> Checked:
+        """Find out what is wrong with `request` before it waits, and decode its pictures.
 
         Raises:
             Overloaded: as many wait already as may.
@@ -151,12 +167,30 @@ class Service:
         if request.versions:
             self.inference.line_ups.named(request.versions)
         with tracing.span("check"):
-            await little.run(little.are_little(request.uploads), _check_images, request)
+            checked = await self.decoded(request)
         if request.style:
             await self.library.get(request.style)
-        await self._moderation.check_request(request)
+        await self._moderation.check_files([request.sketch], "sketch")
+        await self._moderation.check_files(request.style_images, "style")
+        await self._moderation.check_request(checked.request)
+        return checked
 
-    async def render(self, request: RenderRequest, *, last: bool = False) -> AsyncGenerator[Event]:
+    async def decoded(self, request: RenderRequest) -> Checked:
+        """`request` with its pictures decoded.
+
+        Raises:
+            InvalidRequest: one is not acceptable.
+        """
+        sketch = await self._decoder.decode(request.sketch, "sketch")
+        styles = [await self._decoder.decode(one, "style_images") for one in request.style_images]
+        pictures = tuple(style.png for style in styles)
+        return Checked(
+            request,
+            replace(request, sketch=sketch.png, style_images=pictures),
+            sum((each.warnings for each in (sketch, *styles)), ()),
+        )
+
+    async def render(self, checked: Checked, *, last: bool = False) -> AsyncGenerator[Event]:
         """Render a request that was checked, telling each event; ``Finished`` is the last.
 
         When a served model dies, the render starts once more from its first step. Closing the
@@ -166,6 +200,7 @@ class Service:
             last: let every other render go first; see :meth:`gateway.admission.Admission.slot`.
         """
         started = time.perf_counter()
+        request = checked.request
         # Drawn here and not in the model, so that a render that starts again is the same one.
         seed = secrets.randbelow(SEEDS) if request.seed is None else request.seed
         request = replace(request, seed=seed)
@@ -175,7 +210,7 @@ class Service:
             if request.preview_interval and await self._looks_at_renders():
                 # Only finished pictures are looked at, and previews would be past that.
                 request = replace(request, preview_interval=0)
-            styled = await self._with_style(request)
+            styled = await self._with_style(request, checked.sent)
             if styled.chosen:
                 yield styled.chosen
             line_ups = self.inference.line_ups
@@ -195,8 +230,8 @@ class Service:
         await self._moderation.check_pictures(list(output["images"]))
         finishing = self._is_little(styled, output)
         with tracing.span("encode"):
-            finished = await little.run(finishing, self._finished, styled, output, queued, started)
-        yield finished
+            done = await little.run(finishing, self._finished, styled, output, queued, started)
+        yield replace(done, warnings=checked.warnings + done.warnings)
 
     async def _looks_at_renders(self) -> bool:
         return self._moderation.looks_at_pictures or await self.inference.has_safety_checker()
@@ -267,11 +302,12 @@ class Service:
         # What is measured soon comes before what takes long.
         style_id(name)
         checked_tags(tags)
-        await asyncio.to_thread(images.require_picture, image, "image")
+        picture = (await self._decoder.decode(image, "image")).png
         await self._moderation.check_text(" ".join([name, *tags]), "name or a tag")
-        await self._moderation.check_pictures([image], "style")
+        await self._moderation.check_files([image], "style")
+        await self._moderation.check_pictures([picture], "style")
         embed = self.inference.embed_image
-        return await self.library.add(image, name, tags, embed, replace=replace)
+        return await self.library.add(picture, name, tags, embed, replace=replace)
 
     async def picture(self, style: Style, longest_side: int | None = None) -> bytes:
         """The PNG of `style`, scaled down to `longest_side` pixels when that is given."""
@@ -311,14 +347,14 @@ class Service:
         seeds = output["seeds"].tolist()
         versions = _versions(output)
         made_by = provenance.describe(
-            styled.request,
+            styled.sent,
             seed=seeds[0],
             size=size_of(output["images"][0]),
             style=styled.chosen.style.id if styled.chosen else None,
             pack=json.loads(output["pack"][0])
             | {"versions": versions, "sha256": self._digests(versions)},
             version=VERSION,
-            embed_sketch=self._embed_sketch,
+            sketch=styled.request.sketch if self._embed_sketch else None,
         )
         return tuple(
             Picture(provenance.stamp(png, provenance.with_seed(made_by, seed)), seed, score)
@@ -354,31 +390,31 @@ class Service:
             found = await self.library.search(vector, tags, limit, clip)
         return found, embedded - started, time.perf_counter() - embedded
 
-    async def _with_style(self, request: RenderRequest) -> _Styled:
+    async def _with_style(self, request: RenderRequest, sent: RenderRequest) -> _Styled:
         if request.style_images:
-            return _Styled(request, None)
+            return _Styled(sent, request, None)
         if request.style:
-            chosen = Chosen(await self.library.get(request.style), None)
-            return _Styled(await self._dressed(request, chosen), chosen)
+            return await self._dressed(
+                request, sent, Chosen(await self.library.get(request.style), None)
+            )
         found, embed, search = await self.search(request.prompt, request.style_filter, limit=1)
         if not found:
             raise NotFound(_nothing_found(request))
         chosen = Chosen(found[0].style, found[0].score)
-        return _Styled(await self._dressed(request, chosen), chosen, embed, search)
+        styled = await self._dressed(request, sent, chosen)
+        return replace(styled, embed_seconds=embed, search_seconds=search)
 
-    async def _dressed(self, request: RenderRequest, chosen: Chosen) -> RenderRequest:
+    async def _dressed(
+        self, request: RenderRequest, sent: RenderRequest, chosen: Chosen
+    ) -> _Styled:
         with tracing.span("fetch_style"):
             picture = await self.library.picture(chosen.style)
         # Again, because it may have been added before what is denied now was.
         await self._moderation.check_pictures([picture], "style")
-        return replace(request, style="", style_images=(picture,))
-
-
-def _check_images(request: RenderRequest) -> None:
-    """Look through every upload behind the guards, so that a bad one is refused before it waits."""
-    images.require_whole(request.sketch, "sketch")
-    for image in request.style_images:
-        images.require_whole(image, "style_images")
+        sent, request = (
+            replace(each, style="", style_images=(picture,)) for each in (sent, request)
+        )
+        return _Styled(sent, request, chosen)
 
 
 def _shown(style: bytes) -> bytes:

@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 from gateway.administration import Administration
 from gateway.admission import Admission
+from gateway.decoding import PictureDecoder
 from gateway.desk import Desk
 from gateway.forgetting import forgetting
 from gateway.gating import Gates
@@ -96,12 +97,15 @@ async def assembled(settings: Settings) -> AsyncIterator[Parts]:
         replica = Replica(repository) if isinstance(repository, Stored) else None
         if replica:
             await held.enter_async_context(replica.following())
+        decoder = PictureDecoder()
+        await decoder.start()
         service = Service(
             inference,
             library,
             admission,
             _moderation(settings, inference),
             embed_sketch=settings.embed_sketch,
+            decoder=decoder,
             repository=repository,
             painted_by=metrics.painted,
         )

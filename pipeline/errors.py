@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import reprlib
+from collections.abc import Callable
 
 
 class MaquetteError(Exception):
@@ -25,6 +26,16 @@ class InvalidRequest(MaquetteError):
     def __init__(self, field: str, value: object, allowed: str, remedy: str) -> None:
         self.field = field
         super().__init__(f"{field} is {shorten(value)}; allowed: {allowed}. {remedy}")
+
+    def __reduce__(self) -> tuple[Callable[[str, str], InvalidRequest], tuple[str, str]]:
+        # Pictures are decoded in other processes. The value, an upload, need not come back.
+        return _invalid, (self.field, str(self))
+
+
+def _invalid(field: str, message: str) -> InvalidRequest:
+    error = InvalidRequest.__new__(InvalidRequest, message)
+    error.field = field
+    return error
 
 
 class NotFound(MaquetteError):

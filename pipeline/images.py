@@ -10,23 +10,56 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image
 
+from pipeline import jpeg, png
 from pipeline.errors import InvalidRequest, Words
 
-FORMATS = ("PNG", "JPEG", "WEBP")
 MAX_BYTES = 10 * 1024 * 1024
+MAX_PIXELS = {"PNG": 25_000_000, "WEBP": 25_000_000, "JPEG": 50_000_000}
+"""Of a picture as it is sent, by its format. A sheet of A3 at 300 dpi has 17,401,480, a phone's
+photo up to 49,939,200. 34 bytes of WebP may be as many as there may be, and decoding them takes two
+seconds and half a gigabyte; a JPEG is scaled down while it is decoded."""
+FORMATS = tuple(MAX_PIXELS)
+MAX_PIXEL_SCANS = 10 * MAX_PIXELS["JPEG"]
+"""Pixels times scans of a JPEG: each scan may touch every pixel again, and takes a dozen bytes.
+Encoders write one scan, or ten in a progressive file."""
 MAX_SIDE = 2048
+"""Of a picture as it is used; a larger one is scaled down."""
 MIN_SIDE = 16
+FAINT = 32
+"""Levels of 255. Nearer than this to the paper, ink leaves no edge at the default thresholds: a
+step of 32 makes a Sobel gradient of 128, and an edge begins at 150."""
 
 Picture = npt.NDArray[np.uint8]
 """RGB, ``[height, width, 3]``, values 0 to 255."""
 
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What makes a picture upright, by its EXIF orientation."""
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A picture as it is used, and what its sender ought to know of that."""
+
+    png: bytes
+    """RGB, upright, at most ``MAX_SIDE`` pixels a side."""
+    warnings: tuple[str, ...] = ()
+
 
 def decode(data: bytes, field: str) -> Image.Image:
-    """Decode a PNG, JPEG or WebP to RGB, upright, transparency laid over white paper.
+    """Decode a PNG, JPEG or WebP to RGB: upright, without transparency, scaled to ``MAX_SIDE``.
 
-    Format, byte count and declared size are checked from the header, before any pixel is decoded.
+    Format, byte count, declared size and scans are checked before any pixel is decoded. Metadata
+    is left out before the decoder sees it, except what tells the orientation.
 
     Args:
         data: the encoded file.
@@ -35,105 +68,145 @@ def decode(data: bytes, field: str) -> Image.Image:
     Raises:
         InvalidRequest: not an image, not an allowed format, too large, or damaged.
     """
-    image = _loaded(data, field)
-    try:
-        return _on_white(ImageOps.exif_transpose(image))
-    except (OSError, SyntaxError, ValueError) as error:
-        raise _damaged(data, field, error) from error
+    return _decoded(data, field)[0]
 
 
-def require_picture(data: bytes, field: str) -> None:
-    """Find out whether `data` can be decoded, without making a picture of it.
+def to_png(data: bytes, field: str) -> Decoded:
+    """As :func:`decode`, encoded as PNG.
 
     Raises:
         InvalidRequest: as :func:`decode`.
     """
-    _loaded(data, field)
+    image, sent = _decoded(data, field)
+    warnings: tuple[str, ...] = ()
+    if max(sent) > MAX_SIDE:
+        warnings = (
+            f"{field} of {sent[0] * sent[1]:,} pixels was scaled down to {_words(image.size)}: "
+            f"more than {MAX_SIDE} a side are not used.",
+        )
+    return Decoded(encode_png(np.asarray(image)), warnings)
 
 
-def require_whole(data: bytes, field: str) -> None:
-    """As :func:`require_picture`, but a PNG's pixels are left packed: its checksums tell enough.
-
-    A PNG that was made to deceive can pass; decoding it fails as it should.
-
-    Raises:
-        InvalidRequest: as :func:`decode`.
-    """
-    image = _open(data, field)
-    if image.format != "PNG":
-        require_picture(data, field)
-        return
+def _decoded(data: bytes, field: str) -> tuple[Image.Image, tuple[int, int]]:
+    """The picture as it is used, and the size that was sent."""
+    image, scans = _open(data, field)
+    sent = image.size
+    _check_size(image, field)
+    _check_scans(sent, scans, field)
     try:
-        image.verify()
-    except IndexError as error:
-        # Pillow looks for the first piece of the pixels.
-        raise _damaged(data, field, ValueError("it has no pixels")) from error
-    except (OSError, SyntaxError, ValueError) as error:
+        return _as_used(image), sent
+    except Exception as error:
+        # Files that are made to be wrong make Pillow fail in more ways than it documents.
         raise _damaged(data, field, error) from error
 
 
-def _loaded(data: bytes, field: str) -> Image.Image:
-    image = _open(data, field)
-    try:
-        image.load()
-    except (OSError, SyntaxError, ValueError) as error:
-        raise _damaged(data, field, error) from error
-    return image
+def _as_used(image: Image.Image) -> Image.Image:
+    is_large = max(image.size) > MAX_SIDE
+    if is_large:
+        # A JPEG's decoder can leave out what would be scaled away.
+        image.draft(None, (MAX_SIDE, MAX_SIDE))
+    image.load()
+    turn = _turn(image)
+    plain = _in_plain_mode(image)
+    if is_large:
+        plain.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
+    picture = _on_paper(plain)
+    return picture if turn is None else picture.transpose(turn)
 
 
 def _damaged(data: bytes, field: str, error: Exception) -> InvalidRequest:
+    # Others than these speak of the decoder's inside.
+    told = f" ({error})" if isinstance(error, OSError | SyntaxError | ValueError) else ""
     allowed = "a complete PNG, JPEG or WebP file"
-    remedy = f"The file is damaged or cut short ({error}). Save it again."
+    remedy = f"The file is damaged or cut short{told}. Save it again."
     return InvalidRequest(field, data, allowed, remedy)
 
 
-def _open(data: bytes, field: str) -> Image.Image:
+def _open(data: bytes, field: str) -> tuple[Image.Image, int]:
+    """The picture, not decoded yet, and a JPEG's number of scans."""
     if not data:
         raise InvalidRequest(field, data, "a PNG, JPEG or WebP file", "Send the file's bytes.")
     if len(data) > MAX_BYTES:
         allowed = f"at most {MAX_BYTES:,} bytes"
         raise InvalidRequest(field, data, allowed, "Save the image smaller.")
-    image = _read_header(data, field)
-    _check_size(image, field)
-    return image
-
-
-def _read_header(data: bytes, field: str) -> Image.Image:
+    scans = 0
     try:
-        return Image.open(io.BytesIO(data), formats=FORMATS)
+        if data.startswith(png.SIGNATURE):
+            data = png.without_metadata(data)
+        elif data.startswith(jpeg.START):
+            data, scans = jpeg.without_metadata(data)
+        return Image.open(io.BytesIO(data), formats=FORMATS), scans
+    except (png.Damaged, jpeg.TooManySegments) as error:
+        raise _damaged(data, field, error) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         count = re.search(r"\((\d+) pixels\)", str(error))
         found = f"{int(count[1]):,} pixels" if count else "more pixels than can be counted"
-        raise _too_large(field, found) from error
-    except (OSError, SyntaxError, ValueError) as error:
+        raise _too_large(field, found, min(MAX_PIXELS.values())) from error
+    except Exception as error:
         allowed = "a PNG, JPEG or WebP file"
         remedy = "It could not be read as one; convert it (SVG, PDF and TIFF are not read)."
         raise InvalidRequest(field, data, allowed, remedy) from error
 
 
 def _check_size(image: Image.Image, field: str) -> None:
-    if max(image.size) > MAX_SIDE:
-        raise _too_large(field, f"{image.width} x {image.height} pixels")
-    if min(image.size) < MIN_SIDE:
-        found = Words(f"{image.width} x {image.height} pixels")
-        allowed = f"at least {MIN_SIDE} pixels a side"
-        raise InvalidRequest(field, found, allowed, "Scale it up, or crop it less.")
+    # A stereo photo may call itself another format than JPEG.
+    size, most = image.size, MAX_PIXELS.get(str(image.format), MAX_PIXELS["JPEG"])
+    if size[0] * size[1] > most:
+        raise _too_large(field, f"{_words(size)} pixels", most)
+    if min(size) * MAX_SIDE < MIN_SIDE * max(MAX_SIDE, *size):
+        allowed = f"at least {MIN_SIDE} pixels a side, when the longer one has {MAX_SIDE} at most"
+        remedy = "Scale it up, or crop it less."
+        raise InvalidRequest(field, Words(f"{_words(size)} pixels"), allowed, remedy)
 
 
-def _too_large(field: str, found: str) -> InvalidRequest:
-    allowed = f"at most {MAX_SIDE} pixels a side"
+def _check_scans(size: tuple[int, int], scans: int, field: str) -> None:
+    most = MAX_PIXEL_SCANS // (size[0] * size[1])
+    if scans > most:
+        found = Words(f"a JPEG of {_words(size)} pixels in {scans:,} scans")
+        allowed = f"at most {most:,} scans at this size"
+        raise InvalidRequest(field, found, allowed, "Save it again.")
+
+
+def _too_large(field: str, found: str, most: int) -> InvalidRequest:
+    allowed = f"at most {most:,} pixels in all"
     return InvalidRequest(field, Words(found), allowed, "Scale it down.")
 
 
-def _on_white(image: Image.Image) -> Image.Image:
+def _words(size: tuple[int, int]) -> str:
+    return f"{size[0]} x {size[1]}"
+
+
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    try:
+        return _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # noqa: BLE001 - metadata that cannot be read says nothing
+        return None
+
+
+def _in_plain_mode(image: Image.Image) -> Image.Image:
+    """RGB, or RGBA where a part of it is transparent."""
     if image.mode in ("I;16", "I"):
         # Pillow clips 16-bit grey at 255 instead of scaling it, which would turn ink into paper.
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        paper = Image.new("RGBA", rgba.size, "white")
-        return Image.alpha_composite(paper, rgba).convert("RGB")
-    return image.convert("RGB")
+    return image.convert("RGBA" if image.has_transparency_data else "RGB")
+
+
+def _on_paper(image: Image.Image) -> Image.Image:
+    """Lay `image` over white paper, or over black where nothing of it could be seen on white."""
+    if image.mode == "RGB":
+        return image
+    on_white = _over(image, "white")
+    if _contrast(on_white) < FAINT < _contrast(on_black := _over(image, "black")):
+        return on_black
+    return on_white
+
+
+def _over(image: Image.Image, paper: str) -> Image.Image:
+    return Image.alpha_composite(Image.new("RGBA", image.size, paper), image).convert("RGB")
+
+
+def _contrast(image: Image.Image) -> int:
+    return int(np.ptp(np.asarray(image), axis=(0, 1)).max())
 
 
 def encode_png(picture: Picture) -> bytes:

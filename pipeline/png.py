@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import groupby, islice
+from operator import itemgetter
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 HEADER_END = len(SIGNATURE) + 25
@@ -13,6 +15,12 @@ _PIXELS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 """Chunks that the pixels are made of."""
 _MANY = 64
 """Chunks; programs cut 8 KB of packed pixels or more into each."""
+_ORIENTATION = (b"XML:com.adobe.xmp\0", b"Raw profile type exif\0")
+"""How a text begins that may tell the orientation; beside ``eXIf``, which does nothing else."""
+_LONG = 2**16
+"""Bytes of a text, more than tell an orientation."""
+MAX_CHUNKS = 20_000
+"""Of a file; the largest that is read, cut into 8 KB, has 1,280."""
 
 
 class Damaged(ValueError):
@@ -39,6 +47,38 @@ def chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
             raise Damaged("it is cut short or was changed")
         yield kind, png[at + 8 : end - 4]
         at = end
+
+
+def without_metadata(png: bytes) -> bytes:
+    """`png` with what its pixels and their orientation are made of, the pixels in one chunk.
+
+    Decoders unpack texts and profiles, and take their time with every chunk.
+
+    Raises:
+        Damaged: as :func:`chunks`, or it has more than ``MAX_CHUNKS``.
+    """
+    made_of = (each for each in _counted(chunks(png)) if _is_needed(*each))
+    whole = [
+        chunk(kind, b"".join(data for _, data in group)) if kind == b"IDAT" else _each(group)
+        for kind, group in groupby(made_of, key=itemgetter(0))
+    ]
+    return SIGNATURE + b"".join(whole)
+
+
+def _each(group: Iterable[tuple[bytes, bytes]]) -> bytes:
+    return b"".join(chunk(kind, data) for kind, data in group)
+
+
+def _counted(found: Iterator[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes]]:
+    yield from islice(found, MAX_CHUNKS)
+    if next(found, None):
+        raise Damaged(f"it has more than {MAX_CHUNKS:,} chunks")
+
+
+def _is_needed(kind: bytes, data: bytes) -> bool:
+    if kind in (b"iTXt", b"zTXt", b"tEXt"):
+        return data.startswith(_ORIENTATION) and len(data) < _LONG
+    return kind in _PIXELS or kind == b"eXIf"
 
 
 def size_of(png: bytes) -> tuple[int, int]:

@@ -19,8 +19,7 @@ import numpy as np
 
 from pipeline.contract import CROSS_ATTENTION_LAYERS
 from pipeline.errors import InvalidRequest
-from pipeline.images import decode, encode_png
-from pipeline.png import HEADER_END, SIGNATURE, Damaged, chunk, chunks, is_bare
+from pipeline.png import HEADER_END, SIGNATURE, Damaged, chunk, chunks
 from pipeline.request import MAX_PROMPT, MAX_STYLE_IMAGES, RenderRequest
 
 KEYWORD = b"maquette"
@@ -101,7 +100,7 @@ class Provenance:
     sketch_sha256: str
     """Of the bytes as they were sent."""
     sketch: bytes | None
-    """A PNG that decodes to the same pixels as what was sent; None when it was not embedded."""
+    """A PNG with the pixels that were used; None when it was not embedded."""
     pack: Pack
     version: str
     """Of maquette."""
@@ -115,18 +114,20 @@ def describe(
     style: str | None,
     pack: Mapping[str, Any],
     version: str,
-    embed_sketch: bool,
+    sketch: bytes | None,
 ) -> Provenance:
     """What made the picture of `seed`. That of others in its batch differs in the seed alone.
 
     Args:
-        request: with the style's stored picture in ``style_images`` when it is the library's.
+        request: as it was sent, with the style's stored picture in ``style_images`` when it is the
+            library's.
         size: of the picture, ``(width, height)`` in pixels.
         style: the library's id; None for pictures of the caller's own.
         pack: as the ``render`` model tells it (``pipeline.wire.pack_identity``), its ``versions``
             and their ``sha256``.
         version: of maquette.
-        embed_sketch: put the sketch in, if it takes no more than ``MAX_SKETCH`` bytes as PNG.
+        sketch: a PNG with the pixels that were used. It is put in if it has no more than
+            ``MAX_SKETCH`` bytes.
     """
     actual = {"seed": seed, "width": size[0], "height": size[1]}
     weights = request.style_weights or (1.0,) * len(request.style_images)
@@ -141,7 +142,7 @@ def describe(
             StyleImage(_sha256(image), _short(share)) for image, share in references
         ),
         sketch_sha256=_sha256(request.sketch),
-        sketch=_small_enough(request.sketch) if embed_sketch else None,
+        sketch=sketch if sketch and len(sketch) <= MAX_SKETCH else None,
         pack=Pack(
             pack["name"],
             pack["precision"],
@@ -213,12 +214,6 @@ def _short(number: float) -> float:
 
 def _sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
-
-
-def _small_enough(sketch: bytes) -> bytes | None:
-    # Encoding takes longer than everything else here, and most sketches need none.
-    png = sketch if is_bare(sketch) else encode_png(np.asarray(decode(sketch, "sketch")))
-    return png if len(png) <= MAX_SKETCH else None
 
 
 def _to_json(provenance: Provenance) -> str:

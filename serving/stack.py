@@ -297,6 +297,9 @@ def _start_gateway(options: Options) -> Gateway:
         "MAQUETTE_LIBRARY": str(options.state / "library"),
         "MAQUETTE_REPORTS": str(options.state / "gate"),
         **os.environ,
+        # Keeps a folder called `gateway` where the user happens to be from being run instead, here
+        # and in the processes that the gateway starts.
+        "PYTHONSAFEPATH": "1",
         "MAQUETTE_GRACE_SECONDS": str(options.grace_seconds),
         "MAQUETTE_HOST": options.host,
         "MAQUETTE_PORT": str(options.port),
@@ -306,8 +309,7 @@ def _start_gateway(options: Options) -> Gateway:
         "MAQUETTE_TRITON_METRICS": f"{launcher.HOST}:{options.metrics_port}",
         **options.gateway_settings,
     }
-    # -P keeps a folder called `gateway` where the user happens to be from being run instead.
-    process = processes.start([sys.executable, "-P", "-m", "gateway"], log, environment)
+    process = processes.start([sys.executable, "-m", "gateway"], log, environment)
     return Gateway(
         process,
         options.host,

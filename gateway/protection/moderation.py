@@ -36,7 +36,10 @@ class Moderator(Protocol):
         """Why `prompt` is refused, as the end of a sentence; None when it is not."""
 
     async def check_image(self, image: bytes, kind: Kind) -> str | None:
-        """Why the encoded `image` is refused, as the end of a sentence; None when it is not."""
+        """Why `image` is refused, as the end of a sentence; None when it is not.
+
+        It is a PNG that maquette made or decoded, however the picture was sent.
+        """
 
 
 class Moderation:
@@ -52,7 +55,7 @@ class Moderation:
         self._seconds = seconds
 
     async def check_request(self, request: RenderRequest) -> None:
-        """Check what a render is asked for with.
+        """Check what a render is asked for with, its pictures decoded.
 
         Raises:
             Refused: a moderator does not let it through; says why, without repeating it.
@@ -90,6 +93,16 @@ class Moderation:
             with tracing.span("moderate", what=NAMES[kind]):
                 for moderator in self._moderators:
                     await self._ask(moderator, NAMES[kind], moderator.check_image, picture, kind)
+
+    async def check_files(self, files: Sequence[bytes], kind: Kind) -> None:
+        """Look for files, as they were sent, on lists of checksums; nothing of them is decoded.
+
+        Raises:
+            Refused: one is on a list.
+        """
+        for moderator in self._moderators:
+            if isinstance(moderator, DeniedHashes) and await moderator.has_any(files):
+                raise Refused(f"The {NAMES[kind]} was refused: {moderator.REASON}.")
 
     async def _ask(
         self,
@@ -151,6 +164,8 @@ class DeniedHashes:
         Unavailable: it cannot be read, or a line is not a sha256.
     """
 
+    REASON = "it is on a list of denied pictures"
+
     def __init__(self, file: Path) -> None:
         self._denied = frozenset(line.lower() for line in _lines(file))
         for line in self._denied:
@@ -168,7 +183,11 @@ class DeniedHashes:
         except InvalidRequest:
             # What cannot be decoded is refused where requests are checked, and says so there.
             return None
-        return None if self._denied.isdisjoint(found) else "it is on a list of denied pictures"
+        return None if self._denied.isdisjoint(found) else self.REASON
+
+    async def has_any(self, files: Sequence[bytes]) -> bool:
+        """Whether one of `files` is on the list as it is."""
+        return await asyncio.to_thread(lambda: not self._denied.isdisjoint(map(_sha256, files)))
 
 
 class SafetyChecker:
@@ -227,7 +246,11 @@ def hashes_of(image: bytes) -> tuple[str, str]:
     decoded = images.decode(image, "image")
     size = f"{decoded.width}x{decoded.height}:".encode()
     pixels = hashlib.sha256(size + decoded.tobytes())
-    return hashlib.sha256(image).hexdigest(), pixels.hexdigest()
+    return _sha256(image), pixels.hexdigest()
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def _lines(file: Path) -> list[str]:

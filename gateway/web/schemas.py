@@ -12,14 +12,17 @@ import numpy as np
 from gateway.web.bodies import Problem
 from gateway.web.errors import PROBLEM
 from gateway.web.forms import FORM, HINTS, JSON, kind_of
-from pipeline.images import MAX_BYTES, MAX_SIDE, encode_png
+from pipeline.images import MAX_BYTES, MAX_PIXELS, MAX_SIDE, encode_png
 from pipeline.lineup import ALIASES
 from pipeline.request import DEFAULTS, MAX_PROMPT, MAX_STYLE_IMAGES, RANGES
 from pipeline.samplers import SAMPLERS
 
 Schema = dict[str, Any]
 
-PICTURE = f"PNG, JPEG or WebP; at most {MAX_BYTES:,} bytes and {MAX_SIDE} pixels a side."
+PICTURE = (
+    f"PNG, JPEG or WebP; at most {MAX_BYTES:,} bytes and {MAX_PIXELS['PNG']:,} pixels (JPEG: "
+    f"{MAX_PIXELS['JPEG']:,}). More than {MAX_SIDE} a side are scaled down."
+)
 DESCRIPTIONS: Mapping[str, str] = {
     "sketch": PICTURE,
     "prompt": "What it should look like.",

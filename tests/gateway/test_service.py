@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import threading
 from dataclasses import replace
 
 import pytest
 from PIL import Image, PngImagePlugin
 
-from gateway import service as service_module
 from gateway.admission import Admission
 from gateway.inference import ModelDied
 from gateway.protection.moderation import Moderation
-from gateway.service import Finished, Service, Stepped
-from pipeline import provenance
+from gateway.service import Checked, Finished, Service, Stepped
+from pipeline import images, provenance
 from pipeline.errors import NotFound, Refused, Unavailable
 from pipeline.lineup import LineUp
 from pipeline.request import RenderRequest
@@ -82,13 +82,17 @@ def service(painter, library, *moderators):
     return Service(painter, library, Admission(1, 1), Moderation(moderators, seconds=5))
 
 
+def checked(request):
+    return Checked(request, request)
+
+
 async def told(events):
     return [event async for event in events]
 
 
 async def test_a_render_whose_model_dies_starts_once_more_as_the_same_one(library, request_):
     painter = Mortal(deaths=1)
-    events = await told(service(painter, library).render(request_))
+    events = await told(service(painter, library).render(checked(request_)))
     assert painter.mended == ["unet"]
     assert painter.seeds[0] == painter.seeds[1] is not None
     assert isinstance(events[-1], Finished)
@@ -98,7 +102,7 @@ async def test_a_render_whose_model_dies_starts_once_more_as_the_same_one(librar
 async def test_when_it_dies_again_that_is_told(library, request_):
     painter = Mortal(deaths=2)
     with pytest.raises(ModelDied):
-        await told(service(painter, library).render(request_))
+        await told(service(painter, library).render(checked(request_)))
     assert painter.begun == 2
 
 
@@ -112,7 +116,7 @@ async def test_previews_are_not_shown_where_pictures_are_looked_at(
 ):
     painter = Mortal(checker=checker)
     request = replace(request_, preview_interval=2, num_inference_steps=3)
-    events = await told(service(painter, library, *moderators).render(request))
+    events = await told(service(painter, library, *moderators).render(checked(request)))
     assert sum(len(event.previews) for event in events if isinstance(event, Stepped)) == expected
 
 
@@ -124,7 +128,7 @@ async def test_an_unknown_style_is_known_before_it_waits(library, request_):
 async def test_a_style_that_is_denied_since_it_was_added_is_not_rendered(library, request_):
     stored = await library.picture(await library.get("winter"))
     with pytest.raises(Refused, match="style image"):
-        await told(service(Painter(), library, Looker(stored)).render(request_))
+        await told(service(Painter(), library, Looker(stored)).render(checked(request_)))
 
 
 async def test_the_name_of_a_style_is_moderated(library, style_image):
@@ -134,7 +138,7 @@ async def test_the_name_of_a_style_is_moderated(library, style_image):
 
 async def test_the_picture_says_what_made_it(library, request_):
     request = replace(request_, num_images=2, seed=5)
-    done = (await told(service(Painter(), library).render(request)))[-1]
+    done = (await told(service(Painter(), library).render(checked(request))))[-1]
     made = [provenance.read(picture.png) for picture in done.pictures]
     assert [one.parameters["seed"] for one in made] == [5, 6]
     assert {one.style for one in made} == {"winter"}
@@ -159,12 +163,27 @@ class Chooser(Painter):
             yield output
 
 
+async def test_the_picture_names_what_was_sent_and_holds_what_was_used(library, request_):
+    photo = encoded(Image.linear_gradient("L").resize((3000, 600)).convert("RGB"), "JPEG")
+    rendering = service(Painter(), library)
+    allowed = await rendering.check(replace(request_, sketch=photo))
+    done = (await told(rendering.render(allowed)))[-1]
+    used = images.to_png(photo, "sketch")
+    assert done.warnings == used.warnings != ()
+    made = provenance.read(done.pictures[0].png)
+    assert made.sketch_sha256 == hashlib.sha256(photo).hexdigest()
+    assert made.sketch == used.png
+    # What it holds makes the same picture.
+    again = await rendering.check(replace(request_, sketch=made.sketch))
+    assert again.request.sketch == used.png
+
+
 async def test_a_render_gets_the_versions_that_it_asks_for(library, request_):
     painter = Chooser()
     for alias in ("", "champion", "candidate"):
         asked = replace(request_, versions=alias)
         await service(painter, library).check(asked)
-        await told(service(painter, library).render(asked))
+        await told(service(painter, library).render(checked(asked)))
     assert painter.made_by == [LineUp(), LineUp(), LineUp(unet=3)]
 
 
@@ -177,15 +196,15 @@ async def test_nothing_is_promised_before_there_is_a_champion(library, request_)
     painter = Chooser()
     painter.line_ups.by_alias = {}
     with pytest.raises(Unavailable, match="being loaded"):
-        await told(service(painter, library).render(request_))
+        await told(service(painter, library).render(checked(request_)))
 
 
 async def test_the_candidate_makes_its_share(library, request_):
     painter = Chooser(share=1.0)
-    await told(service(painter, library).render(request_))
+    await told(service(painter, library).render(checked(request_)))
     assert painter.made_by == [LineUp(unet=3)]
     # Who asks for the champion gets it.
-    await told(service(painter, library).render(replace(request_, versions="champion")))
+    await told(service(painter, library).render(checked(replace(request_, versions="champion"))))
     assert painter.made_by[-1] == LineUp()
 
 
@@ -196,7 +215,7 @@ async def test_a_shadow_is_cast_once_the_render_is_done(library, request_):
         painter, library, Admission(2, 0), Moderation([], seconds=5),
         painted_by=lambda line_up, went_: went.append((line_up, went_)),
     )  # fmt: skip
-    events = await told(casting.render(request_))
+    events = await told(casting.render(checked(request_)))
     assert isinstance(events[-1], Finished)
     await asyncio.gather(*casting._shadows)
     assert painter.made_by == [LineUp(), LineUp(unet=3)]
@@ -208,10 +227,10 @@ async def test_a_shadow_leaves_a_place_for_others(library, request_):
     painter, admission = Chooser(shadow=1.0), Admission(2, 0)
     casting = Service(painter, library, admission, Moderation([], seconds=5))
     async with admission.slot():
-        await told(casting.render(request_))
+        await told(casting.render(checked(request_)))
         await asyncio.gather(*casting._shadows)
     assert painter.made_by == [LineUp()]
-    await told(casting.render(request_))
+    await told(casting.render(checked(request_)))
     await asyncio.gather(*casting._shadows)
     assert painter.made_by[1:] == [LineUp(), LineUp(unet=3)]
 
@@ -219,7 +238,7 @@ async def test_a_shadow_leaves_a_place_for_others(library, request_):
 async def test_what_goes_last_has_no_shadow(library, request_):
     painter = Chooser(shadow=1.0)
     casting = Service(painter, library, Admission(2, 0), Moderation([], seconds=5))
-    assert isinstance((await told(casting.render(request_, last=True)))[-1], Finished)
+    assert isinstance((await told(casting.render(checked(request_), last=True)))[-1], Finished)
     await asyncio.gather(*casting._shadows)
     assert painter.made_by == [LineUp()]
 
@@ -227,7 +246,7 @@ async def test_what_goes_last_has_no_shadow(library, request_):
 async def test_a_shadow_ends_with_the_service(library, request_):
     painter, admission = Chooser(shadow=1.0), Admission(2, 0)
     casting = Service(painter, library, admission, Moderation([], seconds=5))
-    rendering = casting.render(request_)
+    rendering = casting.render(checked(request_))
     async for event in rendering:
         if isinstance(event, Stepped) and event.step == event.steps:
             # All that is left is the shadow's.
@@ -244,9 +263,7 @@ async def test_a_shadow_ends_with_the_service(library, request_):
     await casting.close()
 
 
-@pytest.mark.parametrize(
-    ("kind", "is_little"), [("PNG", True), ("JPEG", False), ("PNG with a title", False)]
-)
+@pytest.mark.parametrize(("kind", "is_little"), [("PNG", True), ("PNG with a title", False)])
 async def test_only_a_bare_png_is_worked_on_where_every_call_waits(
     library, request_, monkeypatch, kind, is_little
 ):
@@ -259,18 +276,16 @@ async def test_only_a_bare_png_is_worked_on_where_every_call_waits(
 
         return noted
 
-    monkeypatch.setattr(service_module, "_check_images", noting(service_module._check_images))
     monkeypatch.setattr(Service, "_finished", noting(Service._finished))
     options = {}
     if "title" in kind:
         options["pnginfo"] = PngImagePlugin.PngInfo()
         options["pnginfo"].add_text("Title", "A house", zip=True)
-    sketch = encoded(Image.new("RGB", (64, 64), "white"), kind.split()[0], **options)
-    rendering = service(Painter(), library)
-    asked = replace(request_, sketch=sketch)
-    await rendering.check(asked)
-    assert isinstance((await told(rendering.render(asked)))[-1], Finished)
-    assert [thread is threading.current_thread() for thread in threads] == [is_little] * 2
+    style = encoded(Image.new("RGB", (64, 64), "white"), **options)
+    asked = replace(request_, style="", style_images=(style,))
+    events = await told(service(Painter(), library).render(checked(asked)))
+    assert isinstance(events[-1], Finished)
+    assert [thread is threading.current_thread() for thread in threads] == [is_little]
 
 
 @pytest.mark.parametrize("followed", [True, False])
@@ -283,7 +298,7 @@ async def test_the_picture_names_the_files_of_the_versions_that_made_it(
         Painter(), library, Admission(1, 1), Moderation([], seconds=5),
         repository=Plain(tmp_path) if followed else None,
     )  # fmt: skip
-    events = await told(naming.render(request_))
+    events = await told(naming.render(checked(request_)))
     pack = provenance.read(events[-1].pictures[0].png).pack
     # The others have no manifest here.
     assert pack.sha256 == ({"vae_decoder": manifest.read(folder).sha256} if followed else {})
@@ -293,7 +308,7 @@ async def test_the_picture_names_the_files_of_the_versions_that_made_it(
 async def test_a_line_up_is_kept_for_as_long_as_a_render_needs_it(library, request_):
     painter = Chooser()
     painter.hold()
-    events = service(painter, library).render(replace(request_, versions="candidate"))
+    events = service(painter, library).render(checked(replace(request_, versions="candidate")))
     rendering = asyncio.create_task(told(events))
     await painter.has_begun.wait()
     assert +painter.line_ups._flying == {LineUp(unet=3): 1}

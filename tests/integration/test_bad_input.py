@@ -18,16 +18,18 @@ from tests.pictures import encoded, png_declaring
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 CUT_SHORT = encoded(Image.effect_noise((300, 300), 50))[:4000]
+BLANK = encoded(Image.new("RGB", (64, 64), "white"))
 
 CASES = {
     "not an image": ({"sketch": b"hello"}, INVALID, "sketch is 5 bytes; allowed: a PNG"),
     "no sketch": ({"sketch": b""}, INVALID, "sketch is 0 bytes; allowed: a PNG"),
     "truncated": ({"sketch": CUT_SHORT}, INVALID, "sketch is 4,000 bytes.*cut short"),
     "30,000 pixels": (
-        {"sketch": png_declaring(30_000, 30_000)}, INVALID, "sketch is .*2048 pixels a side"
+        {"sketch": png_declaring(30_000, 30_000)}, INVALID, "sketch is .*25,000,000 pixels in all"
     ),
     "svg": ({"sketch": b"<svg/>"}, INVALID, "sketch is .*SVG"),
     "11 MB": ({"sketch": bytes(11 * 2**20)}, INVALID, "sketch is 11,534,336 bytes; .*10,485,760"),
+    "blank": ({"sketch": BLANK}, INVALID, "sketch is a picture with no edges .*Draw darker lines"),
     "bad style image": (
         {"style": "", "style_images": [b"x" * 99]}, INVALID, "style_images is 99 bytes"
     ),

@@ -22,6 +22,7 @@ from tritonclient.grpc import service_pb2 as kserve
 from maquette.v1 import maquette_pb2 as pb
 from tests.conftest import ROOT
 from tests.integration.stack import stub_of
+from tests.mutations import mutated
 
 AT_ONCE = 10
 """Inputs of one example, sent together."""
@@ -85,6 +86,7 @@ def together(strategy):
 
 REFUSALS = {
     grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND, grpc.StatusCode.UNIMPLEMENTED,
+    grpc.StatusCode.ALREADY_EXISTS,
 }  # fmt: skip
 
 
@@ -277,9 +279,6 @@ def test_multipart(http, inputs, path):
         refused("multipart", http.post(path, files=files, data=data))
 
 
-KINDS = ["application/json", "multipart/form-data; boundary=x", "text/plain"]
-
-
 @settings(fuzzed, max_examples=100)
 @given(
     inputs=together(noise),
@@ -289,6 +288,63 @@ def test_bodies_that_are_nothing(http, inputs, kind):
     for content in inputs:
         answer = http.post("/v1/renders", content=content, headers={"content-type": kind})
         refused("noise over HTTP", answer)
+
+
+PICTURES = 40
+"""Through each door. With 300 it is the same."""
+
+
+def test_pictures_that_are_damaged_grpc(channel):
+    """Each is sent with something wrong that is found out later, so that none is rendered."""
+    stub = stub_of(channel)
+    for picture in mutated(PICTURES):
+        request = pb.RenderRequest(sketch=picture, prompt="a house", style="nowhere")
+        send_all("pictures, sketch", stub.Render, [request])
+        request = pb.RenderRequest(sketch=SKETCH, prompt="a house", style_images=[picture])
+        request.width = request.height = 1024
+        send_all("pictures, style", stub.Render, [request])
+        style = pb.AddStyleRequest(image=picture, name="cyberpunk")
+        send_all("pictures, library", stub.AddStyle, [style])
+
+
+def test_pictures_that_are_damaged_open_inference(channel, http):
+    infer = channel.unary_unary(
+        "/inference.GRPCInferenceService/ModelInfer",
+        request_serializer=kserve.ModelInferRequest.SerializeToString,
+        response_deserializer=kserve.ModelInferResponse.FromString,
+    )
+    for picture in mutated(PICTURES):
+        values = {"sketch": picture, "prompt": b"a house", "style": b"nowhere"}
+        raw = [len(value).to_bytes(4, "little") + value for value in values.values()]
+        inputs = [{"name": name, "datatype": "BYTES", "shape": [1]} for name in values]
+        message = kserve.ModelInferRequest(
+            model_name="sketch_to_render", inputs=inputs, raw_input_contents=raw
+        )
+        send_all("pictures, open inference", infer, [message])
+        for tensor, content in zip(inputs, raw, strict=True):
+            tensor["parameters"] = {"binary_data_size": len(content)}
+        header = json.dumps({"inputs": inputs}).encode()
+        answer = http.post(
+            INFER,
+            content=header + b"".join(raw),
+            headers={"Inference-Header-Content-Length": str(len(header))},
+        )
+        refused("pictures, open inference over HTTP", answer)
+
+
+@pytest.mark.parametrize(
+    ("path", "field", "others"),
+    [
+        ("/v1/renders", "sketch", {"prompt": "a house", "style": "nowhere"}),
+        ("/generate", "file", {"prompt": "a house", "style": "nowhere"}),
+        ("/v1/styles", "image", {"name": "cyberpunk"}),
+        ("/v1/images/edits", "image", {"prompt": "a house", "size": "1024x1024"}),
+    ],
+)
+def test_pictures_that_are_damaged_http(http, path, field, others):
+    for picture in mutated(PICTURES):
+        files = {field: ("picture.png", picture, "image/png")}
+        refused(f"pictures, {path}", http.post(path, files=files, data=others))
 
 
 def _text(value):

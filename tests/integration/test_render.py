@@ -11,7 +11,7 @@ from PIL import Image
 from maquette.v1 import maquette_pb2 as pb
 from tests.conftest import ROOT
 from tests.integration.stack import settled
-from tests.pictures import difference, pixels
+from tests.pictures import difference, encoded, pixels
 
 
 def test_the_stream_tells_the_style_then_each_step_then_the_picture(stub, request_for):
@@ -85,6 +85,7 @@ def test_several_images_equal_the_single_ones(stub, request_for):
 
 def test_the_render_takes_the_sketchs_shape(stub, request_for):
     wide = Image.new("RGB", (900, 600), "white")
+    wide.paste("black", (200, 200, 700, 220))
     buffer = io.BytesIO()
     wide.save(buffer, format="PNG")
     image = stub.Render(request_for(sketch=buffer.getvalue())).images[0]
@@ -96,6 +97,16 @@ def test_a_prompt_that_is_cut_is_told(stub, request_for):
     assert len(long.warnings) == 1
     assert "prompt is longer than the model reads: its last " in long.warnings[0]
     assert not stub.Render(request_for(num_inference_steps=1)).warnings
+
+
+def test_a_photo_of_a_phone_is_scaled_down_and_that_is_told(stub, request_for):
+    photo = Image.new("RGB", (3024, 4032), "white")
+    photo.paste("black", (600, 1200, 2400, 1300))
+    told = stub.Render(request_for(sketch=encoded(photo, "JPEG"), num_inference_steps=1))
+    assert list(told.warnings) == [
+        "sketch of 12,192,768 pixels was scaled down to 1536 x 2048: more than 2048 a side are not "
+        "used."
+    ]
 
 
 def test_a_deadline_stops_the_render(live, stub, request_for):

@@ -26,7 +26,7 @@ from maquette.v1.maquette_pb2_grpc import (
     add_MaquetteServiceServicer_to_server,
 )
 from pipeline.errors import InvalidRequest
-from pipeline.images import decode, encode_png, thumbnail
+from pipeline.images import decode, encode_png, thumbnail, to_png
 from pipeline.provenance import describe, stamp
 from pipeline.request import RenderRequest
 from retrieval.styles import slug
@@ -218,6 +218,7 @@ class LittleGateway(MaquetteServiceServicer):
     def _painted(self, identity, request, style):
         worn = request.style_images or (self.pictures[style.id],)
         shown = RenderRequest(**{**vars(request), "style": "", "style_images": worn})
+        drawing = to_png(shown.sketch, "sketch").png if self.embed_sketch else None
         size = (request.width or SIZE, request.height or SIZE)
         first = 7 if request.seed is None else request.seed
         images = []
@@ -232,7 +233,7 @@ class LittleGateway(MaquetteServiceServicer):
             }
             made = describe(
                 shown, seed=seed, size=size, style=style.id if style else None, pack=pack,
-                version="9.9", embed_sketch=self.embed_sketch,
+                version="9.9", sketch=drawing,
             )  # fmt: skip
             png = stamp(self._paint(shown, made), made)
             images.append(pb.RenderedImage(png=png, seed=seed, structure_f1=0.5))

@@ -30,7 +30,7 @@ from gateway.protection.keys import KeyStore
 from gateway.protection.limits import Limits
 from gateway.renders import Renders
 from gateway.rpc.decoding import Decoding
-from gateway.service import Chosen, Event, Finished, Picture, Stepped, Timings
+from gateway.service import Checked, Chosen, Event, Finished, Picture, Stepped, Timings
 from pipeline import images
 from pipeline.errors import MaquetteError, NotFound
 from pipeline.lineup import LineUp
@@ -60,11 +60,13 @@ class Painter:
         self.waiting = 0
         self.cancelled = 0
 
-    async def check(self, request: RenderRequest) -> None:
+    async def check(self, request: RenderRequest) -> Checked:
         for image in (request.sketch, *request.style_images):
             images.decode(image, "sketch")
+        return Checked(request, request)
 
-    async def render(self, request: RenderRequest) -> AsyncGenerator[Event]:
+    async def render(self, checked: Checked) -> AsyncGenerator[Event]:
+        request = checked.request
         yield Stepped(0, request.num_inference_steps)
         chosen = self._chosen(request)
         if chosen:
