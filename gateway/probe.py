@@ -50,7 +50,8 @@ async def probe(inference: Inference) -> None:
     Raises:
         MaquetteError: something does not serve; what died is being mended.
     """
-    png = encode_png(np.full((SIDE, SIDE, 3), 255, np.uint8))
+    # Half of it black, because a sketch must have edges.
+    png = encode_png(np.array([0, 255], np.uint8).repeat(SIDE // 2)[None].repeat(SIDE, 0))
     request = RenderRequest(
         sketch=png,
         prompt="a house",

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline import contract, fidelity, images
+from pipeline.control import lost_lines
 from pipeline.decode import DecodeOne, decode
 from pipeline.denoise import (
     Conditioning,
@@ -24,6 +25,7 @@ from pipeline.denoise import (
     Tensors,
     denoise,
 )
+from pipeline.errors import InvalidRequest, Words
 from pipeline.lineup import LineUp
 from pipeline.preview import LatentRgb, previews
 from pipeline.request import RANGES, RenderRequest
@@ -31,6 +33,8 @@ from pipeline.samplers import SAMPLERS, Array, NoiseSchedule
 from pipeline.size import render_size
 
 SEEDS = int(RANGES["seed"].high) + 1
+MANY_LINES = 0.05
+"""Share of a sketch's edges that is worth a word when it is lost."""
 
 OnStep = Callable[[int, tuple[bytes, ...]], Awaitable[None]]
 """Takes how many steps are done and a preview of each image, as PNG files; none at most steps."""
@@ -101,6 +105,7 @@ async def render(
     conditioning, dropped_tokens = await _condition(
         infer, line_up.ensemble("condition"), request, (width, height)
     )
+    _require_edges(conditioning, request)
     conditioned = time.perf_counter()
     sampling = SAMPLERS[request.scheduler](
         pack.schedule, request.num_inference_steps, Noise(seeds, height, width)
@@ -119,14 +124,21 @@ async def render(
     files, scores, control_image = await asyncio.to_thread(
         _finish, pixels, conditioning.control_image[0], request
     )
+    lost = await asyncio.to_thread(
+        lost_lines,
+        sketch,
+        conditioning.control_image[0],
+        request.canny_low_threshold,
+        request.canny_high_threshold,
+    )
     return Rendered(
         images=files,
         control_image=control_image,
         seeds=tuple(seeds),
         structure_f1=scores,
         warnings=_warnings(
-            conditioning,
             dropped_tokens,
+            _lost_words(lost, (width, height)),
             no_previews=request.preview_interval > 0 and pack.latent_rgb is None,
         ),
         condition_seconds=conditioned - started,
@@ -181,8 +193,21 @@ async def _condition(
     return conditioning, dict(zip(("negative_prompt", "prompt"), dropped, strict=True))
 
 
+def _require_edges(conditioning: Conditioning, request: RenderRequest) -> None:
+    """Refuse a sketch that holds nothing, unless it is not to hold anything: noise would come."""
+    if request.controlnet_conditioning_scale and not conditioning.control_image.any():
+        low, high = request.canny_low_threshold, request.canny_high_threshold
+        raise InvalidRequest(
+            "sketch",
+            Words(f"a picture with no edges at the thresholds {low} and {high}"),
+            "one with lines, so that something holds the geometry",
+            "Draw darker lines, lower canny_low_threshold and canny_high_threshold, or set "
+            "controlnet_conditioning_scale to 0 to render without a sketch.",
+        )
+
+
 def _warnings(
-    conditioning: Conditioning, dropped_tokens: Mapping[str, int], *, no_previews: bool
+    dropped_tokens: Mapping[str, int], lost: str, *, no_previews: bool
 ) -> tuple[str, ...]:
     warnings = [
         f"{field} is longer than the model reads: its last {count} tokens were left out. "
@@ -190,17 +215,24 @@ def _warnings(
         for field, count in dropped_tokens.items()
         if count
     ]
-    if not conditioning.control_image.any():
-        warnings.append(
-            "sketch has no edges at these thresholds, so nothing holds the geometry. "
-            "Draw darker lines, or lower canny_low_threshold and canny_high_threshold."
-        )
+    if lost:
+        warnings.append(lost)
     if no_previews:
         warnings.append(
             "preview_interval brings nothing: these engines were exported before there were "
             "previews. Run `maquette export` again."
         )
     return tuple(warnings)
+
+
+def _lost_words(share: float, size: tuple[int, int]) -> str:
+    if share < MANY_LINES:
+        return ""
+    return (
+        f"sketch has fine lines that are gone at {size[0]} x {size[1]} pixels: {share:.0%} of its "
+        "edges. Draw them thicker or darker, lower canny_low_threshold and canny_high_threshold, "
+        "or render a part of it."
+    )
 
 
 def _denoiser(infer: Infer, model: str) -> Denoiser:

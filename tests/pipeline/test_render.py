@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -10,11 +11,13 @@ import pytest
 from PIL import Image
 
 from pipeline import contract, control, images, lineup
+from pipeline.errors import InvalidRequest
 from pipeline.lineup import LineUp
 from pipeline.render import PackFacts, render
 from pipeline.request import RenderRequest
 from pipeline.samplers import NoiseSchedule
 from tests.pictures import encoded
+from tests.pipeline.test_control import fine_and_thick
 from tests.pipeline.test_samplers import SD15
 
 PACK = PackFacts(NoiseSchedule.from_config(SD15), native_size=256)
@@ -147,12 +150,27 @@ async def test_what_was_left_out_is_told(sketch, style_image):
     long = request(sketch, style_image, prompt="x" * 80)
     done = await render(ClosedFormStack(), long, PACK, ignore)
     assert [warning.split(": ")[1][:17] for warning in done.warnings] == ["its last 5 tokens"]
-    blank = encoded(Image.new("RGB", (64, 64), "white"))
-    done = await render(ClosedFormStack(), request(blank, style_image), PACK, ignore)
+    done = await render(ClosedFormStack(), request(fine_and_thick(), style_image), PACK, ignore)
     assert len(done.warnings) == 1
-    assert done.warnings[0].startswith("sketch has no edges")
+    assert re.match(
+        r"sketch has fine lines that are gone at 256 x 256 pixels: [1-9]\d% of its edges",
+        done.warnings[0],
+    )
     plain = await render(ClosedFormStack(), request(sketch, style_image), PACK, ignore)
     assert plain.warnings == ()
+
+
+async def test_a_blank_sketch_is_refused_unless_it_is_not_to_hold_anything(style_image):
+    blank = request(encoded(Image.new("RGB", (64, 64), "white")), style_image)
+    stack = ClosedFormStack()
+    with pytest.raises(
+        InvalidRequest, match="^sketch is a picture with no edges at the thresh"
+    ) as e:
+        await render(stack, blank, PACK, ignore)
+    assert "set controlnet_conditioning_scale to 0" in str(e.value)
+    assert stack.called == ["condition"]
+    without = replace(blank, controlnet_conditioning_scale=0)
+    assert (await render(ClosedFormStack(), without, PACK, ignore)).images
 
 
 async def test_the_callers_size_wins(sketch, style_image):
