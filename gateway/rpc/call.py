@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from functools import wraps
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NoReturn, Protocol, TypeAlias
 
 import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
@@ -132,11 +132,16 @@ async def answered(
         if not isinstance(error, MaquetteError):
             log.exception("%s/%s failed unexpectedly", service, method)
         code = errors.code_of(error).grpc
-        trailing = ((REQUEST_ID, request_id), *_details(error))
-        await context.abort(code, errors.told(error)[:MAX_DETAILS], trailing)
+        await abort(context, error, (REQUEST_ID, request_id))
     finally:
         seconds = time.perf_counter() - started
         desk.metrics.grpc_handled(service, method, kind, code.name, seconds)
+
+
+async def abort(context: Context, error: Exception, *trailing: tuple[str, str]) -> NoReturn:
+    """End the call with the status of `error`, its sentence and its details."""
+    code = errors.code_of(error).grpc
+    await context.abort(code, errors.told(error)[:MAX_DETAILS], (*trailing, *_details(error)))
 
 
 def metadata_of(context: Context) -> dict[str, str]:

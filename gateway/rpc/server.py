@@ -16,6 +16,7 @@ from gateway.openinference.servicer import OpenInferenceServicer
 from gateway.rpc.decoding import Decoding
 from gateway.rpc.entrance import Entrance
 from gateway.rpc.maquette import SERVICE_NAME, MaquetteServicer
+from gateway.rpc.places import Bounds
 from maquette.v1 import maquette_pb2_grpc
 from pipeline.errors import Unavailable
 from pipeline.images import MAX_BYTES
@@ -24,6 +25,9 @@ from pipeline.request import MAX_STYLE_IMAGES
 OPEN_INFERENCE = service_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 # Room for every picture that a request may carry, so that our own checks can say what is too large.
 MAX_MESSAGE = (MAX_STYLE_IMAGES + 2) * MAX_BYTES
+MAX_STREAMS = 256
+"""Calls in progress on one connection."""
+ASKS_WHO_CALLS = (SERVICE_NAME, OPEN_INFERENCE, reflection.SERVICE_NAME)
 HEALTH_SECONDS = 1.0
 PING_MILLISECONDS = 500
 """Between two keepalive pings of a client. gRPC itself allows one in five minutes, and ends the
@@ -39,12 +43,12 @@ def make_server(
         max_calls: calls in progress; more are answered with RESOURCE_EXHAUSTED at once.
     """
     server = grpc.aio.server(
-        interceptors=[Entrance(servicer.desk, (SERVICE_NAME, OPEN_INFERENCE)), Decoding()],
-        maximum_concurrent_rpcs=max_calls,
+        interceptors=[Bounds(max_calls), Entrance(servicer.desk, ASKS_WHO_CALLS), Decoding()],
         options=[
             ("grpc.max_receive_message_length", MAX_MESSAGE),
             ("grpc.max_send_message_length", MAX_MESSAGE),
             ("grpc.so_reuseport", 0),
+            ("grpc.max_concurrent_streams", MAX_STREAMS),
             ("grpc.http2.min_ping_interval_without_data_ms", PING_MILLISECONDS),
             ("grpc.keepalive_permit_without_calls", 1),
         ],
