@@ -44,7 +44,7 @@ async def answer(request: Request, error: Exception) -> JSONResponse:
     told = tell(error)
     path = request.url.path
     if path.startswith(OPENAI):
-        return _json(told, _openai(told), "application/json")
+        return _json(told, openai(told), "application/json")
     if path.split("/")[1] == OPEN_INFERENCE.strip("/"):
         return _json(told, {"error": told.sentence}, "application/json")
     return _json(told, problem(told), PROBLEM)
@@ -81,7 +81,8 @@ def problem(told: Told) -> dict[str, Any]:
     return {**body, "request_id": logs.request_id.get()}
 
 
-def _openai(told: Told) -> dict[str, Any]:
+def openai(told: Told) -> dict[str, Any]:
+    """`told` as OpenAI's clients read it."""
     other = "server_error" if told.status >= 500 else "invalid_request_error"
     return {
         "error": {

@@ -10,7 +10,7 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
 from http import HTTPStatus
@@ -77,7 +77,7 @@ def values_of(sent: Mapping[str, list[Any]], hints: Mapping[str, Any]) -> dict[s
     values = {}
     for name, given in sent.items():
         if name not in hints:
-            raise _unknown(name, hints)
+            raise unknown(name, hints)
         bounds.check_items(name, given)
         if given != [""]:
             values[name] = _value(name, given, hints[name])
@@ -217,7 +217,9 @@ def _not_text(name: str, value: object) -> InvalidRequest:
     return InvalidRequest(name, value, "text in UTF-8", "Encode it as UTF-8.")
 
 
-def _unknown(name: str, known: Mapping[str, Any]) -> InvalidRequest:
+def unknown(name: str, known: Iterable[str]) -> InvalidRequest:
+    """What is wrong with a field `name` where there are those in `known`."""
+    known = list(known)
     near = get_close_matches(name[:80], known, n=1)
     remedy = f"Did you mean {near[0]}?" if near else "There is no field of that name."
     # The caller's own word takes the field's place in the sentence, so it must be kept short.

@@ -2,38 +2,130 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import math
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import replace
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Request
-from fastapi.responses import JSONResponse
+from fastapi import APIRouter, Path, Request, Response
+from fastapi.sse import format_sse_event
 
 from gateway.information import VIRTUAL_MODEL
 from gateway.protection.caller import Caller
-from gateway.service import Finished
+from gateway.render import Following
+from gateway.service import Finished, Picture, Stepped
+from gateway.web import errors
 from gateway.web.bodies import in_base64, in_json
 from gateway.web.desk import Behind, OpenAIKnown, OpenAIRendering
-from gateway.web.events import finished
-from gateway.web.forms import FORM, HINTS, JSON, Sent, called, read, render_request
+from gateway.web.events import EVENT_STREAM, Events, finished
+from gateway.web.forms import (
+    CALL_HINTS,
+    FORM,
+    HINTS,
+    JSON,
+    Sent,
+    called,
+    read,
+    render_request,
+    unknown,
+    values_of,
+)
 from gateway.web.renders import asked_of
-from gateway.web.schemas import EXAMPLE, IN_A_FORM, IN_JSON, SKETCH, as_json, form, render_fields
+from gateway.web.schemas import (
+    CALL_FIELDS,
+    EXAMPLE,
+    IN_A_FORM,
+    IN_JSON,
+    SKETCH,
+    as_json,
+    form,
+    render_fields,
+)
 from gateway.wiring import Parts
 from pipeline.errors import InvalidRequest, NotFound, Words, shorten
+from pipeline.png import size_of
+from pipeline.request import RANGES, RenderRequest
 
 MODEL = VIRTUAL_MODEL
-OURS = HINTS.keys() - {"sketch", "num_images", "width", "height"}
-"""Options of ours that may be sent besides."""
 ABOUT = {"id": MODEL, "object": "model", "created": 0, "owned_by": "maquette"}
+MAX_PARTIAL = 3
+"""Partial images of a render, as OpenAI bounds them."""
 
-OPENAI_FIELDS = {
+# What else OpenAI's models know. Nothing is dropped without a word.
+NEVER = {
+    "mask": "The whole sketch is painted: leave it out.",
+    "markup": "The sketch itself guides the render: leave it out.",
+    "svg": "Pictures are PNG files.",
+    "frame_count": "Pictures are PNG files.",
+    "frame_duration_ms": "Pictures are PNG files.",
+}
+"""Fields that are refused, and what to do instead."""
+ONLY: Mapping[str, tuple[tuple[str | int, ...], str]] = {
+    "response_format": (("b64_json",), "Pictures come in the answer, never as links."),
+    "output_format": (("png",), "Convert the picture yourself."),
+    "output_compression": ((100,), "PNG loses nothing."),
+    "background": (("opaque", "auto"), "Renders are opaque."),
+}
+"""Fields that may say what is so anyway."""
+NO_EFFECT = {
+    "quality": "num_inference_steps decides",
+    "complexity": "num_inference_steps decides",
+    "input_fidelity": "controlnet_conditioning_scale decides",
+    "moderation": "the service's own moderation decides",
+}
+"""Fields that change nothing, which a warning tells."""
+USER = "Changes nothing."
+
+OPENAI_FIELDS: Mapping[str, dict[str, Any]] = {
     "model": {"type": "string", "enum": [MODEL], "default": MODEL},
     "n": {"type": "integer", "minimum": 1, "maximum": 4, "default": 1},
     "size": {"type": "string", "default": "auto", "description": "WIDTHxHEIGHT, or auto."},
-    "response_format": {"type": "string", "enum": ["b64_json"], "default": "b64_json"},
+    "stream": {"type": "boolean", "default": False, "description": "Answer with events."},
+    "partial_images": {
+        "type": "integer",
+        "minimum": 0,
+        "maximum": MAX_PARTIAL,
+        "default": 0,
+        "description": "Previews in the events, at most; only with stream.",
+    },
+    **{
+        name: {"type": "string" if isinstance(allowed[0], str) else "integer", "enum": [*allowed]}
+        for name, (allowed, _) in ONLY.items()
+    },
+    **{
+        name: {"type": "string", "description": f"No effect: {instead}."}
+        for name, instead in NO_EFFECT.items()
+    },
+    "user": {"type": "string", "description": USER},
+    "safety_identifier": {"type": "string", "description": USER},
 }
+KINDS = {"string": str, "integer": int, "boolean": bool}
+OPENAI_HINTS: Mapping[str, Any] = {
+    name: KINDS[schema["type"]] for name, schema in OPENAI_FIELDS.items()
+}
+SAME = {"n": ("num_images",), "size": ("width", "height"), "partial_images": ("preview_interval",)}
+"""Fields that say what ours say."""
+USAGE = {
+    "input_tokens": 0,
+    "input_tokens_details": {"image_tokens": 0, "text_tokens": 0},
+    "output_tokens": 0,
+    "total_tokens": 0,
+}
+"""Its clients' types want it, and nothing is counted in tokens here."""
 OPENAI_EXAMPLE = {**EXAMPLE, "model": MODEL, "n": 1, "size": "256x256"}
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The pictures in base64; with stream, events.",
+        "content": {
+            JSON: {"schema": {"type": "object"}},
+            EVENT_STREAM: {"schema": {"type": "string"}},
+        },
+    }
+}
 ERRORS: dict[int | str, dict[str, Any]] = {
     "default": {
         "description": "What went wrong, as OpenAI's clients expect it.",
@@ -45,18 +137,19 @@ router = APIRouter(prefix="/v1", tags=["openai"], responses=ERRORS)
 
 
 def _described(sketch: str, picture: dict[str, Any]) -> dict[str, Any]:
-    ours = {name: schema for name, schema in render_fields(picture).items() if name in OURS}
-    return {sketch: render_fields(picture)["sketch"], **OPENAI_FIELDS, **ours}
+    ours = render_fields(picture)
+    return {sketch: ours.pop("sketch"), **OPENAI_FIELDS, **ours, **CALL_FIELDS}
 
 
 @router.post(
     "/images/generations",
     summary="Render (OpenAI's images.generate)",
+    responses=RESPONSES,
     openapi_extra=as_json(
         _described("sketch", IN_JSON), ["sketch", "prompt"], {**OPENAI_EXAMPLE, "sketch": SKETCH}
     ),
 )
-async def generations(request: Request, caller: OpenAIRendering, behind: Behind) -> JSONResponse:
+async def generations(request: Request, caller: OpenAIRendering, behind: Behind) -> Response:
     """Render the `sketch` (base64), which OpenAI's clients send in `extra_body`."""
     sent = await read(request, JSON)
     if "sketch" not in sent:
@@ -65,26 +158,23 @@ async def generations(request: Request, caller: OpenAIRendering, behind: Behind)
             "images.edit(image=FILE, prompt=...)."
         )
         raise InvalidRequest("sketch", Words("missing"), "base64 of a PNG, JPEG or WebP", remedy)
-    return await _render(request, sent, caller, behind, {"num_images": "n"})
+    return await _render(request, sent, caller, behind, "sketch", "image_generation")
 
 
 @router.post(
     "/images/edits",
     summary="Render (OpenAI's images.edit)",
+    responses=RESPONSES,
     openapi_extra=form(_described("image", IN_A_FORM), ["image", "prompt"], OPENAI_EXAMPLE),
 )
-async def edits(request: Request, caller: OpenAIRendering, behind: Behind) -> JSONResponse:
+async def edits(request: Request, caller: OpenAIRendering, behind: Behind) -> Response:
     """Render the sketch in `image`."""
-    sent = await read(request, FORM)
-    for name in ("image[]", "image"):
-        if name in sent:
-            sent["sketch"] = sent.pop(name)
-    if "sketch" not in sent:
+    fields = await read(request, FORM)
+    # Its clients write brackets after the name of a field that may come several times.
+    sent = {name.removesuffix("[]"): values for name, values in fields.items()}
+    if "image" not in sent:
         raise InvalidRequest("image", b"", "a PNG, JPEG or WebP file", "Send the sketch in it.")
-    if "mask" in sent:
-        remedy = "The whole sketch is painted: leave the mask out."
-        raise InvalidRequest("mask", Words("set"), "no mask", remedy)
-    return await _render(request, sent, caller, behind, {"num_images": "n", "sketch": "image"})
+    return await _render(request, sent, caller, behind, "image", "image_edit")
 
 
 @router.get("/models", summary="List the models")
@@ -104,41 +194,140 @@ async def model(
 
 
 async def _render(
-    request: Request, sent: Sent, caller: Caller, behind: Parts, names: Mapping[str, str]
-) -> JSONResponse:
-    _check(sent)
-    with called(names):
-        wanted = await render_request(_ours(sent))
-        render = await behind.renders.begin(wanted, caller, asked_of(request, {}))
+    request: Request, sent: Sent, caller: Caller, behind: Parts, sketch: str, kind: str
+) -> Response:
+    """Render what was `sent`, with the sketch in the field `sketch`.
+
+    Args:
+        kind: how the names of the events begin.
+    """
+    ours = _ours(sent, sketch)
+    theirs = values_of({name: sent[name] for name in OPENAI_HINTS if name in sent}, OPENAI_HINTS)
+    _check(theirs)
+    _check_twice(theirs, ours)
+    with called({"sketch": sketch, **({"num_images": "n"} if "n" in theirs else {})}):
+        count = {"num_images": sent["n"]} if "n" in theirs else {}
+        wanted = await render_request({**ours, **count, **_size(theirs.get("size", "auto"))})
+        wanted = _with_partial_images(wanted, theirs)
+        render = await behind.renders.begin(wanted, caller, asked_of(request, ours))
+        headers = {"X-Render-Id": render.id}
+        if theirs.get("stream"):
+            following = render.follow()
+            response = Events(following, _events(following, kind, theirs))
+            response.headers.update(headers)
+            return response
         result = await finished(render, request.receive)
-    return await in_json(lambda: _told(result), {"X-Render-Id": render.id})
+    return await in_json(lambda: _told(result, theirs), headers)
 
 
-def _told(result: Finished) -> dict[str, Any]:
-    data = [
-        {
-            "b64_json": in_base64(picture.png),
-            "seed": picture.seed,
-            "structure_f1": picture.structure_f1,
-        }
-        for picture in result.pictures
-    ]
-    return {"created": int(time.time()), "data": data, "output_format": "png"}
+def _ours(sent: Sent, sketch: str) -> Sent:
+    """Our own fields of `sent`, under our names.
+
+    Raises:
+        InvalidRequest: there is a field that neither OpenAI's models nor ours know.
+    """
+    known = {*HINTS, *CALL_HINTS} - {"sketch"} | {sketch}
+    for name in sent.keys() - known - OPENAI_HINTS.keys():
+        if name in NEVER:
+            raise InvalidRequest(name, Words("set"), "nothing here", NEVER[name])
+        raise unknown(name, [*known, *OPENAI_HINTS])
+    ours = {name: values for name, values in sent.items() if name in known}
+    ours["sketch"] = ours.pop(sketch)
+    return ours
 
 
-def _check(sent: Sent) -> None:
-    _check_model(_first(sent, "model", MODEL))
-    shape = _first(sent, "response_format", "b64_json")
-    if shape != "b64_json":
-        remedy = "Pictures come in the answer, never as links."
-        raise InvalidRequest("response_format", shape, "b64_json", remedy)
-    kind = _first(sent, "output_format", "png")
-    if kind != "png":
-        raise InvalidRequest("output_format", kind, "png", "Convert the picture yourself.")
-    stream = _first(sent, "stream", False)
-    if stream not in (False, "false"):
-        remedy = "POST /v1/renders tells each step."
-        raise InvalidRequest("stream", stream, "false", remedy)
+def _check(theirs: Mapping[str, Any]) -> None:
+    _check_model(theirs.get("model", MODEL))
+    for name, (allowed, remedy) in ONLY.items():
+        if theirs.get(name, allowed[0]) not in allowed:
+            raise InvalidRequest(name, theirs[name], " or ".join(map(str, allowed)), remedy)
+    partial = theirs.get("partial_images", 0)
+    if not 0 <= partial <= MAX_PARTIAL:
+        raise InvalidRequest("partial_images", partial, f"0 to {MAX_PARTIAL}", "Send fewer.")
+    if partial and not theirs.get("stream"):
+        raise InvalidRequest("partial_images", partial, "0 without stream", "Set stream to true.")
+
+
+def _check_twice(theirs: Mapping[str, Any], ours: Sent) -> None:
+    for name, same in SAME.items():
+        for other in same:
+            if other in ours and theirs.get(name, "auto") != "auto":
+                found, allowed = ours[other][0], f"nothing where {name} is set"
+                raise InvalidRequest(other, found, allowed, "Send one of the two.")
+
+
+def _with_partial_images(wanted: RenderRequest, theirs: Mapping[str, Any]) -> RenderRequest:
+    """`wanted` with previews spread evenly over its steps."""
+    partial = theirs.get("partial_images")
+    if partial is None:
+        return wanted
+    apart = math.ceil(wanted.num_inference_steps / (partial + 1)) if partial else 0
+    return replace(wanted, preview_interval=apart)
+
+
+def _warnings(result: Finished, theirs: Mapping[str, Any]) -> list[str]:
+    idle = [name for name in NO_EFFECT if theirs.get(name, "auto") != "auto"]
+    return [*result.warnings, *(f"{name} has no effect here; {NO_EFFECT[name]}." for name in idle)]
+
+
+def _about(result: Finished, theirs: Mapping[str, Any]) -> dict[str, Any]:
+    """What is so of every picture of a render."""
+    chosen = result.chosen
+    return {
+        "style": chosen.style.id if chosen else None,
+        "style_score": chosen.score if chosen else None,
+        "warnings": _warnings(result, theirs),
+        "usage": USAGE,
+    }
+
+
+def _form(png: bytes) -> dict[str, Any]:
+    width, height = size_of(png)
+    return {"background": "opaque", "output_format": "png", "size": f"{width}x{height}"}
+
+
+def _picture(picture: Picture) -> dict[str, Any]:
+    return {
+        "b64_json": in_base64(picture.png),
+        "seed": picture.seed,
+        "structure_f1": picture.structure_f1,
+    }
+
+
+def _told(result: Finished, theirs: Mapping[str, Any]) -> dict[str, Any]:
+    data = [_picture(picture) for picture in result.pictures]
+    form = _form(result.pictures[0].png)
+    return {"created": int(time.time()), "data": data, **form, **_about(result, theirs)}
+
+
+async def _events(
+    following: Following, kind: str, theirs: Mapping[str, Any]
+) -> AsyncGenerator[bytes]:
+    """What OpenAI's clients are told of a render: partial images, and each finished picture."""
+    shown = 0
+    try:
+        async for event in following:
+            if isinstance(event, Stepped) and event.previews:
+                for n, png in enumerate(event.previews):
+                    partial = {"b64_json": in_base64(png), "image_index": n}
+                    told = {"partial_image_index": shown, **partial, **_form(png)}
+                    yield _event(f"{kind}.partial_image", told)
+                shown += 1
+            elif isinstance(event, Finished):
+                for picture in event.pictures:
+                    yield await asyncio.to_thread(_completed, kind, event, picture, theirs)
+    except Exception as error:  # noqa: BLE001 - Renders has logged it; here it is only told
+        yield _event("error", errors.openai(errors.tell(error)))
+
+
+def _completed(kind: str, result: Finished, picture: Picture, theirs: Mapping[str, Any]) -> bytes:
+    about = {**_form(picture.png), **_about(result, theirs)}
+    return _event(f"{kind}.completed", {**_picture(picture), **about})
+
+
+def _event(name: str, told: Mapping[str, Any]) -> bytes:
+    about = {"type": name, "created_at": int(time.time()), "quality": "auto"}
+    return format_sse_event(event=name, data_str=json.dumps({**about, **told}))
 
 
 def _check_model(name: Any) -> None:
@@ -146,23 +335,12 @@ def _check_model(name: Any) -> None:
         raise NotFound(f"There is no model {shorten(name)}; the one there is is {MODEL}.")
 
 
-def _ours(sent: Sent) -> Sent:
-    """OpenAI's fields under our names; what only its own models know is left out."""
-    ours = {name: values for name, values in sent.items() if name in {*OURS, "sketch"}}
-    if "n" in sent:
-        ours["num_images"] = sent["n"]
-    return {**ours, **_size(_first(sent, "size", "auto"))}
-
-
-def _size(size: Any) -> Sent:
+def _size(size: str) -> Sent:
     if size == "auto":
         return {}
-    found = re.fullmatch(r"([0-9]{1,5})x([0-9]{1,5})", size) if isinstance(size, str) else None
-    if found is None:
-        remedy = "Leave it out to follow the sketch."
-        raise InvalidRequest("size", size, "auto, or WIDTHxHEIGHT such as 256x256", remedy)
-    return {"width": [int(found[1])], "height": [int(found[2])]}
-
-
-def _first(sent: Sent, name: str, default: Any) -> Any:
-    return next(iter(sent.get(name, ())), default)
+    found = re.fullmatch(r"([0-9]{1,5})x([0-9]{1,5})", size)
+    width, height = map(int, found.groups()) if found else (0, 0)
+    if not (RANGES["width"].holds(width) and RANGES["height"].holds(height)):
+        allowed = f"auto, or WIDTHxHEIGHT such as 256x256, each {RANGES['width']}"
+        raise InvalidRequest("size", size, allowed, "Leave it out to follow the sketch.")
+    return {"width": [width], "height": [height]}

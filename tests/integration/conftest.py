@@ -3,13 +3,16 @@ from __future__ import annotations
 import pytest
 
 from maquette.v1 import maquette_pb2 as pb
+from tests.gateway.observability.collector import collecting
 from tests.integration.stack import live_stack, stub_of
 
 
 @pytest.fixture(scope="session")
 def live(tmp_path_factory):
     """One running stack for all tests that leave it as they found it."""
-    with live_stack(tmp_path_factory.mktemp("live")) as stack:
+    folder = tmp_path_factory.mktemp("live")
+    with collecting() as collector, live_stack(folder, otlp_endpoint=collector.url) as stack:
+        stack.collector = collector
         yield stack
 
 

@@ -17,6 +17,7 @@ from tritonclient.grpc import InferenceServerClient
 from maquette.v1.maquette_pb2_grpc import MaquetteServiceStub
 from serving.ports import free_port
 from tests.conftest import ROOT
+from tests.gateway.observability.collector import Collector
 
 MAQUETTE = ROOT / ".venv" / "bin" / "maquette"
 START_SECONDS = 120
@@ -33,6 +34,8 @@ class LiveStack:
     triton_port: int
     state: Path
     output: Path
+    collector: Collector | None = None
+    """Takes the gateway's spans; only of the stack that tests share."""
 
     @property
     def address(self) -> str:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import uuid
+
 import httpx
 import pytest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from prometheus_client.parser import text_string_to_metric_families
 
+from gateway.rpc.maquette import SERVICE_NAME
 from tests.gateway.observability.queries import all_names, expressions
+from tests.integration.stack import wait_until
 
 OF_PROMETHEUS = {"up"}
 OF_A_GPU = "nv_gpu_"
@@ -70,3 +75,29 @@ def test_the_queue_is_empty_when_nobody_renders(read):
     samples = read("/metrics")
     assert value(samples["maquette_requests_waiting"]) == 0
     assert value(samples["maquette_requests_running"]) == 0
+
+
+def test_every_stage_of_a_render_has_its_span(live, stub, request_for):
+    trace = uuid.uuid4().hex
+    metadata = (("traceparent", f"00-{trace}-{1:016x}-01"),)
+    told = stub.Render(request_for(style="", num_images=2), metadata=metadata)
+
+    def named() -> dict[str, Span]:
+        return {span.name: span for span in live.collector.traces.get(trace, [])}
+
+    # The gateway sends what has ended every five seconds, and a call's own span ends last.
+    wait_until(lambda: f"{SERVICE_NAME}/Render" in named(), 20)
+    spans = named()
+    call = spans.pop(f"{SERVICE_NAME}/Render")
+    stages = {name: spans.pop(name) for name in ("condition", "denoise", "decode")}
+    around = {"check", "moderate", "queue", "embed_text", "search", "fetch_style", "encode"}
+    assert around | {"render"} <= set(spans)
+    assert {span.parent_span_id for span in spans.values()} == {call.span_id}
+    assert {span.parent_span_id for span in stages.values()} == {spans["render"].span_id}
+    seconds = {name: span.end_time_unix_nano - span.start_time_unix_nano
+               for name, span in stages.items()}  # fmt: skip
+    assert seconds["denoise"] / 1e9 == pytest.approx(told.timings.denoise_seconds, rel=0.01)
+    # Nobody called for the trials of idle models, and readiness is asked for every moment.
+    roots = [span.name for spans in live.collector.traces.values() for span in spans
+             if not span.parent_span_id]  # fmt: skip
+    assert not {"GET /readyz", "embed_text", "embed_image", "render"} & set(roots)
