@@ -354,7 +354,7 @@ class Service:
             pack=json.loads(output["pack"][0])
             | {"versions": versions, "sha256": self._digests(versions)},
             version=VERSION,
-            sketch=styled.request.sketch if self._embed_sketch else None,
+            used=styled.request if self._embed_sketch else None,
         )
         return tuple(
             Picture(provenance.stamp(png, provenance.with_seed(made_by, seed)), seed, score)

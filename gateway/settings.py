@@ -94,7 +94,7 @@ class Settings(BaseSettings):
     moderation_seconds: float = Field(default=5, gt=0, description="A hook's time to decide.")
     audit: Path | None = Field(default=None, description="File of the audit log; none: no log.")
     audit_prompts: bool = Field(default=False, description="Write prompts, not their hashes.")
-    embed_sketch: bool = Field(default=True, description="Into the picture, for maquette recall.")
+    embed_sketch: bool = Field(default=True, description="And style_images, into the picture.")
 
     log_format: Literal["text", "json"] = Field(default="text", description="Of the log.")
     otlp_endpoint: str | None = Field(default=None, description="Where traces go, over gRPC.")

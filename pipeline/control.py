@@ -7,6 +7,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from pipeline import images
+
 LINE = 1 / 16
 """Of the picture's shorter side; what is shorter is a speck."""
 
@@ -24,7 +26,7 @@ def canny(
 
     Source: Canny (1986), as ``cv2.Canny`` implements it with the L1 gradient norm.
     """
-    scaled = sketch.resize((width, height), Image.Resampling.LANCZOS)
+    scaled = images.scaled(sketch, (width, height))
     edges = cv2.Canny(np.asarray(scaled), low_threshold, high_threshold)
     return np.asarray(edges, dtype=np.uint8)[None]
 

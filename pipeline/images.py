@@ -216,6 +216,11 @@ def encode_png(picture: Picture) -> bytes:
     return buffer.getvalue()
 
 
+def scaled(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """`picture` at the size of a render, where its edges are traced."""
+    return picture.resize(size, Image.Resampling.LANCZOS)
+
+
 def thumbnail(picture: bytes, longest_side: int) -> bytes:
     """A PNG of the file `picture`, scaled down so that its longer side has `longest_side` pixels.
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from pipeline.contract import CROSS_ATTENTION_LAYERS
 from pipeline.errors import InvalidRequest
+from pipeline.images import decode, encode_png, scaled
 from pipeline.png import HEADER_END, SIGNATURE, Damaged, chunk, chunks
 from pipeline.request import MAX_PROMPT, MAX_STYLE_IMAGES, RenderRequest
 
@@ -29,8 +30,8 @@ DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlg
 ``compositeWithTrainedAlgorithmicMedia``, is for existing media that a model edited; a render starts
 from noise, and the sketch only guides it."""
 
-MAX_SKETCH = 2**20
-"""Bytes of a sketch that still goes into the picture."""
+MAX_HELD = 2**20
+"""Bytes of the sketch and references in the pictures of one render, all together."""
 MAX_PICTURE = 64 * 2**20
 MAX_ENGINES = 64
 """More networks than any pack has."""
@@ -65,6 +66,9 @@ class StyleImage:
     """Of its bytes, in hexadecimal; for a style of the library, the style's."""
     weight: float
     """Among the others; they need not sum to 1."""
+    png: bytes | None = None
+    """A PNG with the pixels that were used; None for a style of the library, and when it was not
+    embedded."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,8 @@ class Provenance:
     sketch_sha256: str
     """Of the bytes as they were sent."""
     sketch: bytes | None
-    """A PNG with the pixels that were used; None when it was not embedded."""
+    """A PNG with the pixels that were used or, where these are many, with what they are at the
+    size of the picture, which has the same edges; None when it was not embedded."""
     pack: Pack
     version: str
     """Of maquette."""
@@ -114,7 +119,7 @@ def describe(
     style: str | None,
     pack: Mapping[str, Any],
     version: str,
-    sketch: bytes | None,
+    used: RenderRequest | None,
 ) -> Provenance:
     """What made the picture of `seed`. That of others in its batch differs in the seed alone.
 
@@ -126,12 +131,14 @@ def describe(
         pack: as the ``render`` model tells it (``pipeline.wire.pack_identity``), its ``versions``
             and their ``sha256``.
         version: of maquette.
-        sketch: a PNG with the pixels that were used. It is put in if it has no more than
-            ``MAX_SKETCH`` bytes.
+        used: the same, with PNGs of the pixels that were used. Its sketch, and references that are
+            the caller's own, are put in while ``MAX_HELD`` lasts. None: no picture is put in.
     """
     actual = {"seed": seed, "width": size[0], "height": size[1]}
     weights = request.style_weights or (1.0,) * len(request.style_images)
-    references = zip(request.style_images, weights, strict=True)
+    sketch, *own = _held(used, size, is_own=not style) if used else [None]
+    own += [None] * (len(request.style_images) - len(own))
+    references = zip(request.style_images, weights, own, strict=True)
     return Provenance(
         parameters={
             name: _plain(actual.get(name, getattr(request, name)), kind)
@@ -139,10 +146,10 @@ def describe(
         },
         style=style or None,
         style_images=tuple(
-            StyleImage(_sha256(image), _short(share)) for image, share in references
+            StyleImage(_sha256(image), _short(share), png) for image, share, png in references
         ),
         sketch_sha256=_sha256(request.sketch),
-        sketch=sketch if sketch and len(sketch) <= MAX_SKETCH else None,
+        sketch=sketch,
         pack=Pack(
             pack["name"],
             pack["precision"],
@@ -216,17 +223,36 @@ def _sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def _held(used: RenderRequest, size: tuple[int, int], *, is_own: bool) -> list[bytes | None]:
+    """The sketch and the caller's own references, each if there is room for it."""
+    room = MAX_HELD // used.num_images
+    sketch = used.sketch
+    if len(sketch) > room:
+        sketch = encode_png(np.asarray(scaled(decode(sketch, "sketch"), size)))
+    held: list[bytes | None] = []
+    for png in (sketch, *(used.style_images if is_own else ())):
+        fits = len(png) <= room
+        held.append(png if fits else None)
+        room -= len(png) if fits else 0
+    return held
+
+
+def _base64(png: bytes | None) -> str | None:
+    return base64.b64encode(png).decode() if png else None
+
+
 def _to_json(provenance: Provenance) -> str:
-    sketch = provenance.sketch
     document = {
         "softwareAgent": {"name": SOFTWARE, "version": provenance.version},
         "digitalSourceType": DIGITAL_SOURCE_TYPE,
         "parameters": provenance.parameters,
         "style": provenance.style,
-        "style_images": [vars(image) for image in provenance.style_images],
+        "style_images": [
+            {**vars(image), "png": _base64(image.png)} for image in provenance.style_images
+        ],
         "sketch": {
             "sha256": provenance.sketch_sha256,
-            "png": base64.b64encode(sketch).decode() if sketch else None,
+            "png": _base64(provenance.sketch),
         },
         "pack": vars(provenance.pack),
     }
@@ -265,7 +291,7 @@ def _from_json(content: bytes) -> Provenance:
 
 def _provenance(found: Mapping[str, Any]) -> Provenance:
     sketch, pack = found["sketch"], found["pack"]
-    png, style = sketch["png"], found["style"]
+    style = found["style"]
     references = _typed(found["style_images"], list)
     engines, versions, digests = pack["engines"], pack.get("versions", {}), pack.get("sha256", {})
     counts = len(engines), len(versions), len(digests)
@@ -277,11 +303,15 @@ def _provenance(found: Mapping[str, Any]) -> Provenance:
         },
         style=None if style is None else _typed(style, str),
         style_images=tuple(
-            StyleImage(_checksum(image["sha256"]), _typed(image["weight"], float))
+            StyleImage(
+                _checksum(image["sha256"]),
+                _typed(image["weight"], float),
+                _embedded(image.get("png")),
+            )
             for image in references
         ),
         sketch_sha256=_checksum(sketch["sha256"]),
-        sketch=None if png is None else _embedded(png),
+        sketch=_embedded(sketch["png"]),
         pack=Pack(
             name=_typed(pack["name"], str),
             precision=_typed(pack["precision"], str),
@@ -306,11 +336,13 @@ def _checksum(value: Any) -> str:
     return str(value)
 
 
-def _embedded(png: Any) -> bytes:
-    sketch = base64.b64decode(png, validate=True)
-    if not isinstance(png, str) or len(sketch) > MAX_SKETCH:
-        raise ValueError("the sketch is larger than any that is embedded")
-    return sketch
+def _embedded(text: Any) -> bytes | None:
+    if text is None:
+        return None
+    png = base64.b64decode(text, validate=True)
+    if not isinstance(text, str) or len(png) > MAX_HELD:
+        raise ValueError("a picture is larger than any that is embedded")
+    return png
 
 
 def _typed(value: Any, kind: type) -> Any:

@@ -29,7 +29,7 @@ from maquette.cli.render import follow
 from maquette.client import Client, RenderOptions
 from pipeline import provenance
 from pipeline.errors import InvalidRequest
-from pipeline.images import decode
+from pipeline.images import decode, encode_png
 from pipeline.provenance import Pack, Provenance, StyleImage
 
 SHOWN = 12
@@ -132,7 +132,7 @@ def _sketch(made: Provenance, given: bytes | None) -> bytes:
                 f"the sha256 is {made.sketch_sha256}."
             )
         return made.sketch
-    if _sha256(given) != made.sketch_sha256:
+    if made.sketch_sha256 not in _checksums(given, "--sketch"):
         raise CannotRecall(
             f"--sketch is not the one that made the picture: its sha256 is {_sha256(given)}, "
             f"and {made.sketch_sha256} is wanted."
@@ -155,12 +155,14 @@ def _versions(made: Provenance, client: Client) -> str:
 
 
 def _style(made: Provenance, own: Sequence[bytes], client: Client) -> RenderOptions:
-    pictures = {_sha256(picture): picture for picture in own}
-    wanted = [image.sha256 for image in made.style_images]
-    if made.style and wanted[0] not in pictures:
-        return {"style": _same_style(made.style, wanted[0], client)}
+    pictures = {
+        sha256: picture for picture in own for sha256 in _checksums(picture, "--style-image")
+    }
+    first = made.style_images[0].sha256
+    if made.style and first not in pictures:
+        return {"style": _same_style(made.style, first, client)}
     return {
-        "style_images": [_reference(sha256, pictures, client) for sha256 in wanted],
+        "style_images": [_reference(image, pictures, client) for image in made.style_images],
         "style_weights": [image.weight for image in made.style_images],
     }
 
@@ -175,15 +177,15 @@ def _same_style(identity: str, sha256: str, client: Client) -> str:
     return identity
 
 
-def _reference(sha256: str, own: dict[str, bytes], client: Client) -> bytes:
-    """The picture of that checksum: one of the caller's own, or else the library's."""
-    if sha256 in own:
-        return own[sha256]
-    found = next((style for style in client.styles() if style.sha256 == sha256), None)
+def _reference(image: StyleImage, own: dict[str, bytes], client: Client) -> bytes:
+    """That picture: one of the caller's own, the one that is held, or else the library's."""
+    if held := own.get(image.sha256) or image.png:
+        return held
+    found = next((style for style in client.styles() if style.sha256 == image.sha256), None)
     if found is None:
         raise CannotRecall(
-            f"No --style-image and no style of the library has the sha256 {sha256}. "
-            "Name the file with --style-image."
+            f"No --style-image and no style of the library has the sha256 {image.sha256}, and the "
+            "picture does not hold it. Name the file with --style-image."
         )
     return client.get_style(found.id)[1]
 
@@ -240,6 +242,8 @@ def _other_files(made: Pack, again: Pack) -> list[str]:
 def _facts(made: Provenance) -> dict[str, Any]:
     facts = asdict(made)
     holds = facts.pop("sketch") is not None
+    for image in facts["style_images"]:
+        image["held"] = image.pop("png") is not None
     return {**facts, "holds_sketch": holds}
 
 
@@ -261,7 +265,13 @@ def _words(value: object) -> str:
 
 
 def _reference_words(image: StyleImage) -> str:
-    return f"{image.sha256[:SHOWN]} (weight {image.weight:g})"
+    held = ", held in the picture" if image.png else ""
+    return f"{image.sha256[:SHOWN]} (weight {image.weight:g}{held})"
+
+
+def _checksums(picture: bytes, option: str) -> set[str]:
+    """Those by which a picture may be named: of its file, and of what a library keeps of it."""
+    return {_sha256(picture), _sha256(encode_png(np.asarray(decode(picture, option))))}
 
 
 def _sha256(data: bytes) -> str:

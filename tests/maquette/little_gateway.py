@@ -12,6 +12,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 
 import grpc
 import numpy as np
@@ -218,7 +219,8 @@ class LittleGateway(MaquetteServiceServicer):
     def _painted(self, identity, request, style):
         worn = request.style_images or (self.pictures[style.id],)
         shown = RenderRequest(**{**vars(request), "style": "", "style_images": worn})
-        drawing = to_png(shown.sketch, "sketch").png if self.embed_sketch else None
+        sketch, *styles = (to_png(picture, "picture").png for picture in shown.uploads)
+        decoded = replace(shown, sketch=sketch, style_images=tuple(styles))
         size = (request.width or SIZE, request.height or SIZE)
         first = 7 if request.seed is None else request.seed
         images = []
@@ -233,7 +235,7 @@ class LittleGateway(MaquetteServiceServicer):
             }
             made = describe(
                 shown, seed=seed, size=size, style=style.id if style else None, pack=pack,
-                version="9.9", sketch=drawing,
+                version="9.9", used=decoded if self.embed_sketch else None,
             )  # fmt: skip
             png = stamp(self._paint(shown, made), made)
             images.append(pb.RenderedImage(png=png, seed=seed, structure_f1=0.5))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import typer
+from PIL import Image
 from typer.testing import CliRunner
 
 from maquette.cli.recall import recall
@@ -15,6 +17,7 @@ from maquette.client import Client
 from pipeline.images import decode, encode_png
 from pipeline.provenance import read, stamp
 from tests.maquette.little_gateway import LittleGateway, serving
+from tests.pictures import encoded
 
 app = typer.Typer()
 app.command()(recall)
@@ -202,23 +205,52 @@ def test_another_style_of_that_name_is_not_used(made, run, client, style_image, 
     assert run(picture, "--style-image", stored).exit_code == 0
 
 
-def test_own_references_are_named_or_found_in_the_library(
-    made, run, client, sketch, style_image, tmp_path
+def test_the_file_that_a_replaced_style_was_made_of_is_known(
+    made, run, client, style_image, sketch, tmp_path
 ):
+    """The library keeps pixels, so its checksum is not that of the file that was added."""
+    file = tmp_path / "old.jpg"
+    Image.open(io.BytesIO(style_image)).convert("RGB").save(file)
+    client.add_style(file, "Cyber Punk", replace=True)
+    picture = made(style="cyber-punk")
+    client.add_style(sketch, "Cyber Punk", replace=True)
+    assert run(picture, "--style-image", file).exit_code == 0
+
+
+def test_photos_and_blends_are_recalled_from_what_the_picture_holds(made, run, client, style_image):
+    drawn = np.random.default_rng(0)
+    photos = [
+        encoded(Image.fromarray(drawn.integers(0, 256, (100, 100, 3), dtype=np.uint8)), "JPEG")
+        for _ in range(2)
+    ]
+    blend = made(style_images=[*photos, style_image], style_weights=[0.2, 0.3, 0.5])
+    client.remove_style("cyber-punk")
+    shown = run(blend)
+    assert shown.exit_code == 0, shown.output
+    assert "held in the picture" in words(shown)
+    told = json.loads(run(blend, "--show", "--json").output)
+    assert [image["held"] for image in told["style_images"]] == [True] * 3
+
+
+def test_own_references_that_are_not_held_are_named_or_found_in_the_library(
+    made, run, gateway, client, sketch, style_image, tmp_path
+):
+    gateway.embed_sketch = False
     weights = [0.25, 0.75]
     picture = made(style_images=[sketch, style_image], style_weights=weights)
     files = [tmp_path / "a.png", tmp_path / "b.png"]
     files[0].write_bytes(sketch)
     files[1].write_bytes(style_image)
-    missing = run(picture, "--style-image", files[0])
+    drawing = ("--sketch", files[0])
+    missing = run(picture, *drawing, "--style-image", files[0])
     assert missing.exit_code == 1
     assert "No --style-image and no style of the library has the sha256" in words(missing)
     # The order of the options does not matter: the checksums say which is which.
-    named = run(picture, "--style-image", files[1], "--style-image", files[0])
+    named = run(picture, *drawing, "--style-image", files[1], "--style-image", files[0])
     assert named.exit_code == 0, named.output
     stored = client.get_style("cyber-punk")[1]
     by_library = made(style_images=[stored])
-    assert run(by_library).exit_code == 0
+    assert run(by_library, *drawing).exit_code == 0
 
 
 def test_a_picture_of_another_program_is_told(run, tmp_path, sketch):

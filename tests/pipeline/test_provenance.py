@@ -16,9 +16,10 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from pipeline import provenance
+from pipeline.control import canny
 from pipeline.errors import InvalidRequest
-from pipeline.images import decode, encode_png
-from pipeline.provenance import MAX_SKETCH, PARAMETERS, StyleImage, describe, read, stamp, with_seed
+from pipeline.images import decode, encode_png, to_png
+from pipeline.provenance import MAX_HELD, PARAMETERS, StyleImage, describe, read, stamp, with_seed
 from pipeline.request import RenderRequest
 from tests.pictures import encoded
 
@@ -29,9 +30,10 @@ DIGITAL_SOURCE = b"http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorit
 
 def described(request, **changed):
     # Decoded, as the gateway hands it on.
-    sketch = encode_png(np.asarray(decode(request.sketch, "sketch")))
+    sketch, *styles = (to_png(picture, "picture").png for picture in request.uploads)
+    used = replace(request, sketch=sketch, style_images=tuple(styles))
     known = {"seed": 5, "size": (256, 192), "style": "cyberpunk", "pack": PACK,
-             "version": "1.2.3", "sketch": sketch}  # fmt: skip
+             "version": "1.2.3", "used": used}  # fmt: skip
     return describe(request, **{**known, **changed})
 
 
@@ -121,16 +123,42 @@ def test_batch_mates_differ_in_the_seed(request_):
     assert with_seed(first, 2) == described(request_, seed=2)
 
 
-def test_a_sketch_is_left_out_when_asked_or_too_large(request_, picture):
-    noise = np.random.default_rng(0).integers(0, 256, (600, 600, 3), dtype=np.uint8)
-    large = encode_png(noise)
-    assert len(large) > MAX_SKETCH
-    for made in (
-        described(request_, sketch=None),
-        described(replace(request_, sketch=large)),
-    ):
-        assert made.sketch is None
-        assert read(stamp(picture, made)) == made
+def noise(side: int) -> bytes:
+    drawn = np.random.default_rng(0)
+    return encode_png(drawn.integers(0, 256, (side, side, 3), dtype=np.uint8))
+
+
+def test_nothing_is_held_when_asked_not_to(request_, picture):
+    made = described(request_, used=None, style=None)
+    assert (made.sketch, made.style_images[0].png) == (None, None)
+    assert read(stamp(picture, made)) == made
+
+
+def test_of_a_large_sketch_what_is_traced_is_held(request_, picture):
+    photo = noise(700)
+    assert len(photo) > MAX_HELD
+    made = described(replace(request_, sketch=photo), size=(256, 192))
+    assert made.style_images[0].png is None
+    assert read(stamp(picture, made)) == made
+    traced = [canny(decode(one, "x"), 256, 192, 50, 150) for one in (photo, made.sketch)]
+    assert np.array_equal(*traced)
+
+
+def test_own_references_are_held_while_there_is_room(request_, picture):
+    photo = encoded(Image.open(io.BytesIO(noise(200))), "JPEG")
+    sent = (photo, noise(700), request_.style_images[0])
+    blend = replace(request_, style_images=sent)
+    made = described(blend, style=None)
+    first, second, third = (image.png for image in made.style_images)
+    assert decode(first, "x").tobytes() == decode(photo, "x").tobytes()
+    assert second is None
+    assert decode(third, "x").tobytes() == decode(sent[2], "x").tobytes()
+    assert read(stamp(picture, made)) == made
+    # Four pictures share the room, so that an answer does not grow with them.
+    kept = described(replace(blend, sketch=noise(400), num_images=4), size=(64, 64), style=None)
+    each = [kept.sketch, *(image.png for image in kept.style_images)]
+    assert kept.sketch
+    assert 4 * sum(len(png or b"") for png in each) <= MAX_HELD
 
 
 def test_a_stamped_picture_can_be_a_sketch_or_a_style(request_, picture):
@@ -147,7 +175,7 @@ def test_a_picture_of_another_program_says_nothing(kind):
 
 def test_every_changed_byte_is_noticed_or_without_meaning(request_, picture):
     """No damage makes read fail in another way, or brings back something else."""
-    written = described(request_, sketch=None)
+    written = described(request_, used=None)
     stamped = stamp(picture, written)
     for at in range(len(stamped)):
         changed = stamped[:at] + bytes([stamped[at] ^ 0x41]) + stamped[at + 1 :]
@@ -156,7 +184,7 @@ def test_every_changed_byte_is_noticed_or_without_meaning(request_, picture):
 
 
 def test_every_cut_is_noticed(request_, picture):
-    stamped = stamp(picture, described(request_, sketch=None))
+    stamped = stamp(picture, described(request_, used=None))
     # After the chunk of ours nothing more is needed of the file.
     end = stamped.index(b"XML:com.adobe.xmp") - 8
     for cut in range(8, end, 7):
@@ -205,7 +233,7 @@ def test_json_of_other_types_is_damage(request_, picture):
         (("sketch", "sha256"), "0" * 63 + "\x1b"),
         (("sketch", "sha256"), "A" * 64),
         (("sketch", "sha256"), "0" * 64 + "\n"),
-        (("sketch", "png"), "AAAA" * (MAX_SKETCH // 3 + 1)),
+        (("sketch", "png"), "AAAA" * (MAX_HELD // 3 + 1)),
         (("style_images",), [{"sha256": "0" * 12, "weight": 1.0}]),
         (("style_images",), [{"sha256": "0" * 64, "weight": 1.0}] * 9),
         (("parameters", "prompt"), "x" * 501),
