@@ -27,6 +27,7 @@ from pipeline.lineup import EXPORTED
 from serving.launcher import MODELS
 from versions import aliases, operations
 from versions.errors import Declined
+from versions.gates import LEAST_RENDERS
 
 MODEL = "unet"
 WHO = "drill"
@@ -39,7 +40,6 @@ ANEW_EVERY = 20
 """After so many swaps the new version is unloaded, and loaded again."""
 SERVED_SECONDS = 120.0
 POLL_SECONDS = 0.05
-GATE_RENDERS = 6
 BAD_GATE_RENDERS = 2
 """Of the worse UNet, which is tried while the load goes on."""
 
@@ -71,7 +71,7 @@ class Drill:
         asked = requests()
         await self._publish_good()
         await self._learn(asked)
-        await self._pass_gate(GATE_RENDERS)
+        await self._pass_gate(LEAST_RENDERS)
         with self.task("renders before any swap", 0) as advance:
             calm = Load(self.client, self.references, advance)
             async with loading(calm, asked):

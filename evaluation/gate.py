@@ -22,7 +22,7 @@ from pipeline import lineup
 from pipeline.errors import InvalidRequest, NotFound, Unavailable
 from versions import aliases
 from versions.aliases import CLIP, PAIR
-from versions.gates import Verdict
+from versions.gates import MADE, Verdict
 
 RENDERS = 16
 """Held-out scenes, unless said otherwise."""
@@ -130,7 +130,7 @@ def judged(  # noqa: PLR0913 - one parameter per option
     duel.wait_for(door, line_ups, SERVED_SECONDS)
     with progress("renders", duel.renders_to_make(len(scenes))) as advance:
         bouts = duel.fight(door, scenes, line_ups, advance)
-    found = duel.measured(bouts, Stylometer.bundled())
+    found = {MADE: float(len(bouts))} | duel.measured(bouts, Stylometer.bundled())
     found |= network_measures(repository, line_ups, progress)
     return _decide(line_ups, found, limits, bouts, folder)
 
@@ -174,7 +174,7 @@ def clip_measures(
             if unfit:
                 raise Unavailable(
                     f"The engine of {unfit[0]} {versions[unfit[0]]} does not run on a CPU, where "
-                    f"the gate of {PAIR} runs. Try it, and promote it with --force and --why."
+                    f"the gate of {PAIR} runs. Try it, and promote it with `force` and `why`."
                 )
             finder = ClipEngines(Engines(repository, versions))
             found[side] = {**text_retrieval(finder), **image_retrieval(finder, STYLE_PICTURES)}

@@ -33,8 +33,6 @@ LIBRARIES = ("torch", "diffusers", "transformers", "onnx", "onnxruntime", "onnxs
 FINISHED = f"render/{VERSION}/pack.json"
 """Away while engines are being replaced, so that a half-exported pack is never served."""
 LATENT_RGB = f"render/{VERSION}/latent_rgb.json"
-FINGERPRINT_SHOWN = 16
-"""Digits of a fingerprint that tell one engine from another."""
 BYTES_OF_A_WEIGHT = 4
 STATIC = Path(__file__).parent.parent / "model_repository"
 """The repository that is written by hand; one elsewhere gets a copy of it."""
@@ -290,9 +288,7 @@ def _engines_in(repository: Path, pack: Pack) -> dict[str, str]:
         )
         for network, made_of in _to_build(pack)
     }
-    return {
-        name: found.fingerprint[:FINGERPRINT_SHOWN] for name, found in manifests.items() if found
-    }
+    return {name: found.mark for name, found in manifests.items() if found}
 
 
 def _latent_rgb(pack: Pack, path: Path, engine: str) -> str:

@@ -33,7 +33,7 @@ from versions import (
     repositories,
 )
 from versions.aliases import PAIR, VERSIONED
-from versions.canary import Canary
+from versions.canary import Canary, Counts
 from versions.catalogue import MODELS, Version, members
 from versions.differences import Difference
 from versions.errors import Declined
@@ -64,6 +64,14 @@ class Listed:
 
 
 @dataclass(frozen=True)
+class Tried:
+    """How the candidate is tried, and what it came to in this gateway."""
+
+    canary: Canary
+    counts: Counts
+
+
+@dataclass(frozen=True)
 class Compared:
     """Two versions, and where they differ."""
 
@@ -81,6 +89,7 @@ class Administration:
         repository: what the gateway follows; None where it follows nothing.
         gates: where candidates are held against the champion.
         incoming: the folder below which lies what may be published; None where nothing does.
+        counts: what the canary came to by now.
     """
 
     def __init__(
@@ -92,6 +101,7 @@ class Administration:
         library: StyleLibrary,
         gates: Gates,
         incoming: Path | None,
+        counts: Callable[[], Counts],
     ) -> None:
         self._at = repository
         self._desk = desk
@@ -100,6 +110,7 @@ class Administration:
         self._library = library
         self._gates = gates
         self._incoming = incoming
+        self._counts = counts
         self._changing: set[asyncio.Task[Any]] = set()
         self._threads = Threads(MAX_LONG, "publications and gates")
         # A store may be silent for a minute before a change is given up.
@@ -131,9 +142,10 @@ class Administration:
             for v in found
         ]
 
-    async def canary(self) -> Canary:
+    async def canary(self) -> Tried:
         """How the candidate is tried now."""
-        return await asyncio.to_thread(canary.read, self._repository.folder)
+        found = await asyncio.to_thread(canary.read, self._repository.folder)
+        return Tried(found, self._counts())
 
     async def diff(self, model: str, one: str = "", other: str = "") -> Compared:
         """Where two versions of `model` differ: the candidate from the champion by default.
@@ -223,9 +235,10 @@ class Administration:
         def gated(steps: Steps, ids: dict[str, str]) -> Judged:
             candidate = catalogue.find(repository.folder, model, "candidate").version
             ids["version"] = str(candidate)
-            verdict = self._gates.judged(
-                repository.folder, model, candidate, renders, steps, dry_run=dry_run
-            )
+            with operations.gating(repository.folder, model, caller.id):
+                verdict = self._gates.judged(
+                    repository.folder, model, candidate, renders, steps, dry_run=dry_run
+                )
             ids["passed"] = str(verdict.passed).lower()
             if dry_run:
                 return Judged(verdict, (f"{model} {candidate} was at its gate; nothing is kept.",))
@@ -283,8 +296,14 @@ class Administration:
         )
         return await self._change(caller, change, model, what, why=why, dry_run=dry_run)
 
-    async def set_canary(self, caller: Caller, wanted: Canary, *, dry_run: bool = False) -> Outcome:
-        """Try the candidate on a share of the renders, or stop trying it."""
+    async def set_canary(
+        self, caller: Caller, wanted: Canary, *, force: bool = False, dry_run: bool = False
+    ) -> Outcome:
+        """Try the candidate on a share of the renders, or stop trying it.
+
+        Args:
+            force: without a passed gate.
+        """
         signed = replace(wanted, who=caller.id)
         _check_reason(wanted.why)
         noted = {"share": f"{wanted.share:g}", "shadow": f"{wanted.shadow:g}"}
@@ -292,7 +311,7 @@ class Administration:
             caller,
             "canary",
             noted,
-            lambda folder: operations.set_canary(folder, signed, dry_run=dry_run),
+            lambda folder: operations.set_canary(folder, signed, force=force, dry_run=dry_run),
             dry_run=dry_run,
         )
 

@@ -10,22 +10,28 @@ import asyncio
 import hashlib
 import logging
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from statistics import fmean, median
 
+from gateway.inference import ModelDied
 from gateway.lineups import CHAMPION, LineUps
 from gateway.stepwise import Threads
-from pipeline.errors import MaquetteError
+from pipeline.errors import MaquetteError, StageFailed
 from pipeline.lineup import LineUp
 from pipeline.request import RenderRequest
 from versions import canary, operations
-from versions.canary import Bounds
+from versions.canary import Bounds, Counts
 from versions.repositories import Repository
 
 CANDIDATE = "candidate"
 WINDOW = 200
 """Renders of each that count, the latest."""
 OPERATOR = "the gateway"
+TELLING = 4
+"""Lines of the history that are written at once, which only a store that hangs makes many."""
+CLOSE_SECONDS = 5.0
 
 log = logging.getLogger("maquette.gateway")
 
@@ -44,12 +50,17 @@ class Went:
 class Record:
     """How the renders of one line-up went lately."""
 
+    renders: int = 0
+    """All of them, of which the rest are the latest."""
+    failures: int = 0
     failed: deque[bool] = field(default_factory=lambda: deque(maxlen=WINDOW))
     step_seconds: deque[float] = field(default_factory=lambda: deque(maxlen=WINDOW))
     structure: deque[float] = field(default_factory=lambda: deque(maxlen=WINDOW))
 
     def note(self, went: Went | None) -> None:
         """A render has ended; None when it failed."""
+        self.renders += 1
+        self.failures += went is None
         self.failed.append(went is None)
         if went:
             self.step_seconds.append(went.step_seconds)
@@ -79,6 +90,18 @@ def worse(candidate: Record, champion: Record, bounds: Bounds) -> str:
     return ""
 
 
+def may_be_caused_by(error: StageFailed | ModelDied, line_up: LineUp, champion: LineUp) -> bool:
+    """Whether `error` may be of a network in which `line_up` differs from the champion.
+
+    A process that was killed is started again, and the render with it; one of such a network that
+    dies in both tries may be killed by its engine.
+    """
+    ours, theirs = line_up.versions, champion.versions
+    if isinstance(error, ModelDied):
+        return ours.get(error.model) != theirs.get(error.model)
+    return ours != theirs
+
+
 class Trial:
     """The canary as it runs in this gateway.
 
@@ -96,8 +119,22 @@ class Trial:
         """The versions that the records are of."""
         self._called_off = False
         """This plan, until there is another."""
-        self._telling: asyncio.Task[None] | None = None
-        self._threads = Threads(1, "records of a candidate that was called off")
+        self._telling: set[asyncio.Task[None]] = set()
+        self._threads = Threads(TELLING, "records of a canary")
+        line_ups.changed = self._current
+
+    @property
+    def counts(self) -> Counts:
+        """What the canary came to here by now."""
+        self._current()
+        return self._counts()
+
+    async def close(self) -> None:
+        """Write down what it came to: the next gateway begins anew."""
+        self._tell_counts()
+        if self._telling:
+            await asyncio.wait(self._telling, timeout=CLOSE_SECONDS)
+        self._threads.close()
 
     def alias_for(self, request: RenderRequest) -> str:
         """What makes a render that asked for no versions."""
@@ -124,11 +161,11 @@ class Trial:
     def _current(self) -> canary.Canary:
         plan = self._line_ups.canary
         compared = tuple(self._line_ups.by_alias.get(alias) for alias in self._records)
-        if plan != self._plan or compared != self._compared:
-            # Triton that comes back after a restart brings the same versions, and the same plan.
+        # Triton that comes back after a restart brings the same versions, and the same plan.
+        if plan != self._plan or (None not in compared and compared != self._compared):
+            self._tell_counts()
             self._called_off = self._called_off and plan == self._plan
             self._plan, self._compared = plan, compared
-            self._records = {CHAMPION: Record(), CANDIDATE: Record()}
         if CANDIDATE not in self._line_ups.by_alias or self._called_off:
             return replace(plan, share=0.0, shadow=0.0)
         return plan
@@ -142,23 +179,47 @@ class Trial:
 
     def _call_off(self, reason: str) -> None:
         log.warning("the candidate is called off: %s", reason)
-        assert self._repository  # noqa: S101 - there is no plan without one
-        wanted = replace(self._plan, share=0.0, shadow=0.0, who=OPERATOR, why=reason)
+        plan, counts = self._plan, self._counts()
+        wanted = replace(plan, share=0.0, shadow=0.0, who=OPERATOR, why=reason)
         self._called_off = True
-        self._telling = asyncio.create_task(
-            self._tell(self._repository, wanted, self._plan), name="canary"
+        self._begin_anew()
+        self._tell(
+            lambda folder: operations.set_canary(folder, wanted, counts=counts, instead_of=plan)
         )
 
-    async def _tell(
-        self, repository: Repository, wanted: canary.Canary, plan: canary.Canary
-    ) -> None:
+    def _counts(self) -> Counts:
+        candidate, champion = self._records[CANDIDATE], self._records[CHAMPION]
+        return Counts(candidate.renders, candidate.failures, champion.renders)
+
+    def _begin_anew(self) -> None:
+        self._records = {CHAMPION: Record(), CANDIDATE: Record()}
+
+    def _tell_counts(self) -> None:
+        """Let the history say what a plan came to that has ended, whoever ended it."""
+        counts = self._counts()
+        self._begin_anew()
+        champion, candidate = self._compared or (None, None)
+        if not (counts.candidate_renders and champion and candidate):
+            return
+        tried = {
+            network: version
+            for network, version in candidate.versions.items()
+            if version != champion.versions[network]
+        }
+        ended = replace(self._plan, who=OPERATOR, why=counts.told)
+        entry = canary.entry(ended, tried, counts)
+        self._tell(lambda folder: operations.record(folder, entry))
+
+    def _tell(self, change: Callable[[Path], object]) -> None:
+        if self._repository is None:
+            return
+        task = asyncio.create_task(self._told(self._repository, change), name="canary")
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
+
+    async def _told(self, repository: Repository, change: Callable[[Path], object]) -> None:
         try:
-            await self._threads.run(
-                lambda: repository.change(
-                    lambda folder: operations.set_canary(folder, wanted, instead_of=plan),
-                    patient=True,
-                )
-            )
+            await self._threads.run(lambda: repository.change(change, patient=True))
         except (MaquetteError, OSError) as error:
-            # This gateway tries the candidate no more all the same.
-            log.error("that could not be written down: %s", error)
+            # This gateway does as it decided all the same.
+            log.error("what became of a canary could not be written down: %s", error)

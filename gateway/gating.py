@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
@@ -15,7 +14,6 @@ from gateway.service import Finished, Service
 from gateway.stepwise import Steps
 from pipeline.errors import InvalidRequest, StageFailed, Unavailable
 from pipeline.request import RenderRequest
-from versions.errors import Busy
 from versions.gates import Verdict
 
 if TYPE_CHECKING:
@@ -37,7 +35,7 @@ class Judged:
 
 
 class Gates:
-    """Holds candidates against the champion, one at a time.
+    """Holds candidates against the champion.
 
     Args:
         reports: gets a folder with a report for each candidate.
@@ -46,7 +44,6 @@ class Gates:
     def __init__(self, service: Service, reports: Path) -> None:
         self._service = service
         self._reports = reports
-        self._free = threading.Lock()
 
     def judged(
         self,
@@ -67,7 +64,6 @@ class Gates:
 
         Raises:
             InvalidRequest: `renders` is out of its range.
-            Busy: another gate is held here.
             Unavailable: pictures cannot be measured here, or these versions are not served.
             Cancelled: nobody waits for it any more.
             MaquetteError: the champion does not paint.
@@ -75,29 +71,19 @@ class Gates:
         if renders is not None and not 1 <= renders <= MAX_RENDERS:
             allowed = f"1 to {MAX_RENDERS}"
             raise InvalidRequest("renders", renders, allowed, "Leave it out for the usual ones.")
-        with self._alone():
-            gate = _judge()
-            self._require_room_for_reports()
-            reports = self._reports.resolve()
-            steps.report(f"waiting for {model} {version}", 0, 0)
-            return gate.judged(
-                Door(self._service, steps, gate.duel),
-                repository,
-                model,
-                version,
-                out=reports / DRY_RUNS if dry_run else reports,
-                renders=renders,
-                progress=lambda what, total: _shown(steps, what, total),
-            )
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        if not self._free.acquire(blocking=False):
-            raise Busy("Another gate is held in this gateway. Try again when it has ended.")
-        try:
-            yield
-        finally:
-            self._free.release()
+        gate = _judge()
+        self._require_room_for_reports()
+        reports = self._reports.resolve()
+        steps.report(f"waiting for {model} {version}", 0, 0)
+        return gate.judged(
+            Door(self._service, steps, gate.duel),
+            repository,
+            model,
+            version,
+            out=reports / DRY_RUNS if dry_run else reports,
+            renders=renders,
+            progress=lambda what, total: _shown(steps, what, total),
+        )
 
     def _require_room_for_reports(self) -> None:
         try:

@@ -6,12 +6,17 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from gateway import little
+from gateway.identity import Identities
 from gateway.inference import Inference, ServedModel
 from gateway.version import VERSION
 from pipeline.errors import Unavailable
 from pipeline.lineup import LineUp
 from pipeline.samplers import SAMPLERS
+from versions.aliases import CLIP
+from versions.repositories import Repository
 
 VIRTUAL_MODEL = "sketch_to_render"
 """What a whole render is called where callers think in models."""
@@ -28,7 +33,7 @@ class Facts:
     pack: str
     """Empty until a render has told it."""
     pack_revision: str
-    """Changes with every engine that is exported anew."""
+    """Changes with every engine that is exported anew or promoted."""
     line_ups: Mapping[str, LineUp]
     """What may be asked for now, by alias."""
     problem: str
@@ -43,10 +48,17 @@ class Information:
 
     Args:
         behind: says why newer versions may not be known here; empty where they are.
+        repository: where the versions' manifests are; None where what was exported serves.
     """
 
-    def __init__(self, inference: Inference, behind: Callable[[], str] = lambda: "") -> None:
+    def __init__(
+        self,
+        inference: Inference,
+        behind: Callable[[], str] = lambda: "",
+        repository: Repository | None = None,
+    ) -> None:
         self._inference = inference
+        self._identities = Identities(repository)
         self._behind = behind
 
     async def facts(self) -> Facts:
@@ -55,7 +67,7 @@ class Information:
             triton, models = await self._inference.served()
         except Unavailable:
             triton, models = "", ()
-        pack = self._inference.pack
+        pack = await self._pack()
         return Facts(
             version=VERSION,
             triton_version=triton,
@@ -66,6 +78,16 @@ class Information:
             problem=" ".join(filter(None, (self._inference.line_ups.problem, self._behind()))),
             clip=self._inference.line_ups.clip,
         )
+
+    async def _pack(self) -> Mapping[str, Any]:
+        """What renders are made with now; empty until a render has told what was exported."""
+        told, line_ups = self._inference.pack, self._inference.line_ups
+        if not told or not line_ups.ready:
+            return told
+        versions = line_ups.champion.versions | dict.fromkeys(CLIP, line_ups.clip)
+        known = self._identities.are_known(versions)
+        found = await little.run(known, self._identities.of, told, versions)
+        return {**found, "engines": {**told["engines"], **found["engines"]}}
 
 
 def _revision(engines: object) -> str:

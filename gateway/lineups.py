@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +61,8 @@ class LineUps:
         """What can be asked for now."""
         self.canary = canary.Canary(since="")
         """How the candidate is to be tried."""
+        self.changed: Callable[[], object] = lambda: None
+        """Called when the repository says something new."""
         self._problem = ""
         self._problem_of: Stamp | None = None
         """Of which aliases it is told; None where it is told of whatever they are."""
@@ -199,6 +201,7 @@ class LineUps:
                 return
             self.canary = await asyncio.to_thread(canary.read, loader.repository)
             self._seen, self._again, self._spare = stamp, clock() + AGAIN_SECONDS, True
+            self.changed()
         if self._spare and self.ready:
             self._letting_go = True
             try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gateway import errors, service
-from gateway.administration import Compared, Listed
+from gateway.administration import Compared, Listed, Tried
 from gateway.gating import Judged
 from gateway.information import Facts
 from gateway.protection.caller import Caller
@@ -137,8 +137,9 @@ def _manifest(found: Manifest) -> pb.Manifest:
     return pb.Manifest(**{name: getattr(found, name) for name in names})
 
 
-def canary(found: Canary) -> pb.Canary:
+def canary(tried: Tried) -> pb.Canary:
     """How the candidate is tried, as its message."""
+    found = tried.canary
     return pb.Canary(
         share=found.share,
         shadow=found.shadow,
@@ -146,6 +147,7 @@ def canary(found: Canary) -> pb.Canary:
         who=found.who,
         why=found.why,
         since=found.since,
+        **vars(tried.counts),
     )
 
 
@@ -163,6 +165,7 @@ def change(outcome: Outcome) -> pb.VersionChange:
         model=outcome.model,
         version=outcome.version,
         champion=outcome.serving,
+        would_change=outcome.would_change,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import secrets
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
@@ -12,8 +13,9 @@ from dataclasses import dataclass, replace
 
 from gateway import little
 from gateway.admission import Admission
-from gateway.canary import CANDIDATE, Trial, Went
+from gateway.canary import CANDIDATE, Trial, Went, may_be_caused_by
 from gateway.decoding import PictureDecoder
+from gateway.identity import Identities
 from gateway.inference import Arrays, Inference, ModelDied
 from gateway.lineups import CHAMPION
 from gateway.observability import tracing
@@ -27,8 +29,10 @@ from pipeline.render import SEEDS
 from pipeline.request import RenderRequest
 from retrieval.library import StyleLibrary
 from retrieval.styles import ScoredStyle, Style, checked_tags, style_id
-from versions import catalogue
+from versions.canary import Counts
 from versions.repositories import Repository
+
+log = logging.getLogger("maquette.gateway")
 
 
 @dataclass(frozen=True)
@@ -146,10 +150,7 @@ class Service:
         self._moderation = moderation
         self._embed_sketch = embed_sketch
         self._decoder = decoder or PictureDecoder()
-        self._repository = repository
-        # A version never changes, so its manifest is read once and not for every render.
-        self._known: dict[tuple[str, int], str] = {}
-        """What tells versions from others, by network and number."""
+        self._identities = Identities(repository)
         self._trial = Trial(inference.line_ups, repository)
         self._painted_by = painted_by
         self._shadows: set[asyncio.Task[None]] = set()
@@ -213,16 +214,13 @@ class Service:
             styled = await self._with_style(request, checked.sent)
             if styled.chosen:
                 yield styled.chosen
-            line_ups = self.inference.line_ups
-            # Found out once: whatever is promoted meanwhile, all of a render is one line-up's.
             alias = request.versions or self._trial.alias_for(request)
-            line_up = line_ups.named(alias)
-            with line_ups.flying(line_up):
-                async with aclosing(self._tried(styled.request, line_up)) as outputs:
-                    async for output in outputs:
-                        if "step" in output:
-                            yield _stepped(output, request)
-        if alias == CHAMPION and not last and self._trial.has_shadow(request):
+            async with aclosing(self._made_by(alias, styled.request)) as outputs:
+                async for output in outputs:
+                    if "step" in output:
+                        yield _stepped(output, request)
+        is_tried = not (request.versions or last)
+        if alias == CHAMPION and is_tried and self._trial.has_shadow(request):
             self._cast_shadow(styled.request)
         # From here on a client that is slow to read holds no place.
         if output is None or "images" not in output:
@@ -236,30 +234,59 @@ class Service:
     async def _looks_at_renders(self) -> bool:
         return self._moderation.looks_at_pictures or await self.inference.has_safety_checker()
 
-    async def _tried(self, request: RenderRequest, line_up: LineUp) -> AsyncGenerator[Arrays]:
-        """As :meth:`_painted`; how it went counts for or against the candidate."""
-        output: Arrays = {}
+    async def _made_by(self, alias: str, request: RenderRequest) -> AsyncGenerator[Arrays]:
+        """A render by what `alias` stands for now, whatever is promoted meanwhile.
+
+        Where a candidate fails that nobody asked for, the champion makes the render instead. What
+        it can make, the candidate failed at; what it fails at, too, is the request's fault or
+        maquette's, and counts against nobody.
+        """
+        line_ups = self.inference.line_ups
+        line_up = line_ups.named(alias)
         try:
-            async with aclosing(self._painted(request, line_up)) as outputs:
+            async with aclosing(self._tried(request, line_up)) as outputs:
                 async for output in outputs:
                     yield output
-        except (StageFailed, ModelDied):
-            # Not where Triton is away, which is nobody's fault.
-            self._note(line_up, None)
-            raise
+        except (StageFailed, ModelDied) as error:
+            champion = line_ups.champion
+            if request.versions or not may_be_caused_by(error, line_up, champion):
+                raise
+            log.warning("the champion makes a render that the candidate failed at: %s", error)
+            async with aclosing(self._tried(request, champion)) as outputs:
+                async for output in outputs:
+                    yield output
+            self._trial.note(line_up, None)
+
+    async def _tried(self, request: RenderRequest, line_up: LineUp) -> AsyncGenerator[Arrays]:
+        """As :meth:`_painted`, by versions that stay loaded meanwhile; a picture counts."""
+        output: Arrays = {}
+        with self.inference.line_ups.flying(line_up):
+            try:
+                async with aclosing(self._painted(request, line_up)) as outputs:
+                    async for output in outputs:
+                        yield output
+            except (StageFailed, ModelDied):
+                self._painted_by(line_up.id, None)
+                raise
         if "images" in output:
             seconds = float(output["denoise_seconds"][0]) / request.num_inference_steps
-            self._note(line_up, Went(seconds, float(output["structure_f1"].mean())))
+            went = Went(seconds, float(output["structure_f1"].mean()))
+            self._painted_by(line_up.id, went)
+            if not request.versions:
+                # What is asked for by name, as a gate does, says nothing of people's renders.
+                self._trial.note(line_up, went)
 
-    def _note(self, line_up: LineUp, went: Went | None) -> None:
-        self._trial.note(line_up, went)
-        self._painted_by(line_up.id, went)
+    @property
+    def canary_counts(self) -> Counts:
+        """What the canary came to here by now."""
+        return self._trial.counts
 
     async def close(self) -> None:
         """End the shadows that are still made: nobody waits for them."""
         for task in self._shadows:
             task.cancel()
         await asyncio.gather(*self._shadows, return_exceptions=True)
+        await self._trial.close()
 
     def _cast_shadow(self, request: RenderRequest) -> None:
         task = asyncio.create_task(self._shadow(replace(request, preview_interval=0)))
@@ -274,9 +301,13 @@ class Service:
         with suppress(MaquetteError):
             async with self._admission.slot():
                 line_up = line_ups.named(CANDIDATE)
-                with line_ups.flying(line_up):
+                try:
                     async for _ in self._tried(request, line_up):
                         pass
+                except (StageFailed, ModelDied) as error:
+                    # The champion has made this very render.
+                    if may_be_caused_by(error, line_up, line_ups.champion):
+                        self._trial.note(line_up, None)
 
     async def _painted(self, request: RenderRequest, line_up: LineUp) -> AsyncGenerator[Arrays]:
         for last_try in (False, True):
@@ -321,7 +352,7 @@ class Service:
         pictures = output["images"]
         # The sketch goes into each of them.
         sketches = [styled.request.sketch] * len(pictures)
-        is_known = self._repository is None or _versions(output).items() <= self._known.keys()
+        is_known = self._identities.are_known(_versions(output))
         return is_known and little.are_little([*sketches, *styled.request.style_images, *pictures])
 
     def _finished(self, styled: _Styled, output: Arrays, queued: float, started: float) -> Finished:
@@ -345,14 +376,12 @@ class Service:
 
     def _pictures(self, styled: _Styled, output: Arrays) -> tuple[Picture, ...]:
         seeds = output["seeds"].tolist()
-        versions = _versions(output)
         made_by = provenance.describe(
             styled.sent,
             seed=seeds[0],
             size=size_of(output["images"][0]),
             style=styled.chosen.style.id if styled.chosen else None,
-            pack=json.loads(output["pack"][0])
-            | {"versions": versions, "sha256": self._digests(versions)},
+            pack=self._identities.of(json.loads(output["pack"][0]), _versions(output)),
             version=VERSION,
             used=styled.request if self._embed_sketch else None,
         )
@@ -362,20 +391,6 @@ class Service:
                 output["images"], seeds, output["structure_f1"].tolist(), strict=True
             )
         )
-
-    def _digests(self, versions: Mapping[str, int]) -> dict[str, str]:
-        """What tells the files of `versions` from others; without those that do not say it."""
-        if self._repository is None:
-            return {}
-        for version in versions.items() - self._known.keys():
-            network, number = version
-            if digest := catalogue.digest(self._repository.folder / network / str(number)):
-                self._known[version] = digest
-        return {
-            network: self._known[network, number]
-            for network, number in versions.items()
-            if (network, number) in self._known
-        }
 
     async def search(
         self, prompt: str, tags: tuple[str, ...], limit: int

@@ -112,7 +112,7 @@ async def assembled(settings: Settings) -> AsyncIterator[Parts]:
         held.push_async_callback(service.close)
         keep_bytes = settings.keep_megabytes * MEGABYTE
         renders = Renders(service, limits, desk, settings.keep_seconds, keep_bytes)
-        information = Information(inference, lambda: replica.problem if replica else "")
+        information = Information(inference, lambda: replica.problem if replica else "", repository)
         administration = Administration(
             repository,
             desk,
@@ -121,6 +121,7 @@ async def assembled(settings: Settings) -> AsyncIterator[Parts]:
             library,
             Gates(service, settings.reports),
             settings.incoming,
+            lambda: service.canary_counts,
         )
         # Made last and closed first: what is changing needs the others to the end.
         held.push_async_callback(administration.close)

@@ -28,11 +28,12 @@ class Panel:
     caption: str
 
 
-def make_board(panels: Sequence[Panel]) -> bytes:
-    """`panels` in rows, each fitted into a square, as a PNG."""
+def make_board(panels: Sequence[Panel], footer: str = "") -> bytes:
+    """`panels` in rows, each fitted into a square, and `footer` below them, as a PNG."""
     columns, rows = min(len(panels), ACROSS), -(-len(panels) // ACROSS)
     width, row = MARGIN + columns * (PANEL + MARGIN), PANEL + CAPTION + MARGIN
-    board = Image.new("RGB", (width, rows * row + MARGIN), PAPER)
+    height = rows * row + MARGIN
+    board = Image.new("RGB", (width, height + (CAPTION if footer else 0)), PAPER)
     pen = ImageDraw.Draw(board)
     font = ImageFont.load_default(size=16)
     for index, panel in enumerate(panels):
@@ -44,6 +45,9 @@ def make_board(panels: Sequence[Panel]) -> bytes:
         pen.rectangle((left, top, left + PANEL - 1, top + PANEL - 1), outline="#d0cec8")
         below = left + PANEL / 2, top + PANEL + CAPTION / 2 + 4
         pen.text(below, _cut(panel.caption, font), INK, font, anchor="mm")
+    if footer:
+        small = ImageFont.load_default(size=13)
+        pen.text((width / 2, height), footer, INK, small, anchor="mm")
     return encode_png(np.asarray(board))
 
 

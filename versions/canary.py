@@ -11,6 +11,7 @@ from typing import Any
 
 from pipeline.errors import InvalidRequest, Unavailable
 from versions import durable
+from versions.history import Entry
 
 FILE = "canary.json"
 
@@ -30,11 +31,29 @@ class Bounds:
 
 
 @dataclass(frozen=True)
+class Counts:
+    """What a canary came to in one gateway."""
+
+    candidate_renders: int = 0
+    failed_renders: int = 0
+    """Of the candidate's, those that failed by its fault."""
+    champion_renders: int = 0
+
+    @property
+    def told(self) -> str:
+        """The same in a sentence."""
+        return (
+            f"The candidate made {self.candidate_renders} renders, of which {self.failed_renders} "
+            f"failed; the champion made {self.champion_renders}."
+        )
+
+
+@dataclass(frozen=True)
 class Canary:
     """How the candidate is tried on what people ask for."""
 
     share: float = 0.0
-    """Of the renders that the candidate makes, 0 to 1."""
+    """Of the renders that the candidate makes, 0 to less than 1."""
     shadow: float = 0.0
     """Of the renders that it makes as well, whose results are compared and thrown away."""
     bounds: Bounds = field(default_factory=Bounds)
@@ -101,6 +120,23 @@ def read(repository: Path) -> Canary:
 def from_dict(found: Mapping[str, Any]) -> Canary:
     """The canary that stands in a file as `found`; TypeError or KeyError when it is none."""
     return Canary(**{**found, "bounds": Bounds(**found["bounds"])})
+
+
+def entry(
+    found: Canary, tried: Mapping[str, int], counts: Counts | None = None, *, forced: bool = False
+) -> Entry:
+    """The line of the history for `found`, and for what it came to if that is known."""
+    measures = {"share": found.share, "shadow": found.shadow}
+    return Entry(
+        "canary",
+        " ".join(tried),
+        found.who,
+        found.why,
+        forced=forced,
+        line_up=dict(tried),
+        measures=measures
+        | ({name: float(n) for name, n in vars(counts).items()} if counts else {}),
+    )
 
 
 def write(repository: Path, canary: Canary) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from pipeline import contract, lineup
@@ -25,12 +25,14 @@ class Outcome:
     said: tuple[str, ...]
     """Sentences for whoever asked; what was found half done comes first."""
     changed: bool
-    """Whether anything is otherwise than before; of a dry run, whether it would be."""
+    """Whether anything is otherwise than before; after a dry run nothing is."""
     model: str = ""
     version: int | None = None
     """The version that was published, promoted, rolled back to or retired."""
     named: Snapshot = field(default_factory=lambda: Snapshot({}))
     """The aliases afterwards, before anybody else changes them; none where none were read."""
+    would_change: bool = False
+    """Whether a dry run found something to change."""
 
     @property
     def serving(self) -> Mapping[str, int]:
@@ -139,7 +141,7 @@ def switch(
         intent.commit(repository, plan)
     said = [found, told.format(tense(dry_run)), ended]
     version = entry.to_version or entry.from_version
-    return outcome(repository, said, True, model, version)
+    return outcome(repository, said, True, model, version, dry_run=dry_run)
 
 
 def with_aliases(
@@ -157,13 +159,29 @@ def with_aliases(
     return replace(plan, canary=Canary(who=plan.entry.who, why=why)), "The canary is over."
 
 
+def unnamed(model: str, before: Aliases, after: Aliases, *, dry_run: bool) -> str:
+    """Which version of `model` loses its alias to another; empty where none does."""
+    lost = [
+        f"{model} {version} {tense(dry_run)} no longer the {alias}; its files stay."
+        for alias, version in asdict(before).items()
+        if version in before.versions - after.versions
+    ]
+    return " ".join(lost)
+
+
 def outcome(
-    repository: Path, said: list[str], changed: bool, model: str = "", version: int | None = None
+    repository: Path,
+    said: list[str],
+    changed: bool,
+    model: str = "",
+    version: int | None = None,
+    *,
+    dry_run: bool = False,
 ) -> Outcome:
-    """What was done, as `said`, and what serves now."""
+    """What was done, or would be, as `said`, and what serves now."""
     sentences = tuple(sentence for sentence in said if sentence)
     named = aliases.read(repository)
-    return Outcome(sentences, changed, model, version, named)
+    return Outcome(sentences, changed and not dry_run, model, version, named, changed and dry_run)
 
 
 def require_whole(repository: Path, model: str, version: int) -> None:

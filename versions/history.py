@@ -35,13 +35,14 @@ class Entry:
     forced: bool = False
     """Whether it was done without a passed gate."""
     passed: bool | None = None
-    """Of a gate: what it decided. The rest is of a gate, too."""
+    """Of a gate: what it decided."""
     line_up: Mapping[str, int] = field(default_factory=dict)
-    """The version of each model that was tried."""
+    """Of a gate or a canary: the version of each model that was tried."""
     sha256: Mapping[str, str] = field(default_factory=dict)
     """What tells each of them from others of that number, by the model's name."""
     report: str = ""
     measures: Mapping[str, float] = field(default_factory=dict)
+    """Of a gate: its figures. Of a canary: its shares, and what it came to."""
     id: str = field(default_factory=lambda: secrets.token_hex(8))
     time: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 

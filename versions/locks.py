@@ -1,7 +1,7 @@
 """One operation on a repository at a time, and who is at it.
 
-There are two locks. Copying an engine takes minutes, and a roll-back must not wait for it; so a
-publish holds one of its own, and the other for the moment in which the copy becomes a version.
+Copying an engine takes minutes, and a roll-back must not wait for it; so a publish holds a lock of
+its own, and that of operations for the moment in which the copy becomes a version. So does a gate.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from versions.errors import Busy
 
 OPERATION = ".operation.lock"
 PUBLISHING = ".publishing.lock"
+GATING = ".gating.lock"
 FOLLOWING = ".following.lock"
 POLL_SECONDS = 0.05
 

@@ -16,6 +16,7 @@ ENGINE_FILES = {"onnx": "model.onnx", "onnx-tensorrt": "model.onnx", "tensorrt":
 """The file that Triton loads, by the kind of engine. Weights may lie in files beside it."""
 ENGINE_SUFFIXES = (".onnx", ".data", ".plan")
 DIGITS_SHOWN = 12
+FINGERPRINT_SHOWN = 16
 CHUNK = 1 << 20
 
 Report = Callable[[str, int, int], None]
@@ -65,6 +66,11 @@ class Manifest:
     def kind(self) -> str:
         """The kind of engine, for people."""
         return f"{self.build['engine']}, {self.build['precision']}"
+
+    @property
+    def mark(self) -> str:
+        """The digits of its fingerprint that tell its engine from another."""
+        return self.fingerprint[:FINGERPRINT_SHOWN]
 
     @property
     def sha256(self) -> str:

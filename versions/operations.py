@@ -7,6 +7,7 @@ down what it is about to do, does it, and adds a line to the history.
 from __future__ import annotations
 
 import time
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,9 +16,18 @@ from pipeline.errors import InvalidRequest, NotFound
 from pipeline.lineup import EXPORTED
 from versions import aliases, canary, catalogue, configs, gates, history, intent, locks
 from versions.aliases import PAIR, Aliases
-from versions.canary import Canary
+from versions.canary import Canary, Counts
 from versions.catalogue import members
-from versions.changes import Outcome, operation, outcome, require_whole, switch, tense
+from versions.changes import (
+    Outcome,
+    holding,
+    operation,
+    outcome,
+    require_whole,
+    switch,
+    tense,
+    unnamed,
+)
 from versions.errors import Busy, Declined
 from versions.gates import Verdict
 from versions.history import Entry
@@ -27,6 +37,7 @@ from versions.publishing import PATIENCE, publish
 __all__ = [
     "WITHDRAWN",
     "Outcome",
+    "gating",
     "promote",
     "publish",
     "record",
@@ -76,12 +87,12 @@ def promote(
     Raises:
         InvalidRequest: there is no such model, or no reason where one is needed.
         NotFound: there is no such version, or no candidate.
-        Declined: its gate was not passed.
+        Declined: its gate was not passed, or it is a pair whose vectors nobody made: that one
+            would not serve, so it is not forced either.
         Busy: another operation is in progress, or the champion is not the expected one any longer.
     """
     members(model)
-    if force and not why.strip():
-        raise InvalidRequest("why", why, "a reason", "Say why it is promoted without its gate.")
+    _require_reason(force, why)
     with operation(repository, who, f"promote of {model}", dry_run) as found:
         before = aliases.read(repository)
         current = before.of(model)
@@ -96,12 +107,8 @@ def promote(
         if version is None:
             raise NotFound(f"{model} has no candidate to promote. `maquette models publish` one.")
         require_whole(repository, model, version)
+        _require_vectors(repository, model, version)
         gate = gates.why_not(repository, before, model, version)
-        if model == PAIR and not _has_vectors(repository, version):
-            gate = (
-                f"The styles have no vectors of clip {version} yet; `maquette models reembed "
-                f"{version}` makes them. {gate}"
-            ).strip()
         if gate and not force:
             raise Declined(gate)
         after = Aliases(
@@ -112,7 +119,9 @@ def promote(
         entry = Entry(
             "promote", model, who, why, current.champion, version, forced=force and bool(gate)
         )
+        lost = unnamed(model, current, after, dry_run=dry_run)
         told = f"{model} {version} {{}} the champion, and {current.champion} the previous one."
+        told = f"{told} {lost}".rstrip()
         return switch(repository, before, model, after, entry, told, dry_run, found)
 
 
@@ -127,12 +136,14 @@ def rollback(
 ) -> Outcome:
     """Let the champion and the previous version change places. Needs no gate.
 
+    A second one brings back what the first put away, and says so.
+
     Args:
         expected: the champion that is to go.
 
     Raises:
         InvalidRequest: there is no such model.
-        Declined: there is no previous version.
+        Declined: there is no previous version, or it is a pair without vectors.
         Busy: another operation is in progress, or the champion is not the expected one any longer.
     """
     members(model)
@@ -145,8 +156,12 @@ def rollback(
         if expected is not None and expected != current.champion:
             raise Busy(_somebody_was_quicker(model, current.champion, expected))
         if current.previous is None:
-            raise Declined(f"{model} has no previous version to go back to; nothing was promoted.")
+            raise Declined(
+                f"{model} has no previous version to go back to. `maquette models list {model}` "
+                "shows which versions there are to promote."
+            )
         require_whole(repository, model, current.previous)
+        _require_vectors(repository, model, current.previous)
         after = Aliases(
             champion=current.previous,
             candidate=None if current.candidate == current.previous else current.candidate,
@@ -154,13 +169,39 @@ def rollback(
         )
         entry = Entry("rollback", model, who, why, current.champion, current.previous)
         told = f"{model} {current.previous} {{}} the champion again, not {current.champion}."
+        told = f"{told} {_taken_back(repository, model, current.previous)}".rstrip()
         return switch(repository, before, model, after, entry, told, dry_run, found)
 
 
-def _has_vectors(repository: Path, clip: int) -> bool:
-    """Whether the styles were embedded with that version; with the exported one they always are."""
+def _taken_back(repository: Path, model: str, version: int) -> str:
+    """That a roll-back brings back what the last one put away; empty where it does not."""
+    done = [
+        entry
+        for entry in history.read(repository)
+        if entry.model == model and entry.action in {"promote", "rollback"}
+    ]
+    if not done or (done[-1].action, done[-1].from_version) != ("rollback", version):
+        return ""
+    why = f" ({done[-1].why})" if done[-1].why else ""
+    return (
+        f"That takes back the roll-back from {model} {version} that {done[-1].who} made at "
+        f"{done[-1].time}{why}."
+    )
+
+
+def _require_reason(force: bool, why: str) -> None:
+    if force and not why.strip():
+        raise InvalidRequest("why", why, "a reason", "Say why it is done without a passed gate.")
+
+
+def _require_vectors(repository: Path, model: str, clip: int) -> None:
+    """See that the styles were embedded with that pair; with the exported one they always are."""
     made = (entry.to_version for entry in history.read(repository) if entry.action == "reembed")
-    return clip == EXPORTED or clip in made
+    if model == PAIR and clip != EXPORTED and clip not in made:
+        raise Declined(
+            f"The styles have no vectors of clip {clip} yet, so nothing would be found with it; "
+            f"`maquette models reembed {clip}` makes them."
+        )
 
 
 def _somebody_was_quicker(model: str, champion: int, expected: int) -> str:
@@ -245,7 +286,7 @@ def retire(
             entry = Entry("retire", model, who, why, version)
             intent.commit(repository, Intent(entry, removes=gone))
         said = f"{model} {version} {tense(dry_run)} retired, and its files removed."
-        return outcome(repository, [found, said], True, model, version)
+        return outcome(repository, [found, said], True, model, version, dry_run=dry_run)
 
 
 def _lingers(repository: Path, model: str, version: int) -> bool:
@@ -261,6 +302,15 @@ def _lingers(repository: Path, model: str, version: int) -> bool:
         and locks.is_followed(repository)
         and any(version in configs.held(repository, network) for network in members(model))
     )
+
+
+def gating(repository: Path, model: str, who: str) -> AbstractContextManager[None]:
+    """Nobody else holds a gate meanwhile: two at once would each slow the other's renders.
+
+    Raises:
+        Busy: somebody does; says who, and since when.
+    """
+    return holding(repository, who, f"gate of {model}", locks.GATING)
 
 
 def record_gate(
@@ -288,8 +338,8 @@ def record_gate(
         )
         intent.commit(repository, Intent(entry))
         told = "passed" if verdict.passed else "did not pass"
-        said = f"{model} {entry.to_version} {told} its gate."
-        return outcome(repository, [found, said], True, model, entry.to_version)
+        said = [found, f"{model} {entry.to_version} {told} its gate.", gates.too_few(entry)]
+        return outcome(repository, said, True, model, entry.to_version)
 
 
 def record(repository: Path, entry: Entry) -> None:
@@ -298,36 +348,51 @@ def record(repository: Path, entry: Entry) -> None:
     Raises:
         Busy: another operation is in progress.
     """
-    with operation(repository, entry.who, f"{entry.action} of {entry.model}", dry_run=False):
+    with operation(repository, entry.who, f"{entry.action} of {entry.model}", False, PATIENCE):
         intent.commit(repository, Intent(entry))
 
 
 def set_canary(
-    repository: Path, wanted: Canary, *, instead_of: Canary | None = None, dry_run: bool = False
+    repository: Path,
+    wanted: Canary,
+    *,
+    force: bool = False,
+    counts: Counts | None = None,
+    instead_of: Canary | None = None,
+    dry_run: bool = False,
 ) -> Outcome:
     """Try the candidate on a share of what people ask for, or stop trying it.
 
+    A share that people see asks for a passed gate, as promoting does; a shadow does not.
+
     Args:
+        force: without a passed gate; a reason is needed then.
+        counts: of the one that this ends, for the history.
         instead_of: nothing is changed where another one is in place by now.
 
     Raises:
-        InvalidRequest: a number is out of its range.
-        Declined: there is no candidate.
+        InvalidRequest: a number is out of its range, or there is no reason where one is needed.
+        Declined: there is no candidate, or its gate was not passed.
         Busy: another operation is in progress.
     """
     wanted.check()
+    if wanted.share >= 1:
+        remedy = "With all of them nothing is left to compare with. Promote it instead."
+        raise InvalidRequest("share", wanted.share, "0 to less than 1", remedy)
+    _require_reason(force, wanted.why)
     with operation(repository, wanted.who, "canary", dry_run, PATIENCE) as found:
-        tried = aliases.read(repository).candidates()
+        before = aliases.read(repository)
+        tried = before.candidates()
         if instead_of is not None and canary.read(repository) != instead_of:
             return outcome(repository, [found, "The canary is another one by now."], False)
         if wanted.is_on and not tried:
             raise Declined(
                 "No network has a candidate to try. `maquette models publish` makes one."
             )
+        gate = gates.why_not_tried(repository, before) if wanted.share else ""
+        if gate and not force:
+            raise Declined(gate)
         if not dry_run:
-            shares = {"share": wanted.share, "shadow": wanted.shadow}
-            entry = Entry(
-                "canary", " ".join(tried), wanted.who, wanted.why, line_up=tried, measures=shares
-            )
+            entry = canary.entry(wanted, tried, counts, forced=bool(gate))
             intent.commit(repository, Intent(entry, canary=wanted))
-        return outcome(repository, [found, wanted.told(tried, dry_run)], True)
+        return outcome(repository, [found, wanted.told(tried, dry_run)], True, dry_run=dry_run)

@@ -15,6 +15,7 @@ from versions.changes import (
     outcome,
     require_whole,
     switch,
+    unnamed,
     with_aliases,
 )
 from versions.history import Entry
@@ -76,10 +77,13 @@ def publish(
         version = catalogue.next_version(repository, model)
         if dry_run:
             sources.try_sources(repository, folders, report)
-            said = (
-                f"{model} {version} would be published from {origin or source}, as the candidate."
-            )
-            return outcome(repository, [found, said], True, model, version)
+            current = aliases.read(repository).of(model)
+            said = [
+                found,
+                f"{model} {version} would be published from {origin or source}, as the candidate.",
+                unnamed(model, current, replace(current, candidate=version), dry_run=True),
+            ]
+            return outcome(repository, said, True, model, version, dry_run=True)
         entry = Entry("publish", model, who, why, to_version=version, source=origin)
         plan = Intent(entry, installs=tuple((name, version) for name in folders))
         intent.begin_copying(repository, plan)
@@ -118,10 +122,12 @@ def _install(
     before = aliases.read(repository)
     current = before.of(model)
     plan = replace(plan, entry=replace(plan.entry, from_version=current.candidate))
-    plan, ended = with_aliases(plan, before, model, replace(current, candidate=version), repository)
+    after = replace(current, candidate=version)
+    plan, ended = with_aliases(plan, before, model, after, repository)
     intent.commit(repository, plan)
     told = f"{model} {version} is published, and the candidate."
-    said = [found, told, *sources.tried_how(manifests), ended]
+    lost = unnamed(model, current, after, dry_run=False)
+    said = [found, told, lost, *sources.tried_how(manifests), ended]
     return outcome(repository, said, True, model, version)
 
 
@@ -140,5 +146,6 @@ def _propose(repository: Path, entry: Entry, dry_run: bool, found: str) -> Outco
     require_whole(repository, model, version)
     entry = replace(entry, from_version=current.candidate)
     after = replace(current, candidate=version)
-    told = f"{there}, and {{}} the candidate."
+    lost = unnamed(model, current, after, dry_run=dry_run)
+    told = f"{there}, and {{}} the candidate. {lost}".rstrip()
     return switch(repository, before, model, after, entry, told, dry_run, found)

@@ -234,7 +234,10 @@ class MaquetteServicer(maquette_pb2_grpc.MaquetteServiceServicer):
         self, request: pb.SetCanaryRequest, call: Call
     ) -> pb.SetCanaryResponse:
         outcome = await self._administration.set_canary(
-            call.caller, messages.wanted_canary(request), dry_run=request.dry_run
+            call.caller,
+            messages.wanted_canary(request),
+            force=request.force,
+            dry_run=request.dry_run,
         )
         return pb.SetCanaryResponse(change=messages.change(outcome))
 

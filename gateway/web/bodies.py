@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from gateway import service
-from gateway.administration import Compared, Listed
+from gateway.administration import Compared, Listed, Tried
 from gateway.gating import Judged
 from gateway.information import Facts
 from gateway.protection.caller import Caller
@@ -20,7 +20,6 @@ from gateway.render import Render, State
 from gateway.stepwise import Step
 from gateway.web import errors
 from retrieval.styles import ScoredStyle, Style
-from versions.canary import Canary
 from versions.history import Entry, Page
 from versions.operations import Outcome
 
@@ -193,7 +192,9 @@ class InfoBody(BaseModel):
     triton_version: str = Field(description="Empty while Triton does not answer.")
     models: list[ModelBody]
     pack: str = Field(description="Empty until a render has told it.")
-    pack_revision: str = Field(description="Changes with every engine that is exported anew.")
+    pack_revision: str = Field(
+        description="Changes with every engine that is exported anew or promoted."
+    )
     schedulers: list[str]
     scopes: list[str] = Field(description="The caller's.")
     line_ups: dict[str, dict[str, int]] = Field(
@@ -282,11 +283,15 @@ class CanaryBody(BaseModel):
     who: str
     why: str
     since: str = Field(description="In ISO 8601; empty where none was ever tried.")
+    candidate_renders: int = Field(description="By the candidate by now, in this gateway.")
+    failed_renders: int = Field(description="Those of them that failed by its fault.")
+    champion_renders: int = Field(description="By the champion meanwhile.")
 
     @classmethod
-    def of(cls, canary: Canary) -> CanaryBody:
-        """The body that tells `canary`."""
-        return cls(**{**vars(canary), "bounds": vars(canary.bounds)})
+    def of(cls, tried: Tried) -> CanaryBody:
+        """The body that tells `tried`."""
+        found = {**vars(tried.canary), "bounds": vars(tried.canary.bounds)}
+        return cls(**found, **vars(tried.counts))
 
 
 class VersionsBody(BaseModel):
@@ -300,7 +305,8 @@ class ChangeBody(BaseModel):
     """What an operation on versions did."""
 
     said: list[str] = Field(description="Sentences; what was found half done comes first.")
-    changed: bool = Field(description="Of a dry run: whether anything would be.")
+    changed: bool = Field(description="Whether anything is otherwise than before.")
+    would_change: bool = Field(description="Whether a dry run found something to change.")
     model: str
     version: int | None = Field(
         default=None,
@@ -316,6 +322,7 @@ class ChangeBody(BaseModel):
         return cls(
             said=list(outcome.said),
             changed=outcome.changed,
+            would_change=outcome.would_change,
             model=outcome.model,
             version=outcome.version,
             champion=dict(outcome.serving),
@@ -356,11 +363,15 @@ class PastChangeBody(BaseModel):
     to_version: int | None
     source: str = Field(description="Of publishing, the URI that the engine was fetched from.")
     forced: bool = Field(description="Whether it was done without a passed gate.")
-    passed: bool | None = Field(description="Of a gate, what it decided; the rest is of one, too.")
-    line_up: dict[str, int] = Field(description="The version of each network that was tried.")
+    passed: bool | None = Field(description="Of a gate, what it decided.")
+    line_up: dict[str, int] = Field(
+        description="Of a gate or a canary, the version of each network that was tried."
+    )
     sha256: dict[str, str] = Field(description="What tells each of them from others.")
     report: str = Field(description="Path of the report, where it was written.")
-    measures: dict[str, float]
+    measures: dict[str, float] = Field(
+        description="Of a gate its figures; of a canary its shares, and what it came to."
+    )
 
     @classmethod
     def of(cls, entry: Entry) -> PastChangeBody:

@@ -29,6 +29,7 @@ from gateway.web.forms import JSON, read, values_of
 from gateway.web.schemas import PROBLEMS, Schema, as_json
 from versions.canary import Bounds, Canary
 from versions.catalogue import MODELS
+from versions.gates import LEAST_RENDERS
 from versions.operations import WITHDRAWN, Outcome
 
 EXAMPLE_MODEL, EXAMPLE_WHY = "vae_decoder", "sharper windows"
@@ -44,7 +45,12 @@ DRY_RUN: Schema = {
     "description": "Check everything and change nothing.",
 }
 NUMBER: Schema = {"type": "integer", "minimum": 1}
-SHARE: Schema = {"type": "number", "minimum": 0, "maximum": 1, "default": 0}
+SHARE: Schema = {"type": "number", "minimum": 0, "default": 0}
+FORCE: Schema = {
+    "type": "boolean",
+    "default": False,
+    "description": "Without a passed gate. Needs a reason.",
+}
 
 COMMON = {"why": WHY, "dry_run": DRY_RUN}
 HINTS = {"why": str, "dry_run": bool}
@@ -64,7 +70,8 @@ GATE = {
         "type": "integer",
         "minimum": 1,
         "maximum": MAX_RENDERS,
-        "description": "Scenes; the usual ones when left out.",
+        "description": "Scenes; the usual ones when left out. Promoting asks for a verdict on "
+        f"{LEAST_RENDERS} at least.",
     },
     "why": WHY,
     "dry_run": {**DRY_RUN, "description": "Paint and compare, and keep no verdict."},
@@ -72,11 +79,7 @@ GATE = {
 GATE_HINTS = {"renders": int, **HINTS}
 PROMOTE = {
     "version": {**NUMBER, "description": "The candidate when left out."},
-    "force": {
-        "type": "boolean",
-        "default": False,
-        "description": "Without a passed gate. Needs a reason.",
-    },
+    "force": FORCE,
     "expected": {**NUMBER, "description": "Only if this version is the champion until then."},
     **COMMON,
 }
@@ -92,16 +95,25 @@ RETIRE = {
 }
 RETIRE_HINTS = {"version": int, "alias": str, **HINTS}
 CANARY = {
-    "share": {**SHARE, "description": "Of the renders that the candidate makes; 0 ends it."},
-    "shadow": {**SHARE, "description": "Of the renders that it makes as well, unseen."},
+    "share": {
+        **SHARE,
+        "exclusiveMaximum": 1,
+        "description": "Of the renders that the candidate makes; 0 ends it. Needs a passed gate.",
+    },
+    "shadow": {
+        **SHARE,
+        "maximum": 1,
+        "description": "Of the renders that it makes as well, unseen.",
+    },
     **{
         bound.name: {"type": "number", "minimum": 0, "default": bound.default}
         for bound in fields(Bounds)
     },
+    "force": FORCE,
     **COMMON,
 }
 BOUNDS = get_type_hints(Bounds)
-CANARY_HINTS = {"share": float, "shadow": float, **BOUNDS, **HINTS}
+CANARY_HINTS = {"share": float, "shadow": float, **BOUNDS, "force": bool, **HINTS}
 
 STEPS: dict[int | str, dict[str, Any]] = {
     200: {
@@ -198,15 +210,15 @@ async def gate(request: Request, model: Model, caller: Administering, behind: Be
 @router.post(
     "/canary",
     summary="Try the candidate",
-    openapi_extra=as_json(CANARY, [], {"share": 0.1, "why": EXAMPLE_WHY}),
+    openapi_extra=as_json(CANARY, [], {"share": 0.1, "force": True, "why": EXAMPLE_WHY}),
 )
 async def set_canary(request: Request, caller: Administering, behind: Behind) -> ChangeBody:
     """Make a share of the renders with the candidate. Without any share, that ends."""
     sent = await _sent(request, CANARY_HINTS)
     bounds = {name: sent.pop(name) for name in BOUNDS if name in sent}
-    dry_run = sent.pop("dry_run", False)
+    how = {name: sent.pop(name) for name in ("force", "dry_run") if name in sent}
     wanted = Canary(**sent, bounds=Bounds(**bounds))
-    return ChangeBody.of(await behind.administration.set_canary(caller, wanted, dry_run=dry_run))
+    return ChangeBody.of(await behind.administration.set_canary(caller, wanted, **how))
 
 
 @router.post(

@@ -14,7 +14,7 @@ import typer
 from maquette.board import make_board
 from maquette.cli.common import console, fail
 from maquette.cli.files import write
-from maquette.cli.render import board_of, facts, follow
+from maquette.cli.render import board_of, facts, follow, made_by
 from maquette.cli.style_folders import find_pictures
 from maquette.cli.styles import add_all
 from maquette.cli.up import ends_on_signal, started
@@ -61,7 +61,7 @@ def demo(
         raise fail("interrupted; everything is stopped") from error
 
     write(out / "render.png", result.images[0].png)
-    write(out / "board.png", make_board(board_of(drawing, result)))
+    write(out / "board.png", make_board(board_of(drawing, result), made_by(result.versions)))
     report = facts(result)
     report["seconds"] = {
         "start": round(up_seconds, 3),

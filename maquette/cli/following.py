@@ -1,4 +1,4 @@
-"""Whether a running gateway serves what a repository names."""
+"""What a running gateway makes of what a repository says."""
 
 from __future__ import annotations
 
@@ -8,32 +8,73 @@ from pathlib import Path
 import grpc
 
 from maquette.client import CallFailed, Client
+from versions import locks
 from versions.aliases import CLIP, Snapshot
+from versions.canary import Canary, Counts
+from versions.repositories import Repository, Stored
 
 SECONDS = 15.0
 """For engines of the tiny pack; larger ones are loaded on after the command has ended."""
 CALL_SECONDS = 2.0
 POLL_SECONDS = 0.2
+AWAY = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
 
 
 def follows(
-    wanted: Snapshot, server: str, api_key: str | None, ca: Path | None, tls: bool
-) -> tuple[bool, str]:
+    wanted: Snapshot,
+    alias: str,
+    at: Repository,
+    server: str,
+    api_key: str | None,
+    ca: Path | None,
+    tls: bool,
+) -> tuple[bool | None, str]:
     """Wait until the gateway at `server` serves the line-ups of `wanted`, and its CLIP.
 
+    Args:
+        alias: what the change was about.
+        at: the repository that says so.
+
     Returns:
-        Whether it does, and one sentence on it.
+        Whether it does, None where nobody knows, and one sentence on it.
     """
     try:
         with Client(server, api_key or None, ca, CALL_SECONDS, tls) as client:
-            return _wait(client, server, wanted)
+            return _wait(client, server, wanted, alias)
     except CallFailed as error:
-        if error.code in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}:
-            return False, f"No gateway answers at {server}; it takes effect when one starts."
-        return False, f"The gateway at {server} does not say whether it serves that: {error}"
+        if error.code in AWAY:
+            return None, f"No gateway answers at {server}; {_when(at)}"
+        return None, f"The gateway at {server} does not say whether it serves that: {error}"
 
 
-def _wait(client: Client, server: str, wanted: Snapshot) -> tuple[bool, str]:
+def _when(at: Repository) -> str:
+    """When what `at` says takes effect, as far as can be known without asking a gateway."""
+    ask = "Give its address with --server to see that it serves it."
+    if isinstance(at, Stored):
+        return f"one that follows {at.url} takes it over within seconds. {ask}"
+    if locks.is_followed(at.folder):
+        return f"but one follows {at.folder}, and takes it over within seconds. {ask}"
+    return "it takes effect when one starts."
+
+
+def counts_of(
+    found: Canary, server: str, api_key: str | None, ca: Path | None, tls: bool
+) -> tuple[Counts | None, str]:
+    """What the canary `found` came to in the gateway at `server`, and one sentence on it."""
+    try:
+        with Client(server, api_key or None, ca, CALL_SECONDS, tls) as client:
+            told = client.canary()
+    except CallFailed as error:
+        if error.code in AWAY:
+            return None, f"No gateway answers at {server}, which would say how many that were."
+        return None, f"The gateway at {server} does not say how many that were: {error}"
+    if (told.share, told.shadow, told.since) != (found.share, found.shadow, found.since):
+        return None, f"The gateway at {server} tries no such canary: it follows another folder."
+    counts = Counts(told.candidate_renders, told.failed_renders, told.champion_renders)
+    return counts, f"{counts.told} (At {server}.)"
+
+
+def _wait(client: Client, server: str, wanted: Snapshot, alias: str) -> tuple[bool | None, str]:
     line_ups = {alias: line_up.versions for alias, line_up in wanted.line_ups().items()}
     clip = wanted.champion(CLIP[0])
     deadline = time.monotonic() + SECONDS
@@ -42,10 +83,12 @@ def _wait(client: Client, server: str, wanted: Snapshot) -> tuple[bool, str]:
         served = {alias: dict(found) for alias, found in info.line_ups.items()}
         if (served, info.clip) == (line_ups, clip):
             return True, f"The gateway at {server} is serving it."
+        if info.problem and (served.get(alias), info.clip) == (line_ups.get(alias), clip):
+            return True, f"The gateway at {server} is serving it, but: {info.problem}"
         if info.problem:
             return False, f"The gateway at {server} goes on with what it had: {info.problem}"
         if time.monotonic() > deadline:
-            return False, (
+            return None, (
                 f"The gateway at {server} does not serve it after {SECONDS:g} s: it may still be "
                 "loading, or serve another repository."
             )

@@ -25,7 +25,7 @@ from maquette.cli.common import (
     print_facts,
 )
 from maquette.cli.files import check_output, read, write
-from maquette.cli.render import follow
+from maquette.cli.render import follow, made_by
 from maquette.client import Client, RenderOptions
 from pipeline import provenance
 from pipeline.errors import InvalidRequest
@@ -208,9 +208,11 @@ def _changes(made: Provenance, again: Provenance | None) -> list[str]:
     if again is None:
         return ["The server does not say what made the new picture."]
     before, after = made.pack.engines, again.pack.engines
+    # Older pictures name networks as well that take no part in painting.
+    past = {name for name in before if name in after or name in made.pack.versions}
     engines = [
         f"The engine of {name} is {after.get(name, 'gone')}; it was {before.get(name, 'none')}."
-        for name in sorted(before.keys() | after.keys())
+        for name in sorted(past | after.keys())
         if before.get(name) != after.get(name)
     ]
     facts = {
@@ -255,6 +257,7 @@ def _print(made: Provenance) -> None:
         "references": ", ".join(map(_reference_words, made.style_images)),
         "sketch": f"{made.sketch_sha256[:SHOWN]}, {holds}",
         "pack": f"{made.pack.name}, {made.pack.precision}, {made.pack.engine}",
+        "versions": made_by(made.pack.versions),
         "made by": f"maquette {made.version}",
     }
     print_facts({name: value for name, value in rows.items() if value})

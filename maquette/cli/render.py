@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated
@@ -161,7 +161,8 @@ def render(
             result = follow(events, preview)
         files = _write(result, out)
         if board:
-            write(board, make_board(board_of(drawing, result, own)))
+            versions = made_by(result.versions)
+            write(board, make_board(board_of(drawing, result, own), versions))
     except (ValueError, OSError) as error:
         raise fail(error) from error
     if as_json:
@@ -252,6 +253,7 @@ def facts(result: Result) -> dict[str, object]:
         "structure_f1": round(image.structure_f1, 4),
         "width": width,
         "height": height,
+        "versions": dict(result.versions),
         "warnings": list(result.warnings),
         "seconds": {
             stage.removesuffix("_seconds"): round(getattr(seconds, stage), 3) for stage in stages
@@ -281,6 +283,11 @@ def _numbered(name: str, pictures: Sequence[bytes]) -> list[str]:
     return [f"{name} {n}" if several else name for n, _ in enumerate(pictures, 1)]
 
 
+def made_by(versions: Mapping[str, int]) -> str:
+    """The versions of the networks that made a render, in words."""
+    return ", ".join(f"{network} {version}" for network, version in versions.items())
+
+
 def _print(result: Result, files: Sequence[Path]) -> None:
     images, seconds = result.images, result.timings
     score = "" if result.style_score is None else f", similarity {result.style_score:.3f}"
@@ -296,6 +303,7 @@ def _print(result: Result, files: Sequence[Path]) -> None:
             f"decoding {seconds.decode_seconds:.2f}"
         ),
         "size": "{} x {} pixels".format(*decode(images[0].png, "render").size),
+        "versions": made_by(result.versions),
         "wrote": ", ".join(map(str, files)),
     }
     for warning in result.warnings:

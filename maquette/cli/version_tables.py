@@ -82,4 +82,17 @@ def difference_table(one: Version, other: Version) -> Table:
 def _what(entry: Entry) -> str:
     if entry.passed is not None:
         return f"gate {'passed' if entry.passed else 'not passed'}"
+    if "share" in entry.measures:
+        return _canary(entry)
     return f"{entry.action} (forced)" if entry.forced else entry.action
+
+
+def _canary(entry: Entry) -> str:
+    """Its shares, and what it came to where that is told."""
+    found = entry.measures
+    shares = [f"{found['share']:.0%}"] if found["share"] else []
+    shares += [f"shadow {found['shadow']:.0%}"] if found["shadow"] else []
+    words = f"canary {', '.join(shares) or 'over'}{' (forced)' if entry.forced else ''}"
+    if "candidate_renders" not in found:
+        return words
+    return f"{words}: {found['candidate_renders']:g} renders, {found['failed_renders']:g} failed"

@@ -221,12 +221,14 @@ class Change:
     said: tuple[str, ...]
     """Sentences; what was found half done comes first."""
     changed: bool
-    """Whether anything is otherwise than before; of a dry run, whether it would be."""
+    """Whether anything is otherwise than before; after a dry run nothing is."""
     model: str
     version: int
     """The one that was published, promoted, rolled back to or retired; 0 for none."""
     champion: Mapping[str, int]
     """The version of each network that paints in the champion's line-up afterwards."""
+    would_change: bool
+    """Whether a dry run found something to change."""
 
 
 @dataclass(frozen=True)
@@ -268,6 +270,11 @@ class Canary:
     why: str
     since: str
     """In ISO 8601; empty where none was ever tried."""
+    candidate_renders: int
+    """By the candidate by now, in the server that answers."""
+    failed_renders: int
+    """Those of them that failed by its fault."""
+    champion_renders: int
 
 
 @dataclass(frozen=True)
@@ -309,7 +316,7 @@ class PastChange:
     forced: bool
     """Whether it was done without a passed gate."""
     passed: bool | None
-    """Of a gate, what it decided. The rest is of a gate, too."""
+    """Of a gate, what it decided."""
     line_up: Mapping[str, int]
     """The version of each network that was tried."""
     sha256: Mapping[str, str]
@@ -317,6 +324,7 @@ class PastChange:
     report: str
     """Path of the report, where it was written."""
     measures: Mapping[str, float]
+    """Of a gate its figures; of a canary its shares, and what it came to."""
 
 
 @dataclass(frozen=True)

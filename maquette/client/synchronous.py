@@ -180,16 +180,18 @@ class Client:
         shadow: float = 0.0,
         *,
         why: str = "",
+        force: bool = False,
         dry_run: bool = False,
         **bounds: Unpack[CanaryOptions],
     ) -> Change:
         """Try the candidate on a share of the renders; without any, stop trying it.
 
         Args:
-            share: of the renders that it makes.
+            share: of the renders that it makes, less than 1; needs a passed gate.
             shadow: of the renders that it makes as well, unseen.
+            force: without a passed gate; `why` is needed then.
         """
-        options = {"why": why, "dry_run": dry_run}
+        options = {"why": why, "force": force, "dry_run": dry_run}
         return self._answer(messages.set_canary(share, shadow, bounds, options))
 
     def promote(

@@ -457,20 +457,26 @@ class Manifest(_message.Message):
     def __init__(self, network: _Optional[str] = ..., pack: _Optional[str] = ..., revision: _Optional[str] = ..., sha256: _Optional[str] = ..., build: _Optional[_Mapping[str, str]] = ..., error: _Optional[float] = ..., tolerance: _Optional[float] = ..., opset: _Optional[int] = ..., libraries: _Optional[_Mapping[str, str]] = ..., created: _Optional[str] = ..., licence: _Optional[str] = ...) -> None: ...
 
 class Canary(_message.Message):
-    __slots__ = ("share", "shadow", "bounds", "who", "why", "since")
+    __slots__ = ("share", "shadow", "bounds", "who", "why", "since", "candidate_renders", "failed_renders", "champion_renders")
     SHARE_FIELD_NUMBER: _ClassVar[int]
     SHADOW_FIELD_NUMBER: _ClassVar[int]
     BOUNDS_FIELD_NUMBER: _ClassVar[int]
     WHO_FIELD_NUMBER: _ClassVar[int]
     WHY_FIELD_NUMBER: _ClassVar[int]
     SINCE_FIELD_NUMBER: _ClassVar[int]
+    CANDIDATE_RENDERS_FIELD_NUMBER: _ClassVar[int]
+    FAILED_RENDERS_FIELD_NUMBER: _ClassVar[int]
+    CHAMPION_RENDERS_FIELD_NUMBER: _ClassVar[int]
     share: float
     shadow: float
     bounds: CanaryBounds
     who: str
     why: str
     since: str
-    def __init__(self, share: _Optional[float] = ..., shadow: _Optional[float] = ..., bounds: _Optional[_Union[CanaryBounds, _Mapping]] = ..., who: _Optional[str] = ..., why: _Optional[str] = ..., since: _Optional[str] = ...) -> None: ...
+    candidate_renders: int
+    failed_renders: int
+    champion_renders: int
+    def __init__(self, share: _Optional[float] = ..., shadow: _Optional[float] = ..., bounds: _Optional[_Union[CanaryBounds, _Mapping]] = ..., who: _Optional[str] = ..., why: _Optional[str] = ..., since: _Optional[str] = ..., candidate_renders: _Optional[int] = ..., failed_renders: _Optional[int] = ..., champion_renders: _Optional[int] = ...) -> None: ...
 
 class CanaryBounds(_message.Message):
     __slots__ = ("max_error_share", "max_latency_ratio", "max_structure_loss", "least_renders")
@@ -485,7 +491,7 @@ class CanaryBounds(_message.Message):
     def __init__(self, max_error_share: _Optional[float] = ..., max_latency_ratio: _Optional[float] = ..., max_structure_loss: _Optional[float] = ..., least_renders: _Optional[int] = ...) -> None: ...
 
 class VersionChange(_message.Message):
-    __slots__ = ("said", "changed", "model", "version", "champion")
+    __slots__ = ("said", "changed", "model", "version", "champion", "would_change")
     class ChampionEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -498,12 +504,14 @@ class VersionChange(_message.Message):
     MODEL_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     CHAMPION_FIELD_NUMBER: _ClassVar[int]
+    WOULD_CHANGE_FIELD_NUMBER: _ClassVar[int]
     said: _containers.RepeatedScalarFieldContainer[str]
     changed: bool
     model: str
     version: int
     champion: _containers.ScalarMap[str, int]
-    def __init__(self, said: _Optional[_Iterable[str]] = ..., changed: _Optional[bool] = ..., model: _Optional[str] = ..., version: _Optional[int] = ..., champion: _Optional[_Mapping[str, int]] = ...) -> None: ...
+    would_change: bool
+    def __init__(self, said: _Optional[_Iterable[str]] = ..., changed: _Optional[bool] = ..., model: _Optional[str] = ..., version: _Optional[int] = ..., champion: _Optional[_Mapping[str, int]] = ..., would_change: _Optional[bool] = ...) -> None: ...
 
 class DiffVersionsRequest(_message.Message):
     __slots__ = ("model", "one", "other")
@@ -756,18 +764,20 @@ class RetireVersionResponse(_message.Message):
     def __init__(self, change: _Optional[_Union[VersionChange, _Mapping]] = ...) -> None: ...
 
 class SetCanaryRequest(_message.Message):
-    __slots__ = ("share", "shadow", "bounds", "why", "dry_run")
+    __slots__ = ("share", "shadow", "bounds", "why", "dry_run", "force")
     SHARE_FIELD_NUMBER: _ClassVar[int]
     SHADOW_FIELD_NUMBER: _ClassVar[int]
     BOUNDS_FIELD_NUMBER: _ClassVar[int]
     WHY_FIELD_NUMBER: _ClassVar[int]
     DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    FORCE_FIELD_NUMBER: _ClassVar[int]
     share: float
     shadow: float
     bounds: CanaryBounds
     why: str
     dry_run: bool
-    def __init__(self, share: _Optional[float] = ..., shadow: _Optional[float] = ..., bounds: _Optional[_Union[CanaryBounds, _Mapping]] = ..., why: _Optional[str] = ..., dry_run: _Optional[bool] = ...) -> None: ...
+    force: bool
+    def __init__(self, share: _Optional[float] = ..., shadow: _Optional[float] = ..., bounds: _Optional[_Union[CanaryBounds, _Mapping]] = ..., why: _Optional[str] = ..., dry_run: _Optional[bool] = ..., force: _Optional[bool] = ...) -> None: ...
 
 class SetCanaryResponse(_message.Message):
     __slots__ = ("change",)

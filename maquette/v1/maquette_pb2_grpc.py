@@ -265,7 +265,8 @@ class MaquetteServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RollbackVersion(self, request, context):
-        """Makes the previous version the champion again; the champion becomes the previous one.
+        """Makes the previous version the champion again; the champion becomes the previous one. A second
+        one brings back what the first put away, and says so.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

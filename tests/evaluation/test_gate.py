@@ -26,6 +26,7 @@ from pipeline.samplers import NoiseSchedule
 from tests.maquette.little_gateway import serving
 from versions import aliases
 from versions.aliases import Aliases
+from versions.gates import MADE
 
 RENDERS = 2
 TRUTHS = {case.index: case.truth() for case in cases(4)}
@@ -138,6 +139,7 @@ def test_the_same_pictures_pass_and_the_report_shows_them(repository, tmp_path):
     assert verdict.line_up == LINE_UPS["candidate"].versions
     assert verdict.champion == LINE_UPS["champion"].versions
     assert verdict.measures["perceptual_distance"] == 0
+    assert verdict.measures[MADE] == RENDERS
     assert verdict.measures["structure_f1_champion"] > 0.9
     folder = tmp_path / "gate" / "unet-3"
     assert verdict.report == str(folder / "report.md")

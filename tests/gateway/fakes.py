@@ -180,6 +180,9 @@ async def staged(settings: Settings, quota: Quota = BOUNDLESS) -> AsyncIterator[
         told = Information(painter)
         gates = Gates(service, settings.reports)
         repository = Plain(settings.repository) if settings.repository else None
-        ruled = Administration(repository, desk, painter, told, library, gates, settings.incoming)
+        ruled = Administration(
+            repository, desk, painter, told, library, gates, settings.incoming,
+            lambda: service.canary_counts,
+        )  # fmt: skip
         held.push_async_callback(ruled.close)
         yield Stage(Parts(desk, painter, service, renders, told, ruled), painter)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 
 import pytest
@@ -9,9 +8,9 @@ from gateway.canary import Record, Trial, Went, worse
 from gateway.lineups import LineUps
 from pipeline.lineup import LineUp
 from pipeline.request import RenderRequest
-from versions import aliases, canary
+from versions import aliases, canary, history
 from versions.aliases import Aliases
-from versions.canary import Bounds, Canary
+from versions.canary import Bounds, Canary, Counts
 from versions.repositories import Plain
 
 BOUNDS = Bounds(
@@ -104,11 +103,13 @@ async def test_a_bad_candidate_is_called_off_at_once_and_in_writing(line_ups, tm
         assert trial.alias_for(requests(1)[0]) == "candidate"
         trial.note(LineUp(unet=3), None)
     assert trial.alias_for(requests(1)[0]) == "champion"
-    await asyncio.wait_for(trial._telling, 10)
+    await trial.close()
     written = canary.read(tmp_path)
     assert not written.is_on
     assert written.who == "the gateway"
     assert "100% of its renders failed" in written.why
+    (entry,) = history.read(tmp_path)
+    assert (entry.measures["candidate_renders"], entry.measures["failed_renders"]) == (4, 4)
     # What the gateway then reads changes nothing; a new plan begins anew.
     line_ups.canary = written
     assert trial.alias_for(requests(1)[0]) == "champion"
@@ -121,7 +122,7 @@ async def test_what_cannot_be_written_down_is_called_off_all_the_same(line_ups, 
     trial = Trial(line_ups, Plain(tmp_path / "nowhere"))
     for _ in range(4):
         trial.note(LineUp(unet=3), None)
-    await asyncio.wait_for(trial._telling, 10)
+    await trial.close()
     assert trial.alias_for(requests(1)[0]) == "champion"
     assert "could not be written down" in caplog.text
 
@@ -144,6 +145,50 @@ def test_another_candidate_begins_anew(line_ups):
     assert trial.alias_for(requests(1)[0]) == "candidate"
 
 
+@pytest.mark.parametrize("ended", ["by an operator", "by a promote", "by another share"])
+async def test_whoever_ends_a_canary_the_history_says_what_it_came_to(line_ups, tmp_path, ended):
+    plan = Canary(share=0.25, bounds=BOUNDS)
+    line_ups.canary = plan
+    trial = Trial(line_ups, Plain(tmp_path))
+    line_ups.changed()
+    assert trial.counts == Counts()
+    for line_up, went in ((3, WELL), (3, WELL), (3, None), (1, WELL)):
+        trial.note(LineUp(unet=line_up), went)
+    assert trial.counts == Counts(3, 1, 1)
+    if ended == "by a promote":
+        line_ups.by_alias = {"champion": LineUp(unet=3), "previous": LineUp()}
+    share = 0.5 if ended == "by another share" else 0.0
+    line_ups.canary = Canary(share=share, bounds=BOUNDS)
+    # As the gateway does when it has looked at the repository.
+    line_ups.changed()
+    line_ups.changed()
+    assert trial.counts == Counts()
+    await trial.close()
+    (entry,) = history.read(tmp_path)
+    assert (entry.action, entry.model, entry.who) == ("canary", "unet", "the gateway")
+    assert entry.line_up == {"unet": 3}
+    assert (entry.measures["share"], entry.measures["champion_renders"]) == (0.25, 1)
+    assert entry.why == "The candidate made 3 renders, of which 1 failed; the champion made 1."
+
+
+async def test_a_gateway_that_ends_says_what_its_canary_came_to(line_ups, tmp_path):
+    line_ups.canary = Canary(share=0.25, bounds=BOUNDS)
+    trial = Trial(line_ups, Plain(tmp_path))
+    trial.note(LineUp(unet=3), WELL)
+    await trial.close()
+    assert [entry.measures["candidate_renders"] for entry in history.read(tmp_path)] == [1]
+
+
+async def test_a_triton_that_comes_back_loses_no_counts(line_ups):
+    line_ups.canary = Canary(share=0.25, bounds=BOUNDS)
+    trial, served = Trial(line_ups, None), line_ups.by_alias
+    trial.note(LineUp(unet=3), WELL)
+    line_ups.by_alias = {}
+    line_ups.changed()
+    line_ups.by_alias = served
+    assert trial.counts == Counts(1, 0, 0)
+
+
 async def test_a_newer_plan_is_not_overwritten(line_ups, tmp_path):
     plan = Canary(share=1.0, bounds=BOUNDS)
     newer = Canary(share=0.5, bounds=BOUNDS, why="another try")
@@ -152,5 +197,5 @@ async def test_a_newer_plan_is_not_overwritten(line_ups, tmp_path):
     trial = Trial(line_ups, Plain(tmp_path))
     for _ in range(4):
         trial.note(LineUp(unet=3), None)
-    await asyncio.wait_for(trial._telling, 10)
+    await trial.close()
     assert canary.read(tmp_path) == newer

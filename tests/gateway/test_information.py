@@ -7,8 +7,26 @@ from gateway.information import Information
 from gateway.protection.caller import ANYBODY
 from gateway.web.bodies import InfoBody
 from maquette.client import results
+from pipeline.lineup import LineUp
 from retrieval.library import open_library
-from tests.gateway.fakes import Painter
+from tests.gateway.fakes import PACK, Painter
+from tests.versions.engines import write_version
+from versions.repositories import Plain
+
+
+async def test_it_tells_the_pack_and_engines_that_serve(tmp_path, monkeypatch):
+    """Not those of the last export, where others were promoted since."""
+    monkeypatch.setitem(PACK, "engines", {"unet": "a" * 16, "vae_encoder": "b" * 16})
+    write_version(tmp_path / "unet/3", "unet", fingerprint="d" * 64, pack="mine")
+    painter = Painter()
+    information = Information(painter, repository=Plain(tmp_path))
+    before = await information.facts()
+    painter.line_ups.by_alias = {"champion": LineUp(unet=3)}
+    after = await information.facts()
+    assert (before.pack, after.pack) == ("painted", "painted (unet of mine)")
+    assert before.pack_revision != after.pack_revision
+    painter.line_ups.by_alias = {"champion": LineUp()}
+    assert await information.facts() == before
 
 
 async def test_it_names_the_pair_that_embeds_and_finds_styles(tmp_path, style_image):

@@ -5,25 +5,26 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import threading
+from contextlib import aclosing
 from dataclasses import replace
 
 import pytest
 from PIL import Image, PngImagePlugin
 
 from gateway.admission import Admission
-from gateway.inference import ModelDied
+from gateway.inference import CallerError, ModelDied
 from gateway.protection.moderation import Moderation
 from gateway.service import Checked, Finished, Service, Stepped
 from pipeline import images, provenance
-from pipeline.errors import NotFound, Refused, Unavailable
+from pipeline.errors import NotFound, Refused, StageFailed, Unavailable
 from pipeline.lineup import LineUp
 from pipeline.request import RenderRequest
 from retrieval.library import open_library
-from tests.gateway.fakes import Painter
+from tests.gateway.fakes import PACK, Painter
 from tests.pictures import encoded
 from tests.versions.engines import write_version
 from versions import manifest
-from versions.canary import Canary
+from versions.canary import Canary, Counts
 from versions.repositories import Plain
 
 
@@ -159,8 +160,9 @@ class Chooser(Painter):
     async def render(self, request, line_up=None):
         self.made_by.append(line_up)
         self.has_begun.set()
-        async for output in super().render(request):
-            yield output
+        async with aclosing(super().render(request, line_up)) as outputs:
+            async for output in outputs:
+                yield output
 
 
 async def test_the_picture_names_what_was_sent_and_holds_what_was_used(library, request_):
@@ -206,6 +208,110 @@ async def test_the_candidate_makes_its_share(library, request_):
     # Who asks for the champion gets it.
     await told(service(painter, library).render(checked(replace(request_, versions="champion"))))
     assert painter.made_by[-1] == LineUp()
+
+
+class Broken(Chooser):
+    """One whose renders fail by the line-ups that `fails` names."""
+
+    def __init__(self, fails, error=None, **tried):
+        super().__init__(**tried)
+        self.fails = fails
+        self.error = error or StageFailed("the stage denoiser failed")
+        self.repair = self
+
+    async def mend(self, model):
+        """In vain."""
+
+    async def render(self, request, line_up=None):
+        self.failure = self.error if line_up in self.fails else None
+        async with aclosing(super().render(request, line_up)) as outputs:
+            async for output in outputs:
+                yield output
+
+
+CANDIDATE_, CHAMPION_ = LineUp(unet=3), LineUp()
+
+
+async def test_what_the_candidate_fails_at_the_champion_makes(library, request_):
+    painter = Broken([CANDIDATE_], share=1.0)
+    went = []
+    serving = Service(
+        painter, library, Admission(1, 1), Moderation([], seconds=5),
+        painted_by=lambda line_up, how: went.append((line_up, how is None)),
+    )  # fmt: skip
+    events = await told(serving.render(checked(request_)))
+    assert events[-1].versions == CHAMPION_.versions
+    assert events[-1].pictures[0].seed == provenance.read(events[-1].pictures[0].png).parameters[
+        "seed"
+    ]  # fmt: skip
+    assert painter.made_by == [CANDIDATE_, CHAMPION_]
+    assert serving.canary_counts == Counts(1, 1, 1)
+    assert went == [("unet3", True), ("", False)]
+    assert not +painter.line_ups._flying
+
+
+@pytest.mark.parametrize(
+    "error",
+    [StageFailed("canny: cannot decode"), CallerError("sketch is wrong; allowed: a picture."),
+     Unavailable("Triton is away."), ModelDied("canny")],
+    ids=["a stage", "the caller", "Triton", "another process"],
+)  # fmt: skip
+async def test_what_is_not_the_candidate_s_fault_does_not_count(library, request_, error):
+    """A file that the champion fails at as well, what is away, what was killed."""
+    painter = Broken([CANDIDATE_, CHAMPION_], error, share=1.0)
+    serving = service(painter, library)
+    for _ in range(30):
+        with pytest.raises(type(error)):
+            await told(serving.render(checked(request_)))
+    assert serving.canary_counts == Counts()
+    painter.fails = []
+    await told(serving.render(checked(request_)))
+    assert painter.made_by[-1] == CANDIDATE_
+
+
+async def test_an_engine_that_kills_its_process_counts(library, request_):
+    painter = Broken([CANDIDATE_], ModelDied("unet"), share=1.0)
+    serving = service(painter, library)
+    assert (await told(serving.render(checked(request_))))[-1].versions == CHAMPION_.versions
+    assert painter.made_by == [CANDIDATE_, CANDIDATE_, CHAMPION_]
+    assert serving.canary_counts.failed_renders == 1
+
+
+async def test_a_render_that_is_cancelled_counts_for_nobody(library, request_):
+    painter = Chooser(share=1.0)
+    serving = service(painter, library)
+    async with aclosing(serving.render(checked(request_))) as events:
+        async for event in events:
+            if isinstance(event, Stepped) and event.step == 2:
+                break
+    assert painter.left_early == 1
+    assert serving.canary_counts == Counts()
+
+
+@pytest.mark.parametrize("alias", ["candidate", "champion"])
+async def test_who_asks_for_versions_gets_those_and_counts_for_nobody(library, request_, alias):
+    """A gate among them: it has to see what fails, and is not what people ask for."""
+    painter = Broken([CANDIDATE_], share=0.5, shadow=1.0)
+    serving, asked = service(painter, library), replace(request_, versions=alias)
+    if alias == "candidate":
+        with pytest.raises(StageFailed):
+            await told(serving.render(checked(asked)))
+    else:
+        await told(serving.render(checked(asked)))
+        await asyncio.gather(*serving._shadows)
+    assert painter.made_by == [painter.line_ups.named(alias)]
+    assert serving.canary_counts == Counts()
+
+
+@pytest.mark.parametrize(("error", "failed"), [(None, 1), (ModelDied("canny"), 0)])
+async def test_a_shadow_that_fails_counts_where_the_candidate_may_be_why(
+    library, request_, error, failed
+):
+    painter = Broken([CANDIDATE_], error, shadow=1.0)
+    casting = Service(painter, library, Admission(2, 0), Moderation([], seconds=5))
+    await told(casting.render(checked(request_)))
+    await asyncio.gather(*casting._shadows)
+    assert casting.canary_counts == Counts(failed, failed, 1)
 
 
 async def test_a_shadow_is_cast_once_the_render_is_done(library, request_):
@@ -300,9 +406,34 @@ async def test_the_picture_names_the_files_of_the_versions_that_made_it(
     )  # fmt: skip
     events = await told(naming.render(checked(request_)))
     pack = provenance.read(events[-1].pictures[0].png).pack
+    assert pack.engines == ({"vae_decoder": "1" * 16} if followed else {})
     # The others have no manifest here.
     assert pack.sha256 == ({"vae_decoder": manifest.read(folder).sha256} if followed else {})
     assert pack.versions == LineUp().versions
+
+
+async def test_the_picture_tells_one_truth_of_what_made_it(
+    library, request_, tmp_path, monkeypatch
+):
+    """The engines of the versions that painted, whatever the last export wrote."""
+    exported = {"unet": "a" * 16, "vae_decoder": "b" * 16, "clip_text": "c" * 16}
+    monkeypatch.setitem(PACK, "engines", exported)
+    write_version(tmp_path / "unet/1", "unet", fingerprint="a" * 64, pack="painted")
+    write_version(tmp_path / "unet/3", "unet", seed=3, fingerprint="d" * 64, pack="mine")
+    painter = Chooser()
+    serving = Service(
+        painter, library, Admission(1, 1), Moderation([], seconds=5), repository=Plain(tmp_path)
+    )
+    made = {}
+    for alias in ("champion", "candidate"):
+        done = (await told(serving.render(checked(replace(request_, versions=alias)))))[-1]
+        made[alias] = provenance.read(done.pictures[0].png).pack
+    assert made["champion"].engines == {"unet": "a" * 16, "vae_decoder": "b" * 16}
+    assert made["champion"].name == "painted"
+    assert made["candidate"].engines == {"unet": "d" * 16, "vae_decoder": "b" * 16}
+    assert made["candidate"].name == "painted (unet of mine)"
+    assert made["candidate"].versions["unet"] == 3
+    assert made["champion"].sha256["unet"] != made["candidate"].sha256["unet"]
 
 
 async def test_a_line_up_is_kept_for_as_long_as_a_render_needs_it(library, request_):

@@ -18,9 +18,10 @@ from tritonclient.grpc import InferenceServerClient
 from drill import candidates
 from maquette.client import CallFailed, Client
 from maquette.paths import MODEL_REPOSITORY
+from pipeline import provenance
 from pipeline.images import decode
 from tests.integration.stack import live_stack, wait_until
-from versions import aliases, operations
+from versions import aliases, manifest, operations
 from versions.aliases import Aliases
 from versions.errors import Busy
 
@@ -166,7 +167,7 @@ def test_a_triton_that_comes_back_serves_what_the_aliases_name(two, sketch):
     assert versioned.render(sketch) == other
 
 
-def test_a_network_is_published_and_gated_through_the_api(versioned):
+def test_a_network_is_published_and_gated_through_the_api(versioned, sketch):
     """From a folder that was set aside to the champion, and nobody but the gateway does it."""
     versioned.name(champion=1)
     candidates.tinted(versioned.repository / "unet" / "1", versioned.incoming / "new")
@@ -183,11 +184,21 @@ def test_a_network_is_published_and_gated_through_the_api(versioned):
     assert 0.5 < verdict.measures["denoising_error_ratio"] < 1.25
     assert Path(verdict.report).is_relative_to(versioned.stack.state / "gate")
     assert Path(verdict.report).with_name("sheet.png").stat().st_size > 10_000
-    assert versioned.client.promote("unet").version == change.version
+    # One scene is too few to decide by.
+    with pytest.raises(CallFailed, match="compared 1 render; promote and canary ask for 8"):
+        versioned.client.promote("unet")
+    promoted = versioned.client.promote("unet", force=True, why="one scene is enough here")
+    assert promoted.version == change.version
     versioned.serves(champion=change.version, previous=1)
     promoted, gated, published = list(versioned.client.history("unet"))[:3]
     assert (promoted.action, gated.action, published.action) == ("promote", "gate", "publish")
-    assert (promoted.forced, gated.passed) == (False, True)
+    assert (promoted.forced, gated.passed) == (True, True)
+    pack = provenance.read(versioned.client.render(
+        sketch, "a house", style="cyberpunk", num_inference_steps=1
+    ).images[0].png).pack  # fmt: skip
+    made_of = manifest.read(versioned.repository / "unet" / str(change.version))
+    assert (pack.versions["unet"], pack.engines["unet"]) == (change.version, made_of.mark)
+    assert pack.engines.keys() == pack.versions.keys()
     versioned.client.rollback("unet")
     versioned.serves(champion=1, previous=change.version)
 

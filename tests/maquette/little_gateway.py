@@ -58,6 +58,8 @@ class LittleGateway(MaquetteServiceServicer):
         self.engines = {"unet": "aaaa"}
         self.versions = {"champion": {"unet": 1}}
         self.clip = 1
+        self.problem = ""
+        self.canary = pb.Canary()
         self.sha256 = {"unet": "0" * 64}
         self.pictures = {}
         self.styles = {}
@@ -90,8 +92,12 @@ class LittleGateway(MaquetteServiceServicer):
         line_ups = [pb.LineUp(alias=alias, versions=up) for alias, up in self.versions.items()]
         return pb.ServerInfoResponse(
             version="9.9", models=models, pack="little", scopes=["render"], line_ups=line_ups,
-            clip=self.clip,
+            clip=self.clip, problem=self.problem,
         )  # fmt: skip
+
+    def ListVersions(self, _request, context):
+        self._admit("ListVersions", context)
+        return pb.ListVersionsResponse(canary=self.canary)
 
     def AddStyle(self, request, context):
         self._admit("AddStyle", context)

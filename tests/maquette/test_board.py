@@ -19,6 +19,13 @@ def test_panels_stand_side_by_side_in_order():
     assert len(bare.getcolors(10_000)) > 1
 
 
+def test_versions_stand_below_all_panels():
+    panels = [Panel(encoded(Image.new("RGB", (32, 32), "red")), "sketch")]
+    bare, told = (Image.open(io.BytesIO(make_board(panels, text))) for text in ("", "unet 3"))
+    assert told.height > bare.height
+    assert len(told.crop((0, bare.height - 12, told.width, told.height)).getcolors(10_000)) > 1
+
+
 def test_a_caption_that_is_too_long_stays_under_its_panel():
     panels = [
         Panel(encoded(Image.new("RGB", (32, 32), "red")), caption) for caption in ("W" * 80, "")

@@ -12,14 +12,16 @@ from typer.testing import CliRunner
 from maquette.cli import following
 from maquette.cli.models import app, changing
 from maquette.cli.up import served_from
+from maquette.v1.maquette_pb2 import Canary
 from pipeline.errors import Unavailable
 from tests.maquette.little_gateway import LittleGateway, serving
 from tests.versions.engines import describe, write_repository, write_version
-from versions import aliases, history, intent, operations, sources
-from versions.gates import Verdict
+from versions import aliases, canary, history, intent, operations, sources
+from versions.gates import MADE, Verdict
+from versions.locks import following as following_it
 from versions.locks import operating
 from versions.objects import Objects
-from versions.repositories import Stored
+from versions.repositories import Plain, Stored
 
 NOBODY = "127.0.0.1:9"
 NOBODY_HTTP = f"http://{NOBODY}"
@@ -123,11 +125,13 @@ def test_the_life_of_a_version(run, repository, source):
 
 
 def test_json_of_a_change(run, published):
+    told = json.loads(force(run, "--json", "--dry-run").stdout)
+    assert (told["changed"], told["would_change"], told["dry_run"]) == (False, True, True)
     told = json.loads(force(run, "--json").stdout)
-    assert told["changed"] is True
+    assert (told["changed"], told["would_change"]) == (True, False)
     assert (told["model"], told["version"], told["dry_run"]) == (MODEL, 2, False)
     assert told["champion"][MODEL] == 2
-    assert told["gateway_serves"] is False
+    assert told["gateway_serves"] is None
     assert told["said"][0].startswith(f"{MODEL} 2 is the champion")
 
 
@@ -163,7 +167,7 @@ def test_a_dry_run_ends_well_and_changes_nothing(run, repository, source, comman
         "promote": (MODEL, "--force", "--why", "a test"),
         "rollback": (MODEL,),
         "retire": (MODEL, "candidate"),
-        "canary": (0.5,),
+        "canary": (0.5, "--force", "--why", "a test"),
     }[command]
     shown = run(command, *words, "--dry-run")
     assert (shown.exit_code, (aliases.read(repository), history.read(repository))) == (0, before)
@@ -184,6 +188,10 @@ def test_without_a_gate_is_3(run, repository, published):
     shown = run("promote", MODEL)
     assert (shown.exit_code, champion(repository)) == (3, 1)
     assert "has not been at its gate" in shown.stderr
+    assert shown.stderr.endswith("or do it without, with --force and --why.\n")
+    assert run("canary", 0.1).exit_code == 3
+    told = json.loads(run("promote", MODEL, "--json").stdout)
+    assert "with --force and --why" in told["failed"]
 
 
 @pytest.mark.parametrize(
@@ -193,6 +201,8 @@ def test_without_a_gate_is_3(run, repository, published):
         (("promote", MODEL, "--force"), "Say why"),
         (("show", MODEL, "newest"), "allowed: a number, or champion, candidate, previous"),
         (("canary", "1.5"), "share is 1.5; allowed: 0 to 1"),
+        (("canary", "1"), "share is 1.0; allowed: 0 to less than 1"),
+        (("canary", "0.1", "--force"), "Say why"),
         (("publish", "clip_text", "x"), "change together"),
         (("history", "canny"), "allowed: text_encoder"),
     ],
@@ -253,11 +263,13 @@ class Follower(LittleGateway):
     def __init__(self, repository):
         super().__init__()
         self.repository = repository
+        self.lacking = ""
 
     def ServerInfo(self, request, context):  # noqa: N802 - as the protocol calls it
         if self.calls:
             line_ups = aliases.read(self.repository).line_ups()
             self.versions = {alias: found.versions for alias, found in line_ups.items()}
+            self.versions.pop(self.lacking, None)
         return super().ServerInfo(request, context)
 
 
@@ -267,6 +279,29 @@ def test_a_gateway_that_follows_is_waited_for(run, repository, source):
     assert shown.stdout.splitlines()[-1] == f"The gateway at {address} is serving it."
 
 
+def test_a_gateway_at_another_address_is_told_of(run, repository, source):
+    with following_it(repository):
+        shown = run("publish", MODEL, source)
+    told = shown.stdout.splitlines()[-1]
+    assert told.startswith(f"No gateway answers at {NOBODY}; but one follows {repository}, and ")
+    assert "when one starts" not in told
+
+
+@pytest.mark.parametrize("broken", ["champion", "candidate"])
+def test_what_the_gateway_cannot_serve_is_a_failure(run, repository, published, source, broken):
+    """Of what the command was about; anything else is told, and no failure."""
+    aliases.write(repository, "unet", aliases.Aliases(candidate=9))
+    gateway = Follower(repository)
+    gateway.problem, gateway.lacking, gateway.calls = "unet 9 does not load.", broken, [None]
+    with serving(gateway) as address:
+        shown = force(run, "--server", address)
+        told = json.loads(run("rollback", MODEL, "--server", address, "--json").stdout)
+    assert champion(repository) == 1
+    assert shown.exit_code == (broken == "champion")
+    assert told["gateway_serves"] == (broken != "champion")
+    assert shown.stdout.rstrip().endswith(gateway.problem)
+
+
 @pytest.mark.parametrize("searched", [1, 2])
 def test_a_new_pair_is_served_when_it_is_searched_with(repository, monkeypatch, searched):
     monkeypatch.setattr(following, "SECONDS", 1.0)
@@ -274,8 +309,10 @@ def test_a_new_pair_is_served_when_it_is_searched_with(repository, monkeypatch, 
     gateway = Follower(repository)
     gateway.clip = searched
     with serving(gateway) as address:
-        serves, _ = following.follows(aliases.read(repository), address, None, None, tls=False)
-    assert serves == (searched == 2)
+        serves, _ = following.follows(
+            aliases.read(repository), "champion", Plain(repository), address, None, None, tls=False
+        )
+    assert serves == (True if searched == 2 else None)
 
 
 def test_a_gateway_that_does_not_follow_is_no_failure(run, source, monkeypatch):
@@ -306,7 +343,8 @@ def judged(monkeypatch, repository):
             tried = aliases.read(repository)
             line_ups = [tried.line_up(alias).versions for alias in ("candidate", "champion")]
             missed = () if passed else ("structure_f1 is 0.1; at least 0.7.",)
-            return Verdict(passed, *line_ups, {"structure_f1": 0.1}, missed, "out/report.html")
+            measures = {MADE: float(others[-1]), "structure_f1": 0.1}
+            return Verdict(passed, *line_ups, measures, missed, "out/report.html")
 
         module = SimpleNamespace(main=main, RENDERS=8)
         monkeypatch.setitem(sys.modules, "evaluation.gate", module)
@@ -317,11 +355,14 @@ def judged(monkeypatch, repository):
 
 def test_a_gate_that_is_passed_opens_the_way(run, repository, published, judged):
     calls = judged(passed=True)
-    shown = run("gate", MODEL, "--renders", 3)
+    shown = run("gate", MODEL, "--renders", 1)
     assert shown.exit_code == 0
     assert f"{MODEL} 2 passed its gate.\n" in shown.stdout
+    assert "Its gate compared 1 render; promote and canary ask for 8 at least.\n" in shown.stdout
     assert calls[0][:3] == (MODEL, 2, NOBODY)
-    assert calls[0][-1] == 3
+    assert calls[0][-1] == 1
+    assert run("promote", MODEL).exit_code == 3
+    assert run("gate", MODEL).exit_code == 0
     assert run("promote", MODEL).exit_code == 0
     assert champion(repository) == 2
     assert not history.read(repository)[-1].forced
@@ -337,6 +378,14 @@ def test_a_gate_that_is_not_passed_is_3_and_stays_closed(run, repository, publis
     assert (told["passed"], told["report"]) == (False, "out/report.html")
 
 
+def test_two_gates_at_once_are_one(run, repository, published, judged):
+    calls = judged(passed=True)
+    with operations.gating(repository, "unet", "bob"):
+        shown = run("gate", MODEL)
+    assert (shown.exit_code, calls) == (4, [])
+    assert "bob is at gate of unet since" in shown.stderr
+
+
 def test_a_gate_can_be_tried_without_a_verdict(run, repository, published, judged):
     judged(passed=True)
     assert run("gate", MODEL, "--dry-run").exit_code == 0
@@ -350,14 +399,40 @@ def test_without_what_measures_a_gate_is_one_sentence(run, published, monkeypatc
     assert "A gate measures pictures, which cannot be done here" in shown.stderr
 
 
-def test_canary_says_how_the_candidate_is_tried(run, published):
+def test_canary_says_how_the_candidate_is_tried(run, repository, published, judged):
+    judged(passed=True)
+    run("gate", MODEL)
     assert run("canary").stdout == "No canary is on.\n"
     shown = run("canary", 0.1, "--shadow", 0.2, "--max-latency-ratio", 2, "--why", "careful")
     assert shown.exit_code == 0
     assert "makes 10% of the renders, and makes 20% of the renders once more" in shown.stdout
-    assert "share 10%, shadow 20%" in run("canary").stdout
+    assert run("canary").stdout.splitlines() == [
+        "The canary is on: share 10%, shadow 20%.",
+        f"No gateway answers at {NOBODY}, which would say how many that were.",
+    ]
     assert "A canary is on" in run("list").stdout
+    gateway = LittleGateway()
+    counts = {"candidate_renders": 57, "failed_renders": 1, "champion_renders": 512}
+    since = canary.read(repository).since
+    gateway.canary = Canary(share=0.1, shadow=0.2, since=since, **counts)
+    with serving(gateway) as address:
+        shown = run("canary", "--server", address).stdout
+        told = json.loads(run("canary", "--json", "--server", address).stdout)
+        gateway.canary.since = "another"
+        assert "tries no such canary" in run("canary", "--server", address).stdout
+    sentence = "The candidate made 57 renders, of which 1 failed; the champion made 512."
+    assert f"{sentence} (At {address}.)" in shown
+    assert (told["share"], told["counts"]["candidate_renders"]) == (0.1, 57)
     assert run("canary", 0).stdout == "The canary is over.\n"
+    assert "canary 10%, shadow 20%" in run("history").stdout
+    assert "canary over" in run("history").stdout
+
+
+def test_history_says_what_a_canary_came_to(run, repository, published):
+    found = canary.Canary(share=0.25, who="the gateway")
+    entry = canary.entry(found, {MODEL: 2}, canary.Counts(57, 1, 512))
+    operations.record(repository, entry)
+    assert "canary 25%: 57 renders, 1 failed" in run("history").stdout
 
 
 def test_who_does_it_is_the_login_name_otherwise(run, repository, source, monkeypatch):

@@ -106,6 +106,7 @@ def test_it_tells_what_made_the_picture(made, run, gateway):
     assert lines["prompt"] == "a [b]house[/b]"
     assert lines["seed"] == "13"
     assert lines["style"] == "cyber-punk"
+    assert lines["versions"] == "unet 1"
     assert "guidance scale 3.3" in words(shown)
     assert "ip adapter scale 0.7" in words(shown)
     assert gateway.calls == []
@@ -115,7 +116,7 @@ def test_a_picture_does_not_steer_the_terminal(made, run, gateway):
     steering = "\x1b]0;owned\x07\x1b[2J\x9b1m\u202e\n"
     gateway.engines = {f"unet{steering}": f"aaaa{steering}"}
     picture = made()
-    gateway.engines = {}
+    gateway.engines = {f"unet{steering}": "bbbb"}
     png = picture.read_bytes()
     written = read(png)
     pack = replace(written.pack, name=f"pack{steering}", engine=steering)
@@ -146,6 +147,13 @@ def test_other_engines_are_told(made, run, gateway):
     assert "The engine of unet is bbbb; it was aaaa." in words(shown)
     assert "The engine of extra is cccc; it was none." in words(shown)
     assert "not identical: 100.0% of the pixels differ, by 25" in words(shown)
+
+
+def test_what_took_no_part_in_an_older_picture_is_not_missed(made, run, gateway):
+    gateway.engines = {"unet": "aaaa", "clip_text": "dddd"}
+    picture = made()
+    gateway.engines = {"unet": "aaaa"}
+    assert "clip_text" not in run(picture).output
 
 
 def test_other_files_of_the_same_version_are_told(made, run, gateway):

@@ -52,7 +52,8 @@ def retire(repository, source):
 
 
 def set_canary(repository, source):
-    return operations.set_canary(repository, Canary(share=0.5, who="ada", since="now"))
+    wanted = Canary(share=0.5, who="ada", why="a test", since="now")
+    return operations.set_canary(repository, wanted, force=True)
 
 
 OPERATIONS = {

@@ -14,6 +14,7 @@ from tests.versions import killing
 from tests.versions.engines import write_version
 from versions import aliases, history, intent, operations, sources
 from versions.canary import Canary
+from versions.history import Entry
 
 
 def prepare(repository, new, operation):
@@ -24,6 +25,7 @@ def prepare(repository, new, operation):
             write_version(source / network / "1", network, seed=1)
         if operation == "promote_pair":
             operations.publish(repository, "clip", source, who="eve")
+            operations.record(repository, Entry("reembed", "clip", "eve", to_version=2))
         return source
     source = new()
     if operation != "publish":
@@ -33,7 +35,8 @@ def prepare(repository, new, operation):
     else:
         # It ends by itself when the candidate is another, which takes a step more.
         if operation != "publish":
-            operations.set_canary(repository, Canary(share=0.1, who="eve"))
+            canary = Canary(share=0.1, who="eve", why="a test")
+            operations.set_canary(repository, canary, force=True)
         if operation == "rollback":
             operations.promote(repository, "vae_decoder", 2, who="eve", force=True, why="a test")
     return source

@@ -26,9 +26,9 @@ from versions import (
     sources,
 )  # fmt: skip
 from versions.aliases import Aliases
-from versions.canary import Bounds, Canary
+from versions.canary import Bounds, Canary, Counts
 from versions.errors import Busy, Declined
-from versions.gates import Verdict
+from versions.gates import LEAST_RENDERS, MADE, Verdict
 from versions.history import Entry
 
 MODEL = "vae_decoder"
@@ -63,11 +63,30 @@ def actions(repository):
     return [entry.action for entry in history.read(repository)]
 
 
-def verdict(repository, passed=True, **versions):
+def verdict(repository, passed=True, renders=LEAST_RENDERS, **versions):
     """What a gate decided that tried `versions` beside the champions."""
     champion = aliases.read(repository).line_up().versions
     missed = () if passed else ("structure_f1 is 0.1; at least 0.7.",)
-    return Verdict(passed, {**champion, **versions}, champion, {"structure_f1": 0.7}, missed, "r")
+    measures = {MADE: float(renders), "structure_f1": 0.7}
+    return Verdict(passed, {**champion, **versions}, champion, measures, missed, "r")
+
+
+def pass_gate(repository, model=MODEL, version=2, **how):
+    told = verdict(repository, **{model: version}, **how)
+    return operations.record_gate(repository, told, model=model, **WHO)
+
+
+def reembed(repository, clip=2):
+    operations.record(repository, Entry("reembed", "clip", "ada", to_version=clip))
+
+
+@pytest.fixture
+def pair(repository, tmp_path, untried):
+    """A repository in which version 2 of the pair is the candidate."""
+    for network in aliases.CLIP:
+        engines.write_version(tmp_path / "other" / network / "1", network, seed=4)
+    operations.publish(repository, "clip", tmp_path / "other", **WHO)
+    return repository
 
 
 # publish
@@ -94,6 +113,7 @@ def test_the_pair_is_published_and_promoted_together(repository, tmp_path):
     for network in aliases.CLIP:
         engines.write_version(tmp_path / "other" / network / "1", network, seed=4)
     operations.publish(repository, "clip", tmp_path / "other", **WHO)
+    reembed(repository)
     operations.promote(repository, "clip", **FORCED)
     found = aliases.read(repository)
     assert found.aliases["clip_text"] == found.aliases["clip_image"] == Aliases(2, None, 1)
@@ -169,7 +189,7 @@ def test_publish_names_what_is_not_there(repository, tmp_path):
 
 
 def test_promoted_after_its_gate(published):
-    operations.record_gate(published, verdict(published, vae_decoder=2), model=MODEL, **WHO)
+    assert pass_gate(published).said == (f"{MODEL} 2 passed its gate.",)
     outcome = operations.promote(published, MODEL, **WHO)
     assert of(published) == Aliases(champion=2, candidate=None, previous=1)
     assert outcome.serving[MODEL] == 2
@@ -209,8 +229,61 @@ def test_a_gate_of_another_engine_of_that_number_does_not_count(published):
         operations.promote(published, MODEL, **WHO)
 
 
+@pytest.mark.parametrize("renders", [1, LEAST_RENDERS - 1])
+def test_a_gate_of_few_renders_opens_no_way(published, renders):
+    told = pass_gate(published, renders=renders).said[-1]
+    assert told.startswith(f"Its gate compared {renders} render")
+    for way in (
+        lambda: operations.promote(published, MODEL, **WHO),
+        lambda: operations.set_canary(published, Canary(0.1, who="ada")),
+    ):
+        with pytest.raises(Declined, match=f"promote and canary ask for {LEAST_RENDERS} at least"):
+            way()
+    pass_gate(published)
+    assert operations.promote(published, MODEL, **WHO).changed
+
+
+def test_the_way_to_a_gate_is_one_that_leads_there(published, new):
+    """A gate tries the candidates, so no other version comes to one by itself."""
+    operations.publish(published, MODEL, new(seed=3), **WHO)
+    with pytest.raises(Declined, match=f"Publish {MODEL} 2 again, .* which is 3 now, then run `m"):
+        operations.promote(published, MODEL, 2, **WHO)
+    operations.publish(published, "controlnet", new("controlnet"), **WHO)
+    with pytest.raises(Declined, match="Take the candidate of controlnet away .*, then run `maqu"):
+        operations.promote(published, MODEL, 3, **WHO)
+    assert operations.publish(published, MODEL, published / MODEL / "2", **WHO).version == 2
+    operations.withdraw(published, "controlnet", "candidate", **WHO)
+    pass_gate(published)
+    assert operations.promote(published, MODEL, 2, **WHO).changed
+
+
+def test_a_pair_without_vectors_is_never_the_champion(pair):
+    """The gateway would go on with the old one, whatever the aliases say."""
+    for how in (WHO, FORCED):
+        with pytest.raises(Declined, match="no vectors of clip 2 yet.*`maquette models reembed 2`"):
+            operations.promote(pair, "clip", **how)
+    aliases.write(pair, "clip_text", Aliases(champion=1, previous=2))
+    with pytest.raises(Declined, match="no vectors of clip 2 yet"):
+        operations.rollback(pair, "clip", **WHO)
+    assert of(pair, "clip").champion == 1
+    reembed(pair)
+    assert operations.rollback(pair, "clip", **WHO).serving
+
+
+def test_who_loses_a_name_is_told(published, new):
+    told = operations.publish(published, MODEL, new(seed=3), **WHO).said
+    assert f"{MODEL} 2 is no longer the candidate; its files stay." in told
+    told = operations.publish(published, MODEL, new(), **WHO).said[0]
+    assert told.endswith(f"{MODEL} 3 is no longer the candidate; its files stay.")
+    told = operations.publish(published, MODEL, new(seed=4), **WHO, dry_run=True).said
+    assert f"{MODEL} 2 would be no longer the candidate; its files stay." in told
+    operations.promote(published, MODEL, **FORCED)
+    told = operations.promote(published, MODEL, 3, **FORCED).said[0]
+    assert told.endswith(f"{MODEL} 1 is no longer the previous; its files stay.")
+
+
 def test_forced_is_recorded_with_its_reason(published):
-    with pytest.raises(InvalidRequest, match="Say why it is promoted without its gate"):
+    with pytest.raises(InvalidRequest, match="Say why it is done without a passed gate"):
         operations.promote(published, MODEL, **WHO, force=True)
     operations.promote(published, MODEL, **WHO, force=True, why="the customer waits")
     entry = history.read(published)[-1]
@@ -218,7 +291,7 @@ def test_forced_is_recorded_with_its_reason(published):
 
 
 def test_force_where_the_gate_was_passed_is_none(published):
-    operations.record_gate(published, verdict(published, vae_decoder=2), model=MODEL, **WHO)
+    pass_gate(published)
     operations.promote(published, MODEL, **FORCED)
     assert history.read(published)[-1].forced is False
 
@@ -266,9 +339,27 @@ def test_rollback_and_back_again(promoted):
         assert (outcome.version, outcome.serving[MODEL]) == (champion, champion)
 
 
-def test_nothing_to_roll_back_to(repository):
-    with pytest.raises(Declined, match="no previous version"):
-        operations.rollback(repository, MODEL, **WHO)
+def test_a_second_rollback_says_what_it_brings_back(promoted):
+    told = operations.rollback(promoted, MODEL, who="bob", why="too pale").said
+    assert told == (f"{MODEL} 1 is the champion again, not 2.",)
+    for dry_run in (True, False):
+        told = operations.rollback(promoted, MODEL, **WHO, dry_run=dry_run).said[0]
+        assert f"That takes back the roll-back from {MODEL} 2 that bob made at 20" in told
+        assert told.endswith("(too pale).")
+    # One after a promote is a first one.
+    operations.rollback(promoted, MODEL, **WHO)
+    operations.promote(promoted, MODEL, 2, **FORCED)
+    assert operations.rollback(promoted, MODEL, **WHO).said == (
+        f"{MODEL} 1 is the champion again, not 2.",
+    )
+
+
+def test_nothing_to_roll_back_to(promoted):
+    operations.withdraw(promoted, MODEL, "previous", **WHO)
+    with pytest.raises(
+        Declined, match=r"no previous version to go back to\. `maquette models list"
+    ):
+        operations.rollback(promoted, MODEL, **WHO)
 
 
 @pytest.mark.parametrize(("version", "alias"), [(1, "previous"), (2, "champion"), (3, "candidate")])
@@ -349,7 +440,52 @@ def test_a_champion_is_not_withdrawn(promoted):
 # canary
 
 
+def test_a_canary_asks_for_a_passed_gate(published):
+    with pytest.raises(Declined, match="has not been at its gate beside today's champion"):
+        operations.set_canary(published, Canary(0.1, who="ada"))
+    pass_gate(published, passed=False)
+    with pytest.raises(Declined, match="did not pass its gate"):
+        operations.set_canary(published, Canary(0.1, who="ada"))
+    with pytest.raises(InvalidRequest, match="Say why it is done without a passed gate"):
+        operations.set_canary(published, Canary(0.1, who="ada"), force=True)
+    # Nobody sees what a shadow makes.
+    operations.set_canary(published, Canary(0, 0.2, who="ada"))
+    operations.set_canary(published, Canary(0.1, who="ada", why="a try"), force=True)
+    assert history.read(published)[-1].forced
+    pass_gate(published)
+    operations.set_canary(published, Canary(0.2, who="ada"))
+    assert not history.read(published)[-1].forced
+
+
+def test_a_canary_of_two_candidates_asks_for_a_gate_of_both(published, new):
+    operations.publish(published, "controlnet", new("controlnet"), **WHO)
+    pass_gate(published)
+    with pytest.raises(Declined, match="controlnet 2 with vae_decoder 2 has not been at its gate"):
+        operations.set_canary(published, Canary(0.1, who="ada"))
+    pass_gate(published, controlnet=2)
+    assert operations.set_canary(published, Canary(0.1, who="ada")).changed
+
+
+def test_a_canary_of_all_renders_is_none(published):
+    pass_gate(published)
+    with pytest.raises(InvalidRequest, match=r"share is 1.0; allowed: 0 to less than 1. With all"):
+        operations.set_canary(published, Canary(1.0, who="ada"))
+    assert operations.set_canary(published, Canary(0.0, 1.0, who="ada")).changed
+
+
+def test_the_history_says_what_a_canary_came_to(published):
+    pass_gate(published)
+    operations.set_canary(published, Canary(0.25, who="ada"))
+    begun = history.read(published)[-1]
+    assert (begun.line_up, begun.measures) == ({MODEL: 2}, {"share": 0.25, "shadow": 0})
+    operations.set_canary(published, Canary(who="gate"), counts=Counts(57, 2, 512))
+    measures = history.read(published)[-1].measures
+    assert (measures["candidate_renders"], measures["failed_renders"]) == (57, 2)
+    assert measures["champion_renders"] == 512
+
+
 def test_a_canary_is_kept_and_ends_with_its_candidate(published):
+    pass_gate(published)
     wanted = Canary(0.1, 0.2, Bounds(max_latency_ratio=2.0), "ada", "careful")
     outcome = operations.set_canary(published, wanted)
     assert canary.read(published) == wanted
@@ -360,6 +496,7 @@ def test_a_canary_is_kept_and_ends_with_its_candidate(published):
 
 
 def test_another_candidate_is_not_tried_unasked(published, new):
+    pass_gate(published)
     operations.set_canary(published, Canary(0.1, who="ada"))
     operations.publish(published, "controlnet", new("controlnet"), **WHO)
     assert not canary.read(published).is_on
@@ -367,6 +504,7 @@ def test_another_candidate_is_not_tried_unasked(published, new):
 
 def test_a_rollback_leaves_the_canary_of_another_model(promoted, new):
     operations.publish(promoted, "controlnet", new("controlnet"), **WHO)
+    pass_gate(promoted, "controlnet")
     operations.set_canary(promoted, Canary(0.1, who="ada"))
     operations.rollback(promoted, MODEL, **WHO)
     assert canary.read(promoted).is_on
@@ -423,7 +561,7 @@ def test_a_dry_run_changes_nothing(promoted, new, operation):
     }  # fmt: skip
     force = {"force": True, "why": "a test"} if operation == "promote" else {}
     outcome = getattr(operations, operation)(promoted, MODEL, *asked, **WHO, **force, dry_run=True)
-    assert outcome.changed
+    assert (outcome.changed, outcome.would_change) == (False, True)
     assert "would" in outcome.said[0]
     assert before == {path: path.read_bytes() for path in promoted.rglob("*") if path.is_file()}
 
@@ -447,7 +585,8 @@ def hold(repository):
 
 
 def test_who_comes_second_is_told_who_is_at_it(promoted, new, monkeypatch):
-    monkeypatch.setattr(publishing, "PATIENCE", 0.0)
+    for module in (operations, publishing):
+        monkeypatch.setattr(module, "PATIENCE", 0.0)
     with hold(promoted):
         for call in (
             lambda: operations.publish(promoted, MODEL, new(seed=5), **WHO),
@@ -461,7 +600,7 @@ def test_who_comes_second_is_told_who_is_at_it(promoted, new, monkeypatch):
             with pytest.raises(Busy, match=r"bob is at publish of unet since 20..-.*process \d+"):
                 call()
         # Readers and dry runs keep out of nobody's way.
-        assert operations.rollback(promoted, MODEL, **WHO, dry_run=True).changed
+        assert operations.rollback(promoted, MODEL, **WHO, dry_run=True).would_change
         assert of(promoted).champion == 2
     operations.rollback(promoted, MODEL, **WHO)
 
@@ -622,14 +761,28 @@ def test_two_who_roll_back_do_not_undo_each_other(promoted):
 
 
 def test_a_gate_beside_another_champion_is_none(published, new):
-    operations.record_gate(published, verdict(published, **{MODEL: 2}), model=MODEL, **WHO)
+    pass_gate(published)
     operations.publish(published, MODEL, new(seed=2), **WHO)
     operations.promote(published, MODEL, 3, **FORCED)
     with pytest.raises(Declined, match="held against 1 at its gate, and the champion is 3 now"):
         operations.promote(published, MODEL, 2, **WHO)
 
 
+def test_one_gate_at_a_time(published):
+    with operations.gating(published, MODEL, "bob"):
+        with (
+            pytest.raises(Busy, match=f"bob is at gate of {MODEL} since"),
+            operations.gating(published, "unet", "ada"),
+        ):
+            pass
+        # It takes minutes, and keeps nobody from anything else.
+        assert operations.promote(published, MODEL, **FORCED).changed
+    with operations.gating(published, "unet", "ada"):
+        pass
+
+
 def test_a_canary_ends_only_the_one_that_it_was_about(published):
+    pass_gate(published)
     first = Canary(share=0.1, who="ada")
     operations.set_canary(published, first)
     newer = Canary(share=0.2, who="bob")

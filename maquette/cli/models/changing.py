@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from maquette.cli.common import DEFAULT_SERVER, ApiKey, Ca, Server, Tls
-from maquette.cli.following import follows
+from maquette.cli.following import counts_of, follows
 from maquette.cli.models.options import (
     HERE,
     AsJson,
     DryRun,
+    Force,
     Model,
     Repository,
     Who,
@@ -27,7 +30,7 @@ from maquette.cli.models.options import (
 )
 from pipeline.errors import InvalidRequest
 from versions import aliases, canary, catalogue, operations, repositories
-from versions.canary import Bounds, Canary
+from versions.canary import Bounds, Canary, Counts
 from versions.catalogue import MODELS
 from versions.changes import Outcome
 from versions.operations import WITHDRAWN
@@ -64,7 +67,12 @@ def publish(
         outcome = repositories.publish(
             at, model, source, who=who, why=why, dry_run=dry_run, report=report
         )
-    tell(outcome, dry_run, as_json, lambda: follows(outcome.named, server, api_key, ca, tls))
+    tell(
+        outcome,
+        dry_run,
+        as_json,
+        lambda: follows(outcome.named, "candidate", at, server, api_key, ca, tls),
+    )
 
 
 def promote(
@@ -73,9 +81,7 @@ def promote(
     version: Annotated[
         int | None, typer.Argument(help="A number; the candidate otherwise.", min=1)
     ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Without a passed gate. Needs --why.")
-    ] = False,
+    force: Force = False,
     expect: Annotated[
         int | None,
         typer.Option(min=1, help="Only if this version is the champion until then."),
@@ -111,7 +117,12 @@ def promote(
             dry_run=dry_run,
             report=report,
         )
-    tell(outcome, dry_run, as_json, lambda: follows(outcome.named, server, api_key, ca, tls))
+    tell(
+        outcome,
+        dry_run,
+        as_json,
+        lambda: follows(outcome.named, "champion", at, server, api_key, ca, tls),
+    )
 
 
 def rollback(
@@ -135,14 +146,20 @@ def rollback(
     as before.
     """
     with ends(as_json), progress() as report:
-        outcome = opened(repository).change(
+        at = opened(repository)
+        outcome = at.change(
             lambda folder: operations.rollback(
                 folder, model, who=who, why=why, expected=expect, dry_run=dry_run
             ),
             dry_run=dry_run,
             report=report,
         )
-    tell(outcome, dry_run, as_json, lambda: follows(outcome.named, server, api_key, ca, tls))
+    tell(
+        outcome,
+        dry_run,
+        as_json,
+        lambda: follows(outcome.named, "champion", at, server, api_key, ca, tls),
+    )
 
 
 def retire(
@@ -173,10 +190,13 @@ def retire(
                 return operations.withdraw(folder, model, version, **options)
             return operations.retire(folder, model, catalogue.number_of(version), **options)
 
-        outcome = opened(repository).change(gone, dry_run=dry_run, report=report)
+        at = opened(repository)
+        outcome = at.change(gone, dry_run=dry_run, report=report)
     # No gateway holds what had no name.
     ask = (
-        (lambda: follows(outcome.named, server, api_key, ca, tls)) if version in WITHDRAWN else None
+        (lambda: follows(outcome.named, "champion", at, server, api_key, ca, tls))
+        if version in WITHDRAWN
+        else None
     )
     tell(outcome, dry_run, as_json, ask)
 
@@ -185,7 +205,10 @@ def set_canary(
     who: Who,
     share: Annotated[
         float | None,
-        typer.Argument(help="Of the renders that the candidate makes, 0 to 1; 0 ends it."),
+        typer.Argument(
+            help="Of the renders that the candidate makes, 0 to less than 1; 0 ends it. Needs a "
+            "passed gate."
+        ),
     ] = None,
     shadow: Annotated[
         float, typer.Option(help="Of the renders that it makes once more, unseen, 0 to 1.")
@@ -202,32 +225,51 @@ def set_canary(
     least_renders: Annotated[
         int, typer.Option(help="Of each, before anything is concluded.")
     ] = Bounds.least_renders,
+    force: Force = False,
     repository: Repository = HERE,
     why: Why = "",
     dry_run: DryRun = False,
     as_json: AsJson = False,
+    server: Server = DEFAULT_SERVER,
+    api_key: ApiKey = None,
+    ca: Ca = None,
+    tls: Tls = False,
 ) -> None:
-    """Try the candidate on a share of what people ask for; without a share, say how it is tried.
+    """Try the candidate on a share of what people ask for; without a share, say how that goes.
 
-    The gateway calls it off by itself when the candidate is outside of the bounds.
+    The gateway calls it off by itself when the candidate is outside of the bounds. How many renders
+    were made by each, the gateway at --server says, and the history when it is over.
     """
-    with ends(as_json):
-        if share is None and not shadow:
+    if share is None and not shadow:
+        with ends(as_json):
             found = looked_at(repository, canary.read)
-            said = (
-                f"The canary is on: {canary_words(found)}." if found.is_on else "No canary is on."
-            )
-            outcome = Outcome((said,), False)
-        else:
-            bounds = Bounds(max_error_share, max_latency_ratio, max_structure_loss, least_renders)
-            wanted = Canary(share or 0.0, shadow, bounds, who, why)
-            with progress() as report:
-                outcome = opened(repository).change(
-                    lambda folder: operations.set_canary(folder, wanted, dry_run=dry_run),
-                    dry_run=dry_run,
-                    report=report,
-                )
+        _tell_canary(found, as_json, lambda: counts_of(found, server, api_key, ca, tls))
+        return
+    with ends(as_json), progress() as report:
+        bounds = Bounds(max_error_share, max_latency_ratio, max_structure_loss, least_renders)
+        wanted = Canary(share or 0.0, shadow, bounds, who, why)
+        outcome = opened(repository).change(
+            lambda folder: operations.set_canary(folder, wanted, force=force, dry_run=dry_run),
+            dry_run=dry_run,
+            report=report,
+        )
     tell(outcome, dry_run, as_json, None)
+
+
+def _tell_canary(
+    found: Canary, as_json: bool, count: Callable[[], tuple[Counts | None, str]]
+) -> None:
+    """How the candidate is tried, and what that came to by now."""
+    said = [f"The canary is on: {canary_words(found)}." if found.is_on else "No canary is on."]
+    counts = None
+    if found.is_on:
+        counts, sentence = count()
+        said.append(sentence)
+    if as_json:
+        print_json({"said": said, **asdict(found), "counts": asdict(counts) if counts else None})
+        return
+    for sentence in said:
+        say(sentence)
 
 
 def upload(

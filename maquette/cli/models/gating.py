@@ -26,7 +26,7 @@ from maquette.cli.models.options import (
 from pipeline.errors import Unavailable
 from versions import catalogue, operations
 from versions.changes import Outcome
-from versions.gates import Verdict
+from versions.gates import LEAST_RENDERS, Verdict
 from versions.repositories import opened
 
 
@@ -40,7 +40,12 @@ def gate(
         Path | None, typer.Option(help="Folder of scenes of your own; the bundled ones otherwise.")
     ] = None,
     renders: Annotated[
-        int | None, typer.Option(min=1, help="At most so many scenes; all of them otherwise.")
+        int | None,
+        typer.Option(
+            min=1,
+            help="At most so many scenes; all of them otherwise. Promoting asks for a verdict on "
+            f"{LEAST_RENDERS} at least.",
+        ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the report and its pictures.")] = Path(
         "out/gate"
@@ -67,19 +72,20 @@ def gate(
             at.pull(report)
         candidate = catalogue.find(at.folder, model, "candidate").version
         judge = _judge()
-        verdict: Verdict = judge.main(
-            at.folder,
-            server,
-            api_key,
-            ca,
-            tls,
-            model,
-            candidate,
-            thresholds,
-            golden,
-            out,
-            renders or judge.RENDERS,
-        )
+        with operations.gating(at.folder, model, who):
+            verdict: Verdict = judge.main(
+                at.folder,
+                server,
+                api_key,
+                ca,
+                tls,
+                model,
+                candidate,
+                thresholds,
+                golden,
+                out,
+                renders or judge.RENDERS,
+            )
         outcome = Outcome((f"{model} {candidate} was at its gate; nothing is kept.",), False)
         if not dry_run:
             outcome = at.change(

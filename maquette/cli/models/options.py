@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,6 +48,7 @@ Repository = Annotated[
 HERE = str(MODEL_REPOSITORY)
 """The model repository of this checkout."""
 AsJson = Annotated[bool, typer.Option("--json", help="Tell it as JSON.")]
+Force = Annotated[bool, typer.Option("--force", help="Without a passed gate. Needs --why.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything and change nothing.")]
 Why = Annotated[str, typer.Option(help="The reason; the history keeps it.")]
 Who = Annotated[
@@ -69,23 +71,26 @@ def tell(
     outcome: Outcome,
     dry_run: bool,
     as_json: bool,
-    ask: Callable[[], tuple[bool, str]] | None,
+    ask: Callable[[], tuple[bool | None, str]] | None,
 ) -> None:
-    """Say what was done, and whether a running gateway serves it."""
+    """Say what was done, and whether a running gateway serves it; one that cannot is a failure."""
     said = list(outcome.said)
     serves: bool | None = None
     if not as_json:
         for sentence in said:
             say(sentence)
-    if ask and outcome.changed and not dry_run:
+    if ask and outcome.changed:
         serves, sentence = ask()
         said.append(sentence)
         if not as_json:
             say(sentence)
     if as_json:
-        facts = {"changed": outcome.changed, "dry_run": dry_run, "said": said}
+        changed = {"changed": outcome.changed, "would_change": outcome.would_change}
+        facts = {**changed, "dry_run": dry_run, "said": said}
         what = {"model": outcome.model, "version": outcome.version, "champion": outcome.serving}
         print_json({**facts, **what, "gateway_serves": serves})
+    if serves is False:
+        raise typer.Exit(FAILED)
 
 
 @contextmanager
@@ -96,9 +101,15 @@ def ends(as_json: bool) -> Iterator[None]:
     except (MaquetteError, CallFailed, OSError) as error:
         code = _code_of(error)
         if as_json:
-            print_json({"failed": str(error), "exit_code": code})
-        errors.print(f"maquette: {plain(error)}", style="red", markup=False, highlight=False)
+            print_json({"failed": _in_options(error), "exit_code": code})
+        sentence = f"maquette: {plain(_in_options(error))}"
+        errors.print(sentence, style="red", markup=False, highlight=False)
         raise typer.Exit(code) from error
+
+
+def _in_options(error: Exception) -> str:
+    """What went wrong, with the fields that every door has called as the options that set them."""
+    return re.sub("`(force|why)`", r"--\1", str(error))
 
 
 def _code_of(error: Exception) -> int:

@@ -167,7 +167,8 @@ async def test_promoted_and_rolled_back(door, client):
 async def test_the_client_that_waits_does_the_same(door):
     def work():
         with Client(door.address, door.key) as client:
-            assert client.promote(MODEL, 2, dry_run=True, **FORCED).changed
+            would = client.promote(MODEL, 2, dry_run=True, **FORCED)
+            assert (would.changed, would.would_change) == (False, True)
             assert door.of().champion == 1
             assert client.promote(MODEL, 2, expected_champion=1, **FORCED).version == 2
             assert client.rollback(MODEL).version == 1
@@ -184,6 +185,9 @@ async def test_the_client_that_waits_does_the_same(door):
 async def test_what_may_not_be_is_told_in_the_right_code(door, client):
     for call, code, words in (
         (client.promote(MODEL), CODE.FAILED_PRECONDITION, "not been at its gate"),
+        (client.set_canary(0.1), CODE.FAILED_PRECONDITION, "not been at its gate"),
+        (client.set_canary(1.0), CODE.INVALID_ARGUMENT, "0 to less than 1"),
+        (client.promote("clip", **FORCED), CODE.FAILED_PRECONDITION, "no vectors of clip 2"),
         (client.promote(MODEL, force=True), CODE.INVALID_ARGUMENT, "why"),
         (client.promote(MODEL, 9, **FORCED), CODE.NOT_FOUND, "no version 9"),
         (client.promote("unet", **FORCED), CODE.NOT_FOUND, "no candidate"),
@@ -198,7 +202,7 @@ async def test_what_may_not_be_is_told_in_the_right_code(door, client):
         assert (found, words in sentence) == (code, True), sentence
     assert history.read(door.repository) == []
     assert door.audited()[0] == ("promote", {"model": MODEL}, "failed_precondition")
-    assert len(door.audited()) == 9
+    assert len(door.audited()) == 12
 
 
 async def test_of_two_at_once_one_wins_and_the_other_is_told(door, client, held):
@@ -229,7 +233,7 @@ async def test_the_canary_is_set(door):
     async with grpc.aio.insecure_channel(door.address) as channel:
         stub, metadata = MaquetteServiceStub(channel), (("x-api-key", door.key),)
         bounds = pb.CanaryBounds(max_error_share=0)
-        request = pb.SetCanaryRequest(share=0.25, bounds=bounds, why="a try")
+        request = pb.SetCanaryRequest(share=0.25, bounds=bounds, force=True, why="a try")
         answer = await stub.SetCanary(request, metadata=metadata)
         assert "25%" in answer.change.said[0]
         listed = await stub.ListVersions(pb.ListVersionsRequest(), metadata=metadata)

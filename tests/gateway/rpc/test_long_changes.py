@@ -29,7 +29,7 @@ from pipeline.errors import StageFailed, Unavailable
 from tests.gateway.rpc.conftest import refused
 from tests.gateway.versioned import MODEL
 from tests.versions.engines import describe, write_version
-from versions import aliases, history, repositories, sources
+from versions import aliases, canary, history, repositories, sources
 from versions.aliases import Aliases
 from versions.locks import PUBLISHING, operating
 from versions.operations import Outcome
@@ -90,7 +90,10 @@ async def test_an_engine_is_published_step_by_step(door, client, new):
     size = (new / "model.onnx").stat().st_size
     assert all(0 <= step.done <= step.total <= size for step in steps)
     assert (change.changed, change.model, change.version) == (True, MODEL, 4)
-    assert change.said == (f"{MODEL} 4 is published, and the candidate.",)
+    assert change.said == (
+        f"{MODEL} 4 is published, and the candidate.",
+        f"{MODEL} 2 is no longer the candidate; its files stay.",
+    )
     assert door.of() == Aliases(champion=1, candidate=4)
     (entry,) = history.read(door.repository)
     assert (entry.action, entry.who, entry.why) == ("publish", door.who, "sharper")
@@ -100,7 +103,7 @@ async def test_an_engine_is_published_step_by_step(door, client, new):
 
 async def test_a_dry_run_publishes_nothing(door, client, new):
     *_, change = await all_of(client.publish(MODEL, "new", dry_run=True))
-    assert (change.changed, change.version) == (True, 4)
+    assert (change.changed, change.would_change, change.version) == (False, True, 4)
     assert "would be published" in change.said[0]
     assert (door.of().candidate, history.read(door.repository)) == (2, [])
     assert door.audited()[0][1]["dry_run"] == "true"
@@ -292,7 +295,7 @@ async def test_who_leaves_a_gate_ends_it(door, client, candidate):
         await asyncio.sleep(0.005)
     # There is one at a time.
     code, sentence = await refused(all_of(client.gate(MODEL, 1)))
-    assert (code, "Another gate is held" in sentence) == (CODE.ABORTED, True)
+    assert (code, f"is at gate of {MODEL} since" in sentence) == (CODE.ABORTED, True)
     await steps.aclose()
     await ended_waiting(door)
     # Held as it is, the render has ended.
@@ -390,7 +393,7 @@ async def test_two_versions_are_compared(door, client):
 
 async def test_the_history_is_told_page_by_page(door, client, monkeypatch):
     monkeypatch.setattr("gateway.rpc.maquette.DEFAULT_PAGE", 2)
-    await client.set_canary(0.5, max_error_share=0.5, why="a try")
+    await client.set_canary(0.5, max_error_share=0.5, force=True, why="a try")
     await client.promote(MODEL, 2, force=True, why="sharper")
     await client.rollback(MODEL)
     await all_of(client.reembed(2))
@@ -410,11 +413,16 @@ async def test_the_history_is_told_page_by_page(door, client, monkeypatch):
             await send(wrong, metadata=(("x-api-key", door.key),))
 
 
-async def test_the_canary_is_set_and_told(door, client):
-    change = await client.set_canary(0.25, shadow=0.5, least_renders=3, why="a try")
+async def test_the_canary_is_set_and_told(door, client, candidate, sketch):
+    change = await client.set_canary(0.25, shadow=0.5, least_renders=3, force=True, why="a try")
     assert "25%" in change.said[0]
+    candidate.line_ups.canary = canary.read(door.repository)
+    for number in range(3):
+        await client.render(sketch, f"house {number}", num_inference_steps=1)
     found = await client.canary()
     assert (found.share, found.shadow, found.why, found.who) == (0.25, 0.5, "a try", door.who)
+    assert found.candidate_renders + found.champion_renders >= 3
+    assert found.failed_renders == 0
     assert found.bounds == CanaryBounds(0.02, 1.5, 0.05, 3)
     assert (await client.set_canary(dry_run=True)).said == ("The canary would be over.",)
     code, sentence = await refused(client.set_canary(max_latency_ratio="x"))
@@ -429,7 +437,7 @@ async def test_the_client_that_waits_does_the_same(door, new, candidate):
             *_, change = client.publish(MODEL, "new")
             assert change.version == 4
             assert client.diff(MODEL).other == 4
-            assert client.set_canary(0.1).changed
+            assert client.set_canary(0.1, force=True, why="a try").changed
             assert client.canary().share == 0.1
             actions = [each.action for each in client.history(MODEL)]
             assert actions == ["canary", "publish", "gate"]

@@ -47,7 +47,10 @@ async def test_the_life_of_a_version(ruled):
         assert response.status_code == 200, response.text
         return response.json()
 
-    await change("canary", share=0.5, least_renders=3, why="a try")
+    tried = {"share": 0.5, "least_renders": 3, "force": True, "why": "a try"}
+    would = await change("canary", dry_run=True, **tried)
+    assert (would["changed"], would["would_change"]) == (False, True)
+    assert (await change("canary", **tried))["changed"]
     listed = (await ruled.client.get("/v1/versions", params={"model": MODEL})).json()
     assert [(each["version"], each["aliases"]) for each in listed["versions"]] == [
         (1, ["champion"]), (2, ["candidate"]), (3, []),
@@ -55,7 +58,9 @@ async def test_the_life_of_a_version(ruled):
     assert listed["versions"][1]["manifests"][0]["pack"] == "little"
     assert (listed["canary"]["share"], listed["canary"]["bounds"]["least_renders"]) == (0.5, 3)
     assert canary.read(ruled.settings.repository).why == "a try"
-    assert (await change(f"{MODEL}/promote", dry_run=True, **FORCED))["changed"]
+    counts = ("candidate_renders", "failed_renders", "champion_renders")
+    assert [listed["canary"][name] for name in counts] == [0, 0, 0]
+    assert (await change(f"{MODEL}/promote", dry_run=True, **FORCED))["would_change"]
     assert of(ruled).champion == 1
     promoted = await change(f"{MODEL}/promote", version=2, expected=1, **FORCED)
     assert (promoted["model"], promoted["version"], promoted["champion"][MODEL]) == (MODEL, 2, 2)
@@ -89,6 +94,11 @@ async def test_only_administrators(ruled):
     ("path", "body", "status", "words"),
     [
         (f"{MODEL}/promote", {}, 422, "not been at its gate"),
+        (f"{MODEL}/promote", {}, 422, "with `force` and `why`"),
+        ("clip/promote", FORCED, 422, "no vectors of clip 2"),
+        ("canary", {"share": 0.1}, 422, "not been at its gate"),
+        ("canary", {"share": 0.1, "force": True}, 400, "why is ''"),
+        ("canary", {"share": 1}, 400, "allowed: 0 to less than 1"),
         (f"{MODEL}/promote", {"version": 9, **FORCED}, 404, "no version 9"),
         (f"{MODEL}/promote", {"expected": 7, **FORCED}, 409, "somebody was"),
         (f"{MODEL}/promote", {"force": "perhaps"}, 400, "true or false"),
@@ -240,7 +250,7 @@ async def test_who_leaves_a_gate_ends_it(ruled, candidate):
     call = asyncio.create_task(told(ruled, f"{MODEL}/gate", renders=1))
     await until(lambda: candidate.begun)
     busy = await ruled.client.post(f"/v1/versions/{MODEL}/gate", json={})
-    assert (busy.status_code, "Another gate" in busy.json()["detail"]) == (409, True)
+    assert (busy.status_code, f"is at gate of {MODEL}" in busy.json()["detail"]) == (409, True)
     call.cancel()
     await until(lambda: not ruled.stage.parts.administration._changing)
     await until(lambda: candidate.left_early)
@@ -248,7 +258,7 @@ async def test_who_leaves_a_gate_ends_it(ruled, candidate):
 
 
 async def test_the_history_and_differences_are_told(ruled):
-    for body in ({"share": 0.5, "why": "one"}, {"share": 0, "why": "two"}):
+    for body in ({"share": 0.5, "force": True, "why": "one"}, {"share": 0, "why": "two"}):
         await ruled.client.post("/v1/versions/canary", json=body)
     page = (await ruled.client.get("/v1/versions/history", params={"page_size": 1})).json()
     assert [change["why"] for change in page["changes"]] == ["two"]
