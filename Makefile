@@ -18,7 +18,7 @@ DEV_READY := $(DEV)/.ready
 EXPORTED := model_repository/render/1/pack.json
 
 .DEFAULT_GOAL := help
-.PHONY: help setup pack train eval eval-torch export up up-gpu demo bench drill perf test test-full check format reference protocol lock clean
+.PHONY: help setup pack train eval eval-torch export engines up up-gpu demo bench drill perf test test-full check format reference protocol lock clean
 
 help: ## Show what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,7 +47,7 @@ train: setup ## Train the tiny pack (DEVICE=cpu takes hours on two cores, DEVICE
 		$(DEV)/bin/python -m training $$stage --device $(DEVICE) || exit 1; done
 	@$(DEV)/bin/python -m training assemble packs/tiny
 
-eval: setup export ## Measure what is served on held-out cases, into out/eval (12 minutes on two cores)
+eval: setup engines ## Measure what is served on held-out cases, into out/eval (12 minutes on two cores)
 	@$(SERVING)/bin/python -m evaluation served
 
 eval-torch: setup ## The same in torch, before the pack is exported, into out/eval-torch
@@ -56,30 +56,36 @@ eval-torch: setup ## The same in torch, before the pack is exported, into out/ev
 export: $(DEV_READY) ## Turn the pack (PACK=packs/tiny) into engines, checked against torch
 	@$(DEV)/bin/python -m export --pack "$(PACK)"
 
+# The same, but versions that somebody manages stay as they are: these serve.
+engines: $(DEV_READY)
+	@$(DEV)/bin/python -m export --pack $(PACK) --keep
+
 up: setup $(EXPORTED) ## Start Triton and the gateway over what is exported, until Ctrl-C
 	@$(SERVING)/bin/maquette up
 
 # Anew when the pack that ships is newer than the last export.
 $(EXPORTED): packs/tiny/pack.json
-	@$(MAKE) --no-print-directory export
+	@$(MAKE) --no-print-directory engines
 
 up-gpu: ## Export for an NVIDIA GPU and start everything in containers (docker/README.md)
 	docker compose -f docker/compose.yaml run --build --rm export
 	docker compose -f docker/compose.yaml up --build --wait
 
-demo: setup export ## Render a bundled sketch through everything, into out/demo
+demo: setup engines ## Render a bundled sketch through everything, into out/demo
 	@$(SERVING)/bin/maquette demo
 
-bench: setup export ## Measure the served stack's performance, into out/bench (15 minutes on two cores)
+bench: setup engines ## Measure the served stack's performance, into out/bench (15 minutes on two cores)
 	@$(DEV)/bin/python -m bench
 
-drill: setup export ## Change versions 100 times while renders go on, into out/drill (10 minutes on two cores)
+drill: setup engines ## Change versions 100 times while renders go on, into out/drill (10 minutes on two cores)
 	@$(DEV)/bin/python -m drill
 
-perf: setup export ## Measure single models and renders with NVIDIA's perf_analyzer, into out/perf
+perf: setup engines ## Measure single models and renders with NVIDIA's perf_analyzer, into out/perf
 	@$(DEV)/bin/python -m bench perf
 
-test: setup export ## Run the tests, those on the live stack included
+test: setup ## Run the tests, those on the live stack included
+	@# Of the pack that ships, aside where the versions here are managed.
+	@$(DEV)/bin/python -m tests.exported
 	@# Two at a time: tests/conftest.py says what goes together.
 	@$(DEV)/bin/python -m pytest --numprocesses 2
 
@@ -111,8 +117,10 @@ lock: setup ## Pin the newest allowed version of every dependency
 	@# Whose build of torch it is depends on the machine; the version does not.
 	@sed -i 's/^\(torch==[^+]*\)+.*/\1/; /^#/d; /^$$/d' $(LOCK)
 
-clean: ## Remove environments, engines and everything written while running, but for out/training
+clean: ## Remove environments, engines and everything written while running, but for out/training and managed versions
 	rm -rf $(SERVING) $(DEV) var packs/random build *.egg-info
 	@# Checkpoints cost hours.
 	find out -mindepth 1 -maxdepth 1 ! -name training -exec rm -rf {} + 2>/dev/null || true
-	git clean -Xfdq model_repository
+	@if [ -e model_repository/history.jsonl ]; then \
+		echo "model_repository has versions that are managed, and stays; remove it with git clean -Xfd model_repository"; \
+	else git clean -Xfdq model_repository; fi

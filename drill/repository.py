@@ -6,8 +6,8 @@ import os
 import shutil
 from pathlib import Path
 
-from pipeline.lineup import EXPORTED
 from versions import aliases
+from versions.catalogue import exported_versions
 from versions.manifest import ENGINE_SUFFIXES
 
 OF_ONE_REPOSITORY = (aliases.FILE, "history.jsonl", "__pycache__", ".*")
@@ -30,7 +30,7 @@ def _published(source: Path, folder: Path, names: list[str]) -> set[str]:
     """Versions that no export writes."""
     if folder.parent != source:
         return set()
-    exported = {EXPORTED, 2} if folder.name == "unet" else {EXPORTED}
+    exported = exported_versions(folder.name)
     return {name for name in names if name.isdigit() and int(name) not in exported}
 
 

@@ -9,11 +9,13 @@ from typing import Annotated
 import typer
 
 from export import command
-from export.asked import Build, Wanted
+from export.asked import Build, Candidates, Target, Wanted
 from export.checkpoints import catalog
+from maquette.cli.models.options import Who
 
 ROOT = Path(__file__).parent.parent
 PART = "From a checkpoint"
+VERSIONS = "Where versions are managed"
 
 
 class Engine(StrEnum):
@@ -39,6 +41,7 @@ def main(
             f"diffusers layout, a .safetensors file, or a hub id such as {catalog.BASE}."
         ),
     ],
+    who: Who,
     repository: Annotated[
         Path, typer.Option(help="Triton's model repository, where the engines go.")
     ] = ROOT / "model_repository",
@@ -53,6 +56,30 @@ def main(
         Precision, typer.Option(help="fp16 is for GPUs; a CPU serves fp32.")
     ] = Precision.FP32,
     force: Annotated[bool, typer.Option(help="Rebuild engines that are up to date, too.")] = False,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NETWORK", help="One network, such as unet; may be repeated."),
+    ] = None,
+    publish: Annotated[
+        bool,
+        typer.Option(
+            "--publish",
+            rich_help_panel=VERSIONS,
+            help="Make the engines in out/exported, and publish those that are not what serves in "
+            "the repository as its candidates.",
+        ),
+    ] = False,
+    why: Annotated[
+        str, typer.Option(rich_help_panel=VERSIONS, help="The reason; the history keeps it.")
+    ] = "",
+    keep: Annotated[
+        bool,
+        typer.Option(
+            "--keep",
+            rich_help_panel=VERSIONS,
+            help="Leave such a repository as it is, and end well.",
+        ),
+    ] = False,
     controlnet: Annotated[
         str | None,
         typer.Option(
@@ -103,6 +130,9 @@ def main(
 
     A checkpoint is made into a pack first: what it lacks comes from the published ControlNet,
     IP-Adapter and CLIP, pinned by commit; what was downloaded before is not fetched again.
+
+    Versions never change. Where some were published, an export is refused, or with --publish
+    becomes the candidates.
     """
     if not command.has_torch():
         raise typer.Exit(1)
@@ -116,7 +146,9 @@ def main(
     given = {name: reference for name, reference in parts.items() if reference}
     wanted = Wanted(pack, packs, given, safety_checker)
     build = Build(engine.value, precision.value)
-    raise typer.Exit(command.run(wanted, repository, build, force=force))
+    candidates = Candidates(ROOT / "out" / "exported", who, why) if publish else None
+    target = Target(repository, tuple(only or ()), candidates)
+    raise typer.Exit(command.run(wanted, target, build, force=force, keep=keep))
 
 
 if __name__ == "__main__":

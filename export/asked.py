@@ -43,3 +43,24 @@ class Wanted:
         """The options that only make sense where a pack is made."""
         named = [*self.parts, *(["safety_checker"] if self.safety_checker else [])]
         return [f"--{name.replace('_', '-')}" for name in named]
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where engines go."""
+
+    repository: Path
+    only: tuple[str, ...] = ()
+    """Names of engines; all where it is empty."""
+    candidates: Candidates | None = None
+    """How they become candidates in `repository`; None exports into it."""
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Engines that are published."""
+
+    folder: Path
+    """Where they are made, in a folder with the pack's name."""
+    who: str
+    why: str = ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -17,6 +17,7 @@ from export.asked import Build
 from export.build import Built, build_network
 from export.configs import KINDS, configs_of
 from export.files import PackError, elements, require_room
+from export.managed import exporting
 from export.networks import NAMES, OPTIONAL, names_of
 from export.onnx import OPSET, Parity
 from export.pack import NETWORK_FOLDERS, Pack
@@ -55,9 +56,10 @@ def export_pack(
     build: Build,
     *,
     force: bool = False,
+    only: Collection[str] = (),
     report: Callable[[str], None],
 ) -> Iterator[Outcome]:
-    """Bring every engine in `repository` up to date with `pack`, one network at a time.
+    """Bring the engines in `repository` up to date with `pack`, one network at a time.
 
     An engine that fails its parity check is not installed; its outcome says so. An interrupted
     export goes on where it was: what is finished is kept.
@@ -65,26 +67,62 @@ def export_pack(
     Args:
         build: which kind of engine.
         force: rebuild engines that are up to date.
+        only: names of engines, as :func:`engine_name` gives them; all where it is empty. What
+            Triton needs beside the engines is written once all of them are up to date.
         report: told what is being worked on.
 
     Raises:
         PackError: the pack cannot be exported; says why and how to mend it.
+        Declined: the versions in `repository` are managed.
+        Busy: somebody else writes into `repository`.
     """
     report("checking the pack")
     pack.check()
-    prepare(repository)
-    _remove_others(pack, repository)
-    passed = True
-    for network, made_of in _to_build(pack):
-        report(engine_name(network, made_of))
-        outcome = _bring_up_to_date(network, made_of, repository, build, force)
-        passed &= outcome.parity.passed
-        yield outcome
-        made_of.release()
-    if passed:
-        side_files = _side_files(pack, repository, build)
-        _write_texts(repository, configs_of(pack, repository, build) | side_files)
-        pack.release()
+    with exporting(repository, pack.folder.name):
+        prepare(repository)
+        chosen, whole = _chosen(pack, repository, build, only)
+        if whole:
+            _remove_others(pack, repository)
+        for network, made_of in chosen:
+            report(engine_name(network, made_of))
+            outcome = _bring_up_to_date(network, made_of, repository, build, force)
+            whole &= outcome.parity.passed
+            yield outcome
+            made_of.release()
+        if whole:
+            side_files = _side_files(pack, repository, build)
+            _write_texts(repository, configs_of(pack, repository, build) | side_files)
+            pack.release()
+
+
+def _chosen(
+    pack: Pack, repository: Path, build: Build, only: Collection[str]
+) -> tuple[list[tuple[str, Pack]], bool]:
+    """The engines that `only` names, and whether `repository` holds all of `pack` with them.
+
+    Raises:
+        PackError: `pack` has no such engine, or it would stand among engines of another pack.
+    """
+    every = {engine_name(*one): one for one in _to_build(pack)}
+    unknown = sorted(set(only) - set(every))
+    if unknown:
+        raise PackError(
+            f"--only {unknown[0]}: {pack.folder} has no such network. It has {', '.join(every)}."
+        )
+    if not only:
+        return list(every.values()), True
+    others = [
+        name
+        for name, (network, made_of) in every.items()
+        if name not in only and not _is_up_to_date(network, made_of, repository, build)
+    ]
+    if others and (repository / FINISHED).exists():
+        raise PackError(
+            f"{repository} is exported whole, and its {', '.join(others)} would not be of "
+            f"{pack.folder} as that is now. Name them with --only too, leave --only out, or choose "
+            "another folder with --repository."
+        )
+    return [one for name, one in every.items() if name in only], not others
 
 
 def _to_build(pack: Pack) -> list[tuple[str, Pack]]:
@@ -169,7 +207,7 @@ def _bring_up_to_date(
     network: str, pack: Pack, repository: Path, build: Build, force: bool
 ) -> Outcome:
     folder = repository / network / _version(network, pack)
-    fingerprint = _fingerprint(network, pack, build)
+    fingerprint = fingerprint_of(network, pack, build)
     found = read_manifest(folder)
     if found and found.fingerprint == fingerprint and not force:
         parity = Parity(found.error, found.tolerance)
@@ -177,6 +215,11 @@ def _bring_up_to_date(
         return Outcome(name, parity, _megabytes(folder), dict(found.fused), built=False)
     (repository / FINISHED).unlink(missing_ok=True)
     return _build(network, pack, folder, build, fingerprint)
+
+
+def _is_up_to_date(network: str, pack: Pack, repository: Path, build: Build) -> bool:
+    found = read_manifest(repository / network / _version(network, pack))
+    return found is not None and found.fingerprint == fingerprint_of(network, pack, build)
 
 
 def _build(network: str, pack: Pack, folder: Path, build: Build, fingerprint: str) -> Outcome:
@@ -238,7 +281,7 @@ def _licence(network: str, pack: Pack) -> str:
     return ", ".join(sorted(named)) or str(facts.get("licence", ""))
 
 
-def _fingerprint(network: str, pack: Pack, build: Build) -> str:
+def fingerprint_of(network: str, pack: Pack, build: Build) -> str:
     """Changes when the weights, the kind of engine, the exporter or its libraries change."""
     digest = hashlib.sha256(pack.digest(network).encode())
     digest.update(_json(asdict(build)).encode())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 HEADER_BYTES = 8
@@ -54,9 +54,47 @@ def elements(folder: Path) -> int:
     return sum(math.prod(shape) for shape in shapes)
 
 
+def read_headers(folder: Path) -> dict[str, Path]:
+    """The tensors in the weights of `folder`, one file or shards, and which file has each.
+
+    Raises:
+        PackError: there are none, or more than one file and no index; a shard is missing, cut
+            short, or not the one that the index names.
+    """
+    files = sorted(folder.glob("*.safetensors"))
+    indices = sorted(folder.glob("*.safetensors.index.json"))
+    if not indices and len(files) != 1:
+        found = ", ".join(file.name for file in files) or "none"
+        raise PackError(f"{folder} must hold one .safetensors file; found: {found}.")
+    there = {name: file for file in files for name in read_header(file)}
+    if indices:
+        _require_index(indices[0], {name: file.name for name, file in there.items()})
+    return there
+
+
+def _require_index(path: Path, there: Mapping[str, str]) -> None:
+    """Check that the shards' tensors `there`, with their files, are those that `path` names."""
+    try:
+        named = dict(json.loads(path.read_text(encoding="utf-8"))["weight_map"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise PackError(f"{path} is no index of shards ({error}). Copy it again.") from error
+    differing = sorted(name for name in {*named, *there} if named.get(name) != there.get(name))
+    if differing:
+        raise PackError(
+            f"{path} and the shards beside it disagree on {listed(differing)}. Copy all of them "
+            "again."
+        )
+
+
 def and_more(count: int) -> str:
     """What follows the first of `count` findings."""
     return f" (and {count - 1} more)" if count > 1 else ""
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first of `names`, and how many more there are."""
+    shown, more = ", ".join(names[:SHOWN]), len(names) - SHOWN
+    return f"{shown} (and {more} more)" if more > 0 else shown
 
 
 def require_ip_adapter(
@@ -83,10 +121,8 @@ def require_ip_adapter(
         name for name in shapes if name not in attention and not name.startswith("image_proj.")
     )
     if unknown:
-        listed = ", ".join(unknown[:SHOWN])
         raise PackError(
-            f"{path} holds tensors that IP-Adapter for SD 1.5 has not: {listed}"
-            f"{and_more(len(unknown) - SHOWN + 1) if len(unknown) > SHOWN else ''}. {remedy}"
+            f"{path} holds tensors that IP-Adapter for SD 1.5 has not: {listed(unknown)}. {remedy}"
         )
     projection = {"image_proj.proj.weight", "image_proj.latents"} & set(shapes)
     missing = sorted(attention - set(shapes))

@@ -29,6 +29,7 @@ from transformers import (
 
 from export.files import PackError, require_ip_adapter
 from export.lora import fuse_lora
+from export.topology import require_servable, require_topology
 from export.weights import load_network
 from pipeline import contract
 
@@ -103,7 +104,8 @@ class Pack:
         """The UNet with IP-Adapter in it, as ``load_ip_adapter`` leaves it."""
         unet = self._load(UNet2DConditionModel, "unet")
         if self.few_steps:
-            fuse_lora(unet, self.lcm_lora_file, f"Take it from where {self.folder} came from.")
+            remedy = f"Take it from where {self.folder} came from."
+            fuse_lora(self.lcm_lora_file, {"unet": unet}, remedy)
         # What `pipeline.load_ip_adapter` calls; the pipeline itself would want every other network.
         unet._load_ip_adapter_weights([self._ip_adapter()])
         return unet.eval()
@@ -114,9 +116,16 @@ class Pack:
         with torch.device("meta"):
             unet = UNet2DConditionModel.from_config(self.config("unet"))
         state = self._ip_adapter()["image_proj"]
-        projection: nn.Module = unet._convert_ip_adapter_image_proj_to_diffusers(
-            state, low_cpu_mem_usage=False
-        )
+        try:
+            projection: nn.Module = unet._convert_ip_adapter_image_proj_to_diffusers(
+                state, low_cpu_mem_usage=False
+            )
+        except (RuntimeError, KeyError) as error:
+            reason = " ".join(str(error).split())
+            raise PackError(
+                f"{self.ip_adapter_file} has no projection of IP-Adapter or its Plus ({reason}). "
+                "Use ip-adapter_sd15 or ip-adapter-plus_sd15."
+            ) from error
         return projection.eval()
 
     @cached_property
@@ -166,75 +175,22 @@ class Pack:
         Raises:
             PackError: something in the pack does not fit what maquette serves, or its neighbours.
         """
-        self._require_topology()
+        require_topology(self)
+        require_servable(self)
         require_ip_adapter(
             self.ip_adapter_file,
             self.config("unet")["cross_attention_dim"],
             len(contract.CROSS_ATTENTION_LAYERS),
             self.config("image_encoder"),
         )
-        networks = ["text_encoder", "clip", "image_encoder", "controlnet", "vae", "unet"]
+        parts = ["text_encoder", "clip", "image_encoder", "controlnet", "vae", "image_projection"]
         if self.has("safety_checker"):
-            networks.append("safety_checker")
-        for name in networks:
+            parts.append("safety_checker")
+        for name in (*parts, "unet"):
             getattr(self, name)
             self.release()
         if self.has_lcm_lora:
             self.in_few_steps().unet  # noqa: B018 - loading it is the check
-        self.tokenizer_json()
-
-    def _require_topology(self) -> None:
-        unet, controlnet = self.config("unet"), self.config("controlnet")
-        if unet.get("addition_embed_type") == "text_time":
-            raise self._unfit("unet", "it is an SDXL checkpoint")
-        for name, expected in (
-            ("in_channels", contract.LATENT_CHANNELS),
-            ("layers_per_block", 2),
-            ("down_block_types", [*("CrossAttnDownBlock2D",) * 3, "DownBlock2D"]),
-        ):
-            if unet[name] != expected:
-                raise self._unfit("unet", f"{name} is {unet[name]}; expected: {expected}")
-        vae = self.config("vae")
-        if (len(vae["block_out_channels"]), vae["latent_channels"]) != (
-            4,
-            contract.LATENT_CHANNELS,
-        ):
-            raise self._unfit("vae", "it has not 4 levels and 4 latent channels")
-        prediction = self.scheduler_config().get("prediction_type", "epsilon")
-        if prediction != "epsilon":
-            raise self._unfit("scheduler", f"prediction_type is {prediction}; expected: epsilon")
-        width = unet["cross_attention_dim"]
-        found = self.config("text_encoder")["hidden_size"]
-        if found != width:
-            raise self._unfit("text_encoder", f"its prompts have width {found}, the UNet's {width}")
-        found = controlnet["cross_attention_dim"]
-        if found != width:
-            raise PackError(
-                f"{self.folder / 'controlnet'}: its prompts have width {found}, the UNet's "
-                f"{width}. They are of different families of Stable Diffusion: take both for 1.5."
-            )
-        if controlnet["block_out_channels"] != unet["block_out_channels"]:
-            raise self._unfit("controlnet", "its channels are not the UNet's")
-        crop = self.preprocessor_config()["crop_size"]["height"]
-        towers = {
-            "image_encoder": self.config("image_encoder"),
-            "clip": self.config("clip")["vision_config"],
-        }
-        if self.has("safety_checker"):
-            towers["safety_checker"] = self.config("safety_checker")["vision_config"]
-        for folder, config in towers.items():
-            if config["image_size"] != crop:
-                size = config["image_size"]
-                raise self._unfit(folder, f"its pictures have {size} pixels, not {crop}")
-        dim = self.config("clip")["projection_dim"]
-        if dim != contract.CLIP_DIM:
-            raise self._unfit("clip", f"projection_dim is {dim}; expected: {contract.CLIP_DIM}")
-
-    def _unfit(self, folder: str, reason: str) -> PackError:
-        return PackError(
-            f"{self.folder / folder}: {reason}. maquette serves Stable Diffusion 1.5 and networks "
-            "of its topology: take this part from a checkpoint for SD 1.5."
-        )
 
     def release(self) -> None:
         """Let go of every network that was loaded."""
@@ -291,12 +247,19 @@ class Pack:
         """The tokenizer for the ``tokenizers`` library, padding and cutting to the context length.
 
         Raises:
-            PackError: the retrieval pair was trained with another vocabulary.
+            PackError: the retrieval pair was trained with another vocabulary, or the text encoder
+                with a smaller one.
         """
         folders = (self.folder / "tokenizer", self.folder / "clip")
         ours, clips = (CLIPTokenizer.from_pretrained(folder) for folder in folders)
         if ours.get_vocab() != clips.get_vocab():
             raise PackError(f"{folders[0]} and {folders[1]} hold different vocabularies")
+        known = self.config("text_encoder")["vocab_size"]
+        if len(ours) > known:
+            raise PackError(
+                f"{folders[0]} has {len(ours)} tokens, and {self.folder / 'text_encoder'} knows "
+                f"{known}. Take both from the same checkpoint."
+            )
         backend = ours.backend_tokenizer
         length = contract.CONTEXT_LENGTH  # CLIP's own tokenizer does not tell it
         backend.enable_truncation(length)
@@ -325,9 +288,19 @@ class Pack:
         return self._read_json(Path("scheduler") / "scheduler_config.json")
 
     def facts(self) -> dict[str, Any]:
-        """What the render loop needs to know of the pack."""
+        """What the render loop needs to know of the pack.
+
+        Raises:
+            ValueError: the UNet does not say at which size it was trained.
+        """
         factor = 2 ** (len(self.config("vae")["block_out_channels"]) - 1)
-        native_size = self.config("unet")["sample_size"] * factor
+        size = self.config("unet").get("sample_size")
+        if not isinstance(size, int) or size < 1:
+            raise ValueError(
+                f"sample_size is {size}; expected: the side in latents that the UNet was trained "
+                "at, as 64 for Stable Diffusion 1.5"
+            )
+        native_size = size * factor
         return {"pack": self.folder.name, "native_size": native_size}
 
     def digest(self, network: str) -> str:
@@ -344,9 +317,13 @@ class Pack:
                         digest.update(hashlib.file_digest(file, "sha256").digest())
         return digest.hexdigest()
 
-    def _read_json(self, path: Path) -> dict[str, Any]:
+    def _read_json(self, path: Path) -> _Config:
+        def config(found: dict[str, Any]) -> _Config:
+            return _Config(found, self.folder / path)
+
         try:
-            return dict(json.loads((self.folder / path).read_text(encoding="utf-8")))
+            text = (self.folder / path).read_text(encoding="utf-8")
+            return config(dict(json.loads(text, object_hook=config)))
         except (OSError, ValueError) as error:
             raise PackError(
                 f"{self.folder / path} cannot be read ({error}). Copy it from where the pack "
@@ -354,11 +331,22 @@ class Pack:
             ) from error
 
 
-def _explicit_sizes(config: dict[str, Any]) -> dict[str, Any]:
+class _Config(dict[str, Any]):
+    """What a config file, or a part of it, says."""
+
+    def __init__(self, found: dict[str, Any], path: Path) -> None:
+        super().__init__(found)
+        self.path = path
+
+    def __missing__(self, key: str) -> Any:
+        raise PackError(f"{self.path} has no {key}. Copy it from where the weights came from.")
+
+
+def _explicit_sizes(config: _Config) -> _Config:
     """`config` with its sizes as named sides; older files give one number."""
     size, crop = config["size"], config["crop_size"]
-    return {
-        **config,
+    sizes = {
         "size": {"shortest_edge": size} if isinstance(size, int) else size,
         "crop_size": {"height": crop, "width": crop} if isinstance(crop, int) else crop,
     }
+    return _Config({**config, **sizes}, config.path)

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from export.files import PackError, and_more, read_header
+from export.files import PackError, and_more, read_headers
 
 
 def load_network(kind: Any, folder: Path) -> Any:
@@ -16,11 +16,7 @@ def load_network(kind: Any, folder: Path) -> Any:
     Raises:
         PackError: its config and its weights do not belong together.
     """
-    files = sorted(folder.glob("*.safetensors"))
-    if len(files) != 1:
-        found = ", ".join(file.name for file in files) or "none"
-        raise PackError(f"{folder} must hold one .safetensors file; found: {found}.")
-    read_header(files[0])
+    there = read_headers(folder)
     try:
         network, told = kind.from_pretrained(
             folder,
@@ -32,7 +28,7 @@ def load_network(kind: Any, folder: Path) -> Any:
     except (OSError, ValueError, TypeError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise PackError(f"{folder} cannot be loaded as {kind.__name__}: {reason}") from error
-    _require_agreement(files[0], told)
+    _require_agreement(next(iter(there.values())), told)
     return network.eval()
 
 

@@ -47,7 +47,8 @@ class NoiseSchedule:
         for key, supported in _SUPPORTED.items():
             found = config.get(key, supported[0])
             if found not in supported:
-                raise ValueError(f"scheduler config: {key} is {found!r}; supported: {supported}")
+                allowed = " or ".join(map(repr, supported))
+                raise ValueError(f"scheduler config: {key} is {found!r}; supported: {allowed}")
         betas = _betas(config)
         return cls(
             alphas_cumprod=np.cumprod(1.0 - betas),
@@ -95,13 +96,31 @@ _SUPPORTED: dict[str, tuple[Any, ...]] = {
     "rescale_betas_zero_snr": (False,),
     "trained_betas": (None,),
     "timestep_spacing": (None, *_SPACINGS),
-    "use_karras_sigmas": (False, None),
+    **dict.fromkeys(
+        (
+            "use_karras_sigmas",
+            "use_exponential_sigmas",
+            "use_beta_sigmas",
+            "use_flow_sigmas",
+            "use_lu_lambdas",
+        ),
+        (False, None),
+    ),
 }
 
 
 def _betas(config: Mapping[str, Any]) -> Floats:
+    names = ("beta_start", "beta_end", "num_train_timesteps")
+    missing = [name for name in names if config.get(name) is None]
+    if missing:
+        raise ValueError(f"scheduler config: it has no {missing[0]}")
     start, end = float(config["beta_start"]), float(config["beta_end"])
     count = int(config["num_train_timesteps"])
+    if not (0 < start <= end < 1 <= count):
+        raise ValueError(
+            f"scheduler config: beta_start is {start}, beta_end {end} and num_train_timesteps "
+            f"{count}; supported: 0 < beta_start <= beta_end < 1 <= num_train_timesteps"
+        )
     if config.get("beta_schedule", "linear") == "scaled_linear":
         return np.linspace(start**0.5, end**0.5, count) ** 2
     return np.linspace(start, end, count)

@@ -13,10 +13,13 @@ from pipeline.lineup import EXPORTED
 from versions import aliases, history, manifest
 from versions.aliases import CLIP, NAMES, PAIR
 from versions.errors import Declined
+from versions.index import TEXTS
 from versions.manifest import ENGINE_FILES, Manifest
 
 MODELS = (*lineup.NETWORKS, PAIR)
 """What can be published, promoted and so on; the pair goes together."""
+COPY = ".store"
+"""A folder of a repository that is a copy of one in an object store."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +112,21 @@ def on_disk(repository: Path, network: str) -> list[int]:
     return sorted(int(path.name) for path in folders if path.name.isascii() and path.name.isdigit())
 
 
+def exported_versions(network: str) -> frozenset[int]:
+    """The numbers of the versions of `network` that an export writes."""
+    return frozenset({EXPORTED, *([contract.FEW_STEPS_VERSION] if network == "unet" else [])})
+
+
+def is_managed(repository: Path) -> bool:
+    """Whether `repository` has versions beside what an export wrote, or has had any.
+
+    Then none of its versions may be replaced, the exported ones included.
+    """
+    return any((repository / name).exists() for name in (*TEXTS, COPY)) or any(
+        set(on_disk(repository, name)) - exported_versions(name) for name in aliases.VERSIONED
+    )
+
+
 def next_version(repository: Path, model: str) -> int:
     """A number that no version of `model` has or had, so that it always means the same one."""
     first = contract.FEW_STEPS_VERSION if model == "unet" else EXPORTED
@@ -155,7 +173,7 @@ def _version(repository: Path, model: str, version: int, served: aliases.Aliases
             manifest.require_names(folder, found)
         except Declined as error:
             # What an older exporter wrote serves as well, but says nothing of itself.
-            exported = version in {EXPORTED, contract.FEW_STEPS_VERSION} and any(
+            exported = version in exported_versions(name) and any(
                 (folder / file).exists() for file in ENGINE_FILES.values()
             )
             old = f"{folder} was exported before there were manifests; run `maquette export` again."

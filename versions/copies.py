@@ -20,6 +20,7 @@ from pathlib import Path
 
 from versions import aliases, configs, downloads, durable, locks, manifest
 from versions.aliases import Aliases
+from versions.catalogue import COPY
 from versions.errors import Declined
 from versions.index import TEXTS, File, Index, is_own, stored_in, texts_in
 from versions.manifest import DIGITS_SHOWN, Report, silent
@@ -45,7 +46,7 @@ class Copy:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._beside = folder / ".store"
+        self._beside = folder / COPY
 
     @contextmanager
     def locked(self, purpose: str = "names") -> Iterator[None]:

@@ -6,7 +6,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import torch
 from diffusers import UNet2DConditionModel
 from safetensors.torch import save_file
+from transformers import CLIPTextModel
 
 from export.checkpoints import parts, single_file
 from export.checkpoints.architectures import SD15, Architecture
@@ -26,6 +28,7 @@ from export.weights import load_network
 from pipeline import contract
 
 MANIFEST = "pack.json"
+PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 
 
 @dataclass(frozen=True)
@@ -175,13 +178,17 @@ def _write(
     report: Callable[[str], None],
     architecture: Architecture,
 ) -> None:
+    parts_in_one_file = (made_of.base, made_of.controlnet)
+    unpacked = {
+        one.path for one in (*parts_in_one_file, made_of.lora) if one and one.path.is_file()
+    }
     for name, path in files.items():
-        if name.startswith(("base/", "lora/")):
+        if path in unpacked:
             continue
         report(name)
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix == ".bin":
+        if path.suffix in PICKLES:
             _unpickle(path, target.with_suffix(".safetensors"))
         elif path.suffix == ".safetensors":
             read_header(path)
@@ -192,10 +199,15 @@ def _write(
     if made_of.base.path.is_file():
         report(made_of.base.path.name)
         single_file.unpack(made_of.base.path, architecture, folder)
+    if made_of.controlnet.path.is_file():
+        report(made_of.controlnet.path.name)
+        with _as_safetensors(made_of.controlnet.path, folder) as path:
+            single_file.unpack_controlnet(path, architecture, folder / "controlnet")
     _tell_context_length(folder / "tokenizer" / "tokenizer_config.json")
     if made_of.lora:
         report("lora")
-        _fuse(made_of.lora.path, folder / "unet")
+        with _as_safetensors(made_of.lora.path, folder) as path:
+            _fuse(path, folder)
     index = {"_class_name": "StableDiffusionControlNetPipeline", **_PIPELINE}
     (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
 
@@ -242,6 +254,22 @@ def _unpickle(path: Path, target: Path) -> None:
     save_file(state, target, {"format": "pt"})
 
 
+@contextmanager
+def _as_safetensors(path: Path, folder: Path) -> Iterator[Path]:
+    """`path`, or while it is read the weights of that pickle, in `folder`."""
+    if path.suffix not in PICKLES:
+        yield path
+        return
+    unpickled = folder / ".unpickled.safetensors"
+    _unpickle(path, unpickled)
+    try:
+        yield unpickled
+    except PackError as error:
+        raise PackError(str(error).replace(str(unpickled), str(path))) from error
+    finally:
+        unpickled.unlink()
+
+
 def _flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, torch.Tensor]:
     flat = {}
     for name, value in nested.items():
@@ -252,13 +280,17 @@ def _flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, torch.Ten
     return flat
 
 
-def _fuse(lora: Path, unet: Path) -> None:
-    """Add a LoRA to the weights of the UNet in folder `unet` for good."""
-    network = load_network(UNet2DConditionModel, unet)
-    fuse_lora(network, lora, "Take a LoRA for Stable Diffusion 1.5.")
-    # The file may be a link to the user's own checkpoint: never write into it.
-    (unet / f"{parts.DIFFUSERS}.safetensors").unlink()
-    network.save_pretrained(unet)
+def _fuse(lora: Path, folder: Path) -> None:
+    """Add a LoRA to the weights of the UNet and the text encoder in the pack `folder` for good."""
+    networks = {
+        "unet": load_network(UNet2DConditionModel, folder / "unet"),
+        "text_encoder": load_network(CLIPTextModel, folder / "text_encoder"),
+    }
+    for name in fuse_lora(lora, networks, "Take a LoRA for Stable Diffusion 1.5."):
+        # The files may be links to the user's own checkpoint: never write into them.
+        for file in (folder / name).glob("*.safetensors*"):
+            file.unlink()
+        networks[name].save_pretrained(folder / name)
 
 
 def _manifest(made_of: Checkpoints, files: Mapping[str, Path]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from torch import Tensor
 UNET = "model.diffusion_model."
 VAE = "first_stage_model."
 TEXT_ENCODER = "cond_stage_model.transformer."
+CONTROLNET = "control_model."
 LEVELS = 4
 
 _UNET_EDGES = {
@@ -70,6 +71,18 @@ def _unet_part(name: str) -> tuple[str, str]:
         case _:
             # The first level up has no attention before its upsampler.
             return f"output_blocks.{3 * level + 2}.{1 if level == 0 else 2}", rest
+
+
+def controlnet_name(name: str) -> str:
+    """ControlNet's tensor `name` as a single file calls it, without the prefix."""
+    part, _, kind = name.rpartition(".")
+    if part.startswith("controlnet_cond_embedding."):
+        found = re.search(r"blocks\.(\d)", part)
+        last = "14" if part.endswith("conv_out") else "0"
+        return f"input_hint_block.{2 * int(found[1]) + 2 if found else last}.{kind}"
+    if part.startswith("controlnet_down_blocks."):
+        return f"zero_convs.{part.split('.')[1]}.0.{kind}"
+    return f"middle_block_out.0.{kind}" if part == "controlnet_mid_block" else unet_name(name)
 
 
 def vae_name(name: str) -> str:

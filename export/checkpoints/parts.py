@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ TOKENIZER_FILES = (
     "merges.txt",
     "tokenizer.json",
     "tokenizer_config.json",
+    "added_tokens.json",
     "special_tokens_map.json",
 )
 
@@ -64,16 +66,10 @@ class Part:
             raise PackError(f"{prefix}{missing[0]} is missing. Copy it from the checkpoint.")
         taken = {name: name for name in (*self.files, *self.extras) if name in below}
         if self.stem:
-            weights = self._weights(below, prefer_half)
-            if not weights:
-                raise PackError(
-                    f"{prefix or 'it'} has no weights: expected {self.stem}.safetensors or .bin. "
-                    "Copy them from the checkpoint."
-                )
-            taken[f"{self.stem}.safetensors"] = weights
+            taken |= self._weights(prefix, below, prefer_half)
         return {f"{self.folder}/{ours}": f"{prefix}{theirs}" for ours, theirs in taken.items()}
 
-    def _weights(self, names: set[str], prefer_half: bool) -> str | None:
+    def _weights(self, prefix: str, names: set[str], prefer_half: bool) -> Mapped:
         bins = "pytorch_model" if self.stem == TRANSFORMERS else self.stem
         endings = (".fp16", "") if prefer_half else ("", ".fp16")
         candidates = (
@@ -81,7 +77,29 @@ class Part:
             for stem, kind in ((self.stem, "safetensors"), (bins, "bin"))
             for ending in endings
         )
-        return next((name for name in candidates if name in names), None)
+        whole = next((name for name in candidates if name in names), None)
+        if whole:
+            return {f"{self.stem}.safetensors": whole}
+        index = f"{self.stem}.safetensors.index.json"
+        if index not in names:
+            raise PackError(
+                f"{prefix or 'it'} has no weights: expected {self.stem}.safetensors, its shards "
+                f"with {index}, or .bin. Copy them from the checkpoint."
+            )
+        return {name: name for name in (index, *self._shards(prefix, names))}
+
+    def _shards(self, prefix: str, names: set[str]) -> list[str]:
+        """All of ``stem-00001-of-00002.safetensors`` and so on; the index names the same."""
+        pattern = re.compile(rf"{self.stem}-(\d+)-of-(\d+)\.safetensors")
+        there = {name: match for name in names if (match := pattern.fullmatch(name))}
+        counts = {int(match[2]) for match in there.values()}
+        if counts != {len(there)}:
+            expected = max(counts, default=0)
+            raise PackError(
+                f"{prefix or 'it'} has {len(there)} shards of {self.stem}, of {expected}. Copy the "
+                "others from the checkpoint."
+            )
+        return sorted(there)
 
 
 def choose_all(parts: Iterable[Part], names: Iterable[str], prefer_half: bool) -> Mapped:

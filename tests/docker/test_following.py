@@ -25,6 +25,7 @@ from serving.launcher import BACKENDS, EXIT_SECONDS, SHARED_MEMORY
 from serving.ports import free_port
 from tests.docker.dockerfiles import ROOT, in_context
 from tests.docker.test_compose import SERVICES
+from tests.exported import EXPORTED
 from tests.integration.stack import wait_until
 from tests.versions.engines import describe
 from versions import aliases
@@ -90,7 +91,7 @@ def containers(tmp_path_factory):
 
 def fill(engines, image):
     """Version 2 of `MODEL` was promoted before; the image has what a build would give it."""
-    shutil.copytree(MODEL_REPOSITORY, engines, ignore=shutil.ignore_patterns("aliases.json", ".*"))
+    shutil.copytree(EXPORTED, engines, ignore=shutil.ignore_patterns("aliases.json", ".*"))
     for path in MODEL_REPOSITORY.rglob("*"):
         place = path.relative_to(MODEL_REPOSITORY)
         if path.is_file() and in_context(path.relative_to(ROOT).as_posix()):

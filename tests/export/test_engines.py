@@ -144,13 +144,13 @@ def test_a_damaged_engine_is_built_again(pack, repository, monkeypatch, damage):
 def test_other_weights_or_another_library_make_another_fingerprint(pack, tmp_path, monkeypatch):
     folder = tmp_path / "tiny"
     shutil.copytree(pack.folder, folder)
-    original = engines._fingerprint(NETWORK, pack, Build())
-    assert engines._fingerprint(NETWORK, Pack(folder), Build()) == original
+    original = engines.fingerprint_of(NETWORK, pack, Build())
+    assert engines.fingerprint_of(NETWORK, Pack(folder), Build()) == original
     weights = folder / "vae" / "diffusion_pytorch_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
-    assert engines._fingerprint(NETWORK, Pack(folder), Build()) != original
+    assert engines.fingerprint_of(NETWORK, Pack(folder), Build()) != original
     monkeypatch.setattr(engines, "version", lambda package: "0.0")
-    assert engines._fingerprint(NETWORK, pack, Build()) != original
+    assert engines.fingerprint_of(NETWORK, pack, Build()) != original
 
 
 def test_an_engine_that_disagrees_with_torch_is_never_installed(pack, repository, monkeypatch):

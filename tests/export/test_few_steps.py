@@ -193,16 +193,23 @@ class Tiny(torch.nn.Module):
 
 
 WRONG = {
-    "another size": (zeros(LAYER, 320, 640), rf"{LAYER} of size \[640, 320\], .* is \[128, 128\]"),
+    "another size": (
+        zeros(LAYER, 320, 640),
+        rf"{LAYER} of size \[640, 320, 3, 3\], .* is \[128, 128, 3, 3\]",
+    ),
     "another topology": (
         zeros("mid_block.resnets.7.conv1", 128, 128),
         "resnets.7.conv1, which the",
     ),
     "half of a layer": (
         dict([next(iter(zeros(LAYER, 128, 128).items()))]),
-        rf"lacks {LAYER}.lora_B.weight",
+        rf"lacks the up matrix of unet.{LAYER}",
     ),
     "nothing for a UNet": ({"text_encoder.a.lora_A.weight": torch.zeros(4, 4)}, "has nothing for"),
+    "a half that the plain UNet shares": (
+        {**zeros(LAYER, 128, 128), "text_encoder.a.lora_A.weight": torch.zeros(4, 4)},
+        "changes the text encoder, which stays as it is here: text_encoder.a",
+    ),
 }
 
 

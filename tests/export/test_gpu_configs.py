@@ -16,8 +16,9 @@ from export.pack import Pack
 from export.shapes import Widths
 from pipeline import contract
 from tests.conftest import ROOT
+from tests.exported import EXPORTED
 
-REPOSITORY = ROOT / "model_repository"
+REPOSITORY = EXPORTED
 ALL = tuple(configs.WRITERS)
 ACCELERATOR_KEYS = {
     "precision_mode", "max_workspace_size_bytes", "trt_engine_cache_enable",

@@ -137,9 +137,9 @@ def test_timings_of_another_gpu_are_left(library, tiny, network_folder):
 
 def test_an_engine_of_another_gpu_or_tensorrt_is_not_up_to_date(library, tiny):
     made = library()
-    first = engines._fingerprint("vae_encoder", tiny, Build("tensorrt", "fp16"))
+    first = engines.fingerprint_of("vae_encoder", tiny, Build("tensorrt", "fp16"))
     made.module.__version__ = "10.9.0"
-    assert engines._fingerprint("vae_encoder", tiny, Build("tensorrt", "fp16")) != first
+    assert engines.fingerprint_of("vae_encoder", tiny, Build("tensorrt", "fp16")) != first
 
 
 def test_no_gpu_is_told_before_anything_is_built(library, tiny, network_folder, tmp_path):

@@ -15,13 +15,14 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from export import command, files
-from export.asked import Build, Wanted
+from export.asked import Build, Target, Wanted
 from export.checkpoints import random
 from export.checkpoints.architectures import SMALL
 from export.checkpoints.assemble import assemble
 from export.checkpoints.find import pack_folder
 from export.files import PackError
 from export.pack import Pack
+from pipeline.samplers import _SUPPORTED, NoiseSchedule
 from tests.conftest import ROOT
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -74,6 +75,13 @@ def test_an_sdxl_unet(copied):
     [
         ("unet", {"in_channels": 9}, "in_channels is 9; expected: 4"),
         ("unet", {"layers_per_block": 3}, "layers_per_block is 3; expected: 2"),
+        ("unet", {"time_cond_proj_dim": 256}, "time_cond_proj_dim is 256, which asks for an input"),
+        ("unet", {"class_embed_type": "timestep"}, "class_embed_type is timestep, which asks for"),
+        ("unet", {"attention_type": "gated"}, "attention_type is gated; expected: default"),
+        ("controlnet", {"layers_per_block": 1}, "layers_per_block is 1; expected: 2"),
+        ("controlnet", {"global_pool_conditions": True}, "global_pool_conditions is true"),
+        ("controlnet", {"conditioning_channels": 4}, "conditioning_channels is 4; expected: 3"),
+        ("vae", {"shift_factor": 0.1}, "shift_factor is 0.1, and latents are not shifted here"),
         ("text_encoder", {"hidden_size": 1024}, "prompts have width 1024, the UNet's 64"),
         ("controlnet", {"block_out_channels": [1, 2, 3, 4]}, "channels are not the UNet's"),
         ("vae", {"latent_channels": 16}, "has not 4 levels and 4 latent channels"),
@@ -96,9 +104,60 @@ def test_a_controlnet_of_another_family(copied):
     assert "different families" in text
 
 
-def test_another_prediction(copied):
-    change(copied / "scheduler" / "scheduler_config.json", prediction_type="v_prediction")
-    assert "prediction_type is v_prediction; expected: epsilon" in reason(copied)
+@pytest.mark.parametrize(
+    "changed",
+    [
+        *({key: "other"} for key in _SUPPORTED),
+        {"use_karras_sigmas": True},
+        {"use_beta_sigmas": True},
+        {"beta_start": None},
+        {"beta_end": 1.5},
+        {"num_train_timesteps": "many"},
+    ],
+    ids=str,
+)
+def test_a_schedule_is_refused_as_the_render_model_refuses_it(copied, changed):
+    """Or it would stop `maquette up`, after an export that found nothing wrong."""
+    file = copied / "scheduler" / "scheduler_config.json"
+    change(file, **changed)
+    with pytest.raises(ValueError, match="scheduler config|many") as refused:
+        NoiseSchedule.from_config(json.loads(file.read_text()))
+    assert f"{file} cannot be served: {refused.value}. Correct it" in reason(copied)
+
+
+@pytest.mark.parametrize("size", [None, [64, 64], 0])
+def test_a_unet_that_does_not_tell_its_size(copied, size):
+    change(copied / "unet" / "config.json", sample_size=size)
+    assert f"unet/config.json cannot be served: sample_size is {size}; expected" in reason(copied)
+
+
+@pytest.mark.parametrize(
+    ("file", "key"),
+    [
+        ("unet/config.json", "sample_size"),
+        ("unet/config.json", "layers_per_block"),
+        ("controlnet/config.json", "cross_attention_dim"),
+        ("vae/config.json", "latent_channels"),
+        ("text_encoder/config.json", "vocab_size"),
+        ("image_encoder/config.json", "projection_dim"),
+        ("feature_extractor/preprocessor_config.json", "image_mean"),
+        ("feature_extractor/preprocessor_config.json", "size"),
+        ("scheduler/scheduler_config.json", "beta_start"),
+    ],
+)
+def test_a_config_that_lacks_something(copied, file, key):
+    path = copied / file
+    path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != key}))
+    text = reason(copied)
+    assert str(path) in text
+    assert key in text
+
+
+def test_words_that_the_text_encoder_never_saw(copied):
+    """As a textual inversion leaves them in a checkpoint's tokenizer."""
+    for part in ("tokenizer", "clip"):
+        (copied / part / "added_tokens.json").write_text('{"<my-style>": 1024}')
+    assert "has 1025 tokens, and" in reason(copied)
 
 
 def test_weights_that_end_too_early(copied):
@@ -154,6 +213,12 @@ def test_an_ip_adapter_with_unknown_tensors(copied):
     text = adapter(copied, lambda state: state | extra)
     assert "that IP-Adapter for SD 1.5 has not: ip_adapter.0.to_q_lora.down.weight" in text
     assert "Use ip-adapter_sd15 or ip-adapter-plus_sd15" in text
+
+
+def test_an_ip_adapter_whose_projection_has_more_than_ours(copied):
+    text = adapter(copied, lambda state: state | {"image_proj.extra.weight": torch.zeros(1)})
+    assert "ip-adapter_sd15.safetensors has no projection of IP-Adapter or its Plus" in text
+    assert "extra.weight" in text
 
 
 def test_an_ip_adapter_for_another_model(copied):
@@ -279,12 +344,36 @@ def test_no_room(made_of, tmp_path, monkeypatch):
     assert not (tmp_path / "packs").exists()
 
 
+def test_a_single_file_with_parts_that_would_be_left_out(made_of, checkpoints, tmp_path):
+    file = tmp_path / "merged.safetensors"
+    weights = load_file(checkpoints / random.SINGLE_FILE)
+    for name in ("control_model.zero_convs.0.0.weight", "model.diffusion_model.extra.weight"):
+        save_file(weights | {name: torch.zeros(1)}, file)
+        with pytest.raises(PackError, match=name.replace(".", r"\.")) as caught:
+            assemble(made_of(base=file), tmp_path / "pack", print, SMALL)
+        assert str(file) in str(caught.value)
+
+
+def test_what_belongs_to_a_checkpoints_training_is_left_out(
+    assembled, made_of, checkpoints, tmp_path
+):
+    file = tmp_path / "clip.safetensors"
+    leftovers = {
+        "cond_stage_model.transformer.text_projection.weight": torch.zeros(64, 64),
+        "cond_stage_model.logit_scale": torch.zeros(()),
+        "model_ema.diffusion_modelout2bias": torch.zeros(4),
+        "sqrt_alphas_cumprod": torch.zeros(1000),
+    }
+    save_file(load_file(checkpoints / random.SINGLE_FILE) | leftovers, file)
+    assemble(made_of(base=file), tmp_path / "pack", print, SMALL)
+
+
 class TestCommand:
     """What the user of ``maquette export`` reads."""
 
     def run(self, tmp_path, pack, **parts):
         wanted = Wanted(str(pack), tmp_path / "packs", parts)
-        return command.run(wanted, tmp_path / "repository", Build(), force=False)
+        return command.run(wanted, Target(tmp_path / "repository"), Build())
 
     def test_a_wrong_pack_is_one_line_and_exit_1(self, copied, tmp_path):
         (copied / "vae" / WEIGHTS).write_bytes(b"")
@@ -313,7 +402,7 @@ class TestCommand:
         wanted = Wanted(
             str(checkpoints / random.SINGLE_FILE), tmp_path / "packs", safety_checker=True
         )
-        assert command.run(wanted, tmp_path / "repository", Build(), force=False) == 1
+        assert command.run(wanted, Target(tmp_path / "repository"), Build()) == 1
         told = capsys.readouterr().err
         assert f"{random.SINGLE_FILE} is a single file, which brings no safety checker" in told
 

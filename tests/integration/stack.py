@@ -17,6 +17,7 @@ from tritonclient.grpc import InferenceServerClient
 from maquette.v1.maquette_pb2_grpc import MaquetteServiceStub
 from serving.ports import free_port
 from tests.conftest import ROOT
+from tests.exported import EXPORTED
 from tests.gateway.observability.collector import Collector
 
 MAQUETTE = ROOT / ".venv" / "bin" / "maquette"
@@ -83,7 +84,8 @@ def live_stack(state: Path, *options: str, **settings: object) -> Iterator[LiveS
     port, http_port, triton_port = free_port(), free_port(), free_port()
     ports = {"--port": port, "--http-port": http_port, "--triton-port": triton_port}
     named = [word for option, number in ports.items() for word in (option, str(number))]
-    command = [MAQUETTE, "up", *named]
+    # What `options` say of it comes later, and counts.
+    command = [MAQUETTE, "up", "--repository", EXPORTED, *named]
     named_settings = {f"MAQUETTE_{name.upper()}": str(value) for name, value in settings.items()}
     output = state / "up.out"
     state.mkdir(parents=True, exist_ok=True)

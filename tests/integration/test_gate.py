@@ -9,7 +9,7 @@ import pytest
 from drill import candidates
 from drill.repository import copied
 from evaluation import gate, thresholds
-from maquette.paths import MODEL_REPOSITORY
+from tests.exported import EXPORTED
 from versions import aliases
 from versions.aliases import Aliases
 
@@ -27,7 +27,7 @@ def silent(what, total):
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory):
     """What is exported, and UNets and a VAE made of it."""
-    folder = copied(MODEL_REPOSITORY, tmp_path_factory.mktemp("gate") / "repository")
+    folder = copied(EXPORTED, tmp_path_factory.mktemp("gate") / "repository")
     unet, vae = folder / "unet", folder / "vae_decoder"
     candidates.tinted(unet / "1", unet / "3")
     candidates.noisy(unet / "1", unet / "4")

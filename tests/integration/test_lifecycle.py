@@ -25,9 +25,10 @@ from maquette.v1 import maquette_pb2 as pb
 from pipeline import contract
 from serving.ports import free_port
 from tests.conftest import ROOT
+from tests.exported import EXPORTED
 from tests.integration.stack import MAQUETTE, live_stack, ready_models, stub_of, wait_until
 
-REPOSITORY = ROOT / "model_repository"
+REPOSITORY = EXPORTED
 
 
 def up(tmp_path, *options):

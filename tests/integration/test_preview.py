@@ -15,7 +15,7 @@ from tritonclient.grpc import InferenceServerClient, InferInput
 from pipeline import contract, wire
 from pipeline.request import RenderRequest
 from pipeline.samplers import SAMPLERS
-from tests.conftest import ROOT
+from tests.exported import EXPORTED
 
 SIDE = 128
 """Of a preview of a picture of 256 pixels."""
@@ -105,7 +105,7 @@ def test_the_picture_names_the_engines_that_made_it(stream):
     (text,) = last["pack"]
     identity = json.loads(text)
     assert (identity["engine"], identity["precision"]) == ("onnx", "fp32")
-    repository = ROOT / "model_repository"
+    repository = EXPORTED
     records = {f"{path.parts[-3]}/{path.parts[-2]}".removesuffix("/1"): json.loads(path.read_text())
                for path in repository.glob("*/*/manifest.json")}  # fmt: skip
     assert identity["name"] == records["unet"]["pack"]

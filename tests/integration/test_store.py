@@ -8,7 +8,7 @@ import pytest
 
 from drill import candidates
 from maquette.client import CallFailed, Client
-from maquette.paths import MODEL_REPOSITORY
+from tests.exported import EXPORTED
 from tests.integration.stack import live_stack, wait_until
 from tests.versions import object_store
 from versions import aliases, operations
@@ -20,7 +20,7 @@ URL = f"s3://{object_store.BUCKET}/maquette"
 
 def test_a_gateway_follows_the_store_and_outlives_it(tmp_path, sketch, monkeypatch):
     exported = shutil.copytree(
-        MODEL_REPOSITORY, tmp_path / "exported", ignore=shutil.ignore_patterns("aliases.json")
+        EXPORTED, tmp_path / "exported", ignore=shutil.ignore_patterns("aliases.json")
     )
     other = candidates.tinted(exported / "unet/1", tmp_path / "other")
 

@@ -17,9 +17,9 @@ from tritonclient.grpc import InferenceServerClient
 
 from drill import candidates
 from maquette.client import CallFailed, Client
-from maquette.paths import MODEL_REPOSITORY
 from pipeline import provenance
 from pipeline.images import decode
+from tests.exported import EXPORTED
 from tests.integration.stack import live_stack, wait_until
 from versions import aliases, manifest, operations
 from versions.aliases import Aliases
@@ -62,7 +62,7 @@ class Versioned:
 def versioned(tmp_path_factory):
     folder = tmp_path_factory.mktemp("versions")
     repository = folder / "repository"
-    shutil.copytree(MODEL_REPOSITORY, repository, ignore=shutil.ignore_patterns("aliases.json"))
+    shutil.copytree(EXPORTED, repository, ignore=shutil.ignore_patterns("aliases.json"))
     other_unet(repository)
     with (
         live_stack(

@@ -123,6 +123,212 @@ def test_a_fused_lora_changes_weights_as_its_matrices_say(assembled, checkpoints
         torch.testing.assert_close(fused[name], expected, rtol=1e-4, atol=1e-5)
 
 
+def with_text_half(checkpoints, file, spell):
+    """The published LoRA and a half for the text encoder; gives the layer that it changes."""
+    generator = torch.Generator().manual_seed(3)
+    down, up = torch.randn(4, 64, generator=generator), torch.randn(64, 4, generator=generator)
+    save_file(load_file(checkpoints / random.LORA) | spell(down, up), file)
+    return "encoder.layers.1.self_attn.q_proj.weight", up @ down
+
+
+def test_the_text_encoders_half_of_a_lora_is_fused_too(made_of, assembled, checkpoints, tmp_path):
+    """With its own scale: diffusers' converter loses the alphas of these layers."""
+    key = "lora_te_text_model_encoder_layers_1_self_attn_q_proj"
+    name, product = with_text_half(
+        checkpoints, tmp_path / "half.safetensors",
+        lambda down, up: {f"{key}.lora_down.weight": down, f"{key}.lora_up.weight": up,
+                          f"{key}.alpha": torch.tensor(1.0)},
+    )  # fmt: skip
+    made = made_of(lora=tmp_path / "half.safetensors")
+    pack = assemble(made, tmp_path / "pack", lambda _doing: None, SMALL)
+    before, after = state(assembled(), "text_encoder"), state(pack, "text_encoder")
+    changed = {key for key in before if not torch.equal(before[key], after[key])}
+    assert changed == {name}
+    torch.testing.assert_close(after[name], before[name] + product / 4, rtol=1e-4, atol=1e-5)
+    assert_equal(state(pack, "unet"), state(assembled(lora=random.LORA), "unet"))
+
+
+SPELLINGS = {
+    "attention processors": ("{}.processor.{}_lora.down.weight", "{}.processor.{}_lora.up.weight"),
+    "diffusers": ("unet.{}.{}.lora.down.weight", "unet.{}.{}.lora.up.weight"),
+    "peft": ("unet.{}.{}.lora_A.weight", "unet.{}.{}.lora_B.weight"),
+}
+ATTENTION = "down_blocks.0.attentions.0.transformer_blocks.0.attn2"
+
+
+@pytest.mark.parametrize("layout", SPELLINGS)
+@pytest.mark.parametrize("metadata", [{}, {"unet.lora_alpha": 2}])
+def test_every_spelling_of_a_lora_is_fused_with_its_scale(
+    made_of, assembled, tmp_path, layout, metadata
+):
+    generator = torch.Generator().manual_seed(3)
+    weights = {}
+    for layer in ("to_q", "to_out"):
+        spelt = (
+            "to_out.0" if layer == "to_out" and "processor" not in SPELLINGS[layout][0] else layer
+        )
+        for name, shape in zip(SPELLINGS[layout], [(4, 16), (16, 4)], strict=True):
+            weights[name.format(ATTENTION, spelt)] = torch.randn(shape, generator=generator)
+    told = {"lora_adapter_metadata": json.dumps(metadata)} if metadata else None
+    save_file(weights, tmp_path / "lora.safetensors", told)
+    made = made_of(lora=tmp_path / "lora.safetensors")
+    pack = assemble(made, tmp_path / "pack", lambda _doing: None, SMALL)
+    before, after = state(assembled(), "unet"), state(pack, "unet")
+    matrices = list(weights.values())
+    for layer, down, up in (("to_q", *matrices[:2]), ("to_out.0", *matrices[2:])):
+        name = f"{ATTENTION}.{layer}.weight"
+        expected = before[name] + up @ down * (0.5 if metadata else 1)
+        torch.testing.assert_close(after[name], expected, rtol=1e-4, atol=1e-5)
+        del before[name], after[name]
+    assert_equal(before, after)
+
+
+def test_a_lora_with_the_names_of_single_files(made_of, assembled, tmp_path):
+    down, up = torch.randn(4, 16), torch.randn(16, 4)
+    key = "lora_unet_input_blocks_1_1_transformer_blocks_0_attn2_to_q"
+    save_file(
+        {f"{key}.lora_down.weight": down, f"{key}.lora_up.weight": up}, tmp_path / "x.safetensors"
+    )
+    pack = assemble(
+        made_of(lora=tmp_path / "x.safetensors"), tmp_path / "pack", lambda _doing: None, SMALL
+    )
+    name = f"{ATTENTION}.to_q.weight"
+    expected = state(assembled(), "unet")[name] + up @ down
+    torch.testing.assert_close(state(pack, "unet")[name], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_pickled_lora_is_the_same_as_safetensors(made_of, assembled, checkpoints, tmp_path):
+    torch.save(load_file(checkpoints / random.LORA), tmp_path / "lora.pt")
+    pack = assemble(
+        made_of(lora=tmp_path / "lora.pt"), tmp_path / "pack", lambda _doing: None, SMALL
+    )
+    assert_equal(state(pack, "unet"), state(assembled(lora=random.LORA), "unet"))
+    assert not list(pack.folder.glob(".*"))
+
+
+KEY = "lora_unet_mid_block_attentions_0_proj_in"
+
+
+@pytest.mark.parametrize(
+    ("more", "metadata", "expected"),
+    [
+        ({f"{KEY}.hada_w1_a": 4}, {}, rf"not fused here: {KEY}.hada_w1_a"),
+        ({f"{KEY}.dora_scale": 4}, {}, rf"not fused here: {KEY}.dora_scale"),
+        ({f"{KEY}.lora_mid.weight": 4}, {}, rf"not fused here: {KEY}.lora_mid.weight"),
+        ({f"{KEY}.diff_b": 4, f"{KEY}.lokr_w1": 4}, {}, rf"{KEY}.diff_b, {KEY}.lokr_w1"),
+        ({"lora_te2_text_model_encoder_layers_0_mlp_fc1.lora_down.weight": 4}, {}, "lora_te2_text"),
+        ({}, {"unet.use_dora": True}, "asks for unet.use_dora, which is not done here"),
+    ],
+)  # fmt: skip
+def test_a_lora_of_which_a_part_would_be_left_out(
+    made_of, checkpoints, tmp_path, more, metadata, expected
+):
+    file = tmp_path / "lora.safetensors"
+    added = {name: torch.zeros(size) for name, size in more.items()}
+    told = {"lora_adapter_metadata": json.dumps(metadata)}
+    save_file(load_file(checkpoints / random.LORA) | added, file, told)
+    with pytest.raises(PackError, match=expected) as caught:
+        assemble(made_of(lora=file), tmp_path / "pack", lambda _doing: None, SMALL)
+    assert str(caught.value).startswith(str(file))
+    assert "Take a LoRA for Stable Diffusion 1.5" in str(caught.value)
+
+
+@pytest.mark.parametrize("prefix", ["", "control_model."])
+@pytest.mark.parametrize("kind", ["safetensors", "pth"])
+def test_a_controlnet_in_one_file_is_that_of_the_folder(
+    made_of, assembled, checkpoints, tmp_path, prefix, kind
+):
+    """With the names of the file that was published, which diffusers' converter reads."""
+    file = tmp_path / f"control_v11p_sd15_canny.{kind}"
+    weights = load_file(checkpoints / random.CONTROLNET / "diffusion_pytorch_model.safetensors")
+    named = {prefix + ldm.controlnet_name(name): tensor for name, tensor in weights.items()}
+    (save_file if kind == "safetensors" else torch.save)(named, file)
+    pack = assemble(made_of(controlnet=file), tmp_path / "pack", lambda _doing: None, SMALL)
+    assert_equal(state(pack, "controlnet"), state(assembled(), "controlnet"))
+    assert {path.name for path in (pack.folder / "controlnet").iterdir()} == {
+        "config.json", "diffusion_pytorch_model.safetensors",
+    }  # fmt: skip
+
+
+def test_a_controlnets_one_file_with_todays_names(made_of, assembled, checkpoints, tmp_path):
+    file = checkpoints / random.CONTROLNET / "diffusion_pytorch_model.safetensors"
+    pack = assemble(made_of(controlnet=file), tmp_path / "pack", lambda _doing: None, SMALL)
+    assert_equal(state(pack, "controlnet"), state(assembled(), "controlnet"))
+
+
+@pytest.mark.parametrize("name", ["difference", "control_model.lora.weight"])
+def test_a_controlnets_one_file_with_more_in_it(made_of, checkpoints, tmp_path, name):
+    """What is added to the weights of a base, as some were published, is not a ControlNet."""
+    file = tmp_path / "control.safetensors"
+    weights = load_file(checkpoints / random.CONTROLNET / "diffusion_pytorch_model.safetensors")
+    named = {f"control_model.{ldm.controlnet_name(key)}": t for key, t in weights.items()}
+    save_file({**named, name: torch.zeros(1)}, file)
+    with pytest.raises(PackError, match=rf"control.safetensors.* {name}") as caught:
+        assemble(made_of(controlnet=file), tmp_path / "pack", lambda _doing: None, SMALL)
+    assert "\n" not in str(caught.value)
+
+
+def sharded(folder):
+    """The weights of a diffusers or transformers folder, in two files and an index."""
+    (file,) = folder.glob("*.safetensors")
+    weights = load_file(file)
+    file.unlink()
+    names = sorted(weights)
+    shards = {
+        f"{file.stem}-{number:05}-of-00002.safetensors": part
+        for number, part in ((1, names[::2]), (2, names[1::2]))
+    }
+    for name, part in shards.items():
+        save_file({key: weights[key] for key in part}, folder / name, {"format": "pt"})
+    named = {key: name for name, part in shards.items() for key in part}
+    index = folder / f"{file.name}.index.json"
+    index.write_text(json.dumps({"metadata": {}, "weight_map": named}))
+    return index, *(folder / name for name in shards)
+
+
+PARTS = {
+    "unet": ("base", random.BASE, "unet"),
+    "text_encoder": ("base", random.BASE, "text_encoder"),
+    "controlnet": ("controlnet", random.CONTROLNET, ""),
+    "image_encoder": ("image_encoder", f"{random.IP_ADAPTER}/image_encoder", ""),
+}
+
+
+@pytest.mark.parametrize("network", PARTS)
+def test_shards_are_the_same_as_one_file(made_of, assembled, checkpoints, tmp_path, network):
+    part, checkpoint, inside = PARTS[network]
+    folder = shutil.copytree(checkpoints / checkpoint, tmp_path / "sharded")
+    sharded(folder / inside)
+    pack = assemble(made_of(**{part: folder}), tmp_path / "pack", lambda _doing: None, SMALL)
+    assert_equal(state(pack, network), state(assembled(), network))
+
+
+def test_a_lora_is_fused_into_shards(made_of, assembled, checkpoints, tmp_path):
+    folder = shutil.copytree(checkpoints / random.BASE, tmp_path / "sharded")
+    sharded(folder / "unet")
+    made = made_of(base=folder, lora=random.LORA)
+    pack = assemble(made, tmp_path / "pack", lambda _doing: None, SMALL)
+    assert_equal(state(pack, "unet"), state(assembled(lora=random.LORA), "unet"))
+
+
+def test_shards_that_are_not_whole(made_of, checkpoints, tmp_path):
+    folder = shutil.copytree(checkpoints / random.CONTROLNET, tmp_path / "sharded")
+    index, _, second = sharded(folder)
+
+    def refused():
+        with pytest.raises(PackError) as caught:
+            assemble(made_of(controlnet=folder), tmp_path / "pack", lambda _doing: None, SMALL)
+        return str(caught.value)
+
+    kept = json.loads(index.read_text())
+    name = next(key for key, file in kept["weight_map"].items() if file == second.name)
+    del kept["weight_map"][name]
+    index.write_text(json.dumps(kept))
+    assert f"{index.name} and the shards beside it disagree on {name}" in refused()
+    second.unlink()
+    assert "has 1 shards of diffusion_pytorch_model, of 2" in refused()
+
+
 def test_fusing_leaves_the_users_own_file_alone(assembled, checkpoints):
     before = load_file(checkpoints / random.BASE / "unet" / "diffusion_pytorch_model.safetensors")
     assembled(lora=random.LORA)
