@@ -113,6 +113,7 @@ def _serving(out: Path, few_steps: bool) -> Iterator[Painter]:
     from maquette.paths import MODEL_REPOSITORY
     from serving.ports import LOOPBACK
     from serving.stack import Options
+    from versions import aliases
     from versions.served import models_of
 
     if few_steps and "denoiser_lcm" not in models_of(MODEL_REPOSITORY):
@@ -127,7 +128,8 @@ def _serving(out: Path, few_steps: bool) -> Iterator[Painter]:
             fill_empty_library(stack.address)
             triton = InferenceServerClient(stack.triton.address, channel_args=list(LOOPBACK))
             with connect(stack.address) as gateway, triton:
-                yield ServedPainter(gateway, triton, FEW_STEPS if few_steps else {})
+                settings = FEW_STEPS if few_steps else {}
+                yield ServedPainter(gateway, triton, settings, aliases.read(MODEL_REPOSITORY))
 
 
 def _check(renders: int, variants: int) -> None:

@@ -12,10 +12,14 @@ from tritonclient.grpc import InferenceServerClient, InferInput
 
 from evaluation.cases import Ask
 from maquette.client import Client
-from pipeline import contract, images
+from pipeline import contract, images, lineup
 from pipeline.images import Picture
 from training.bundled import style_pictures
 from training.styles import STYLES
+from versions.aliases import CLIP, Snapshot
+
+NOT_MANAGED = Snapshot({})
+"""The champions are what was exported."""
 
 
 class ServedPainter:
@@ -23,6 +27,7 @@ class ServedPainter:
 
     Args:
         settings: fields of every render request, such as ``scheduler``.
+        champions: the versions that serve.
 
     Raises:
         ValueError: the library holds other styles than the bundled ones, so a search in it would
@@ -34,8 +39,11 @@ class ServedPainter:
         gateway: Client,
         triton: InferenceServerClient,
         settings: Mapping[str, Any] = MappingProxyType({}),
+        champions: Snapshot = NOT_MANAGED,
     ) -> None:
         self.gateway, self.triton, self.settings = gateway, triton, settings
+        self.vae = str(champions.champion("vae_decoder"))
+        self.clip = lineup.clip_ensemble("embed_image", champions.champion(CLIP[0]))
         found = sorted(style.name for style in gateway.styles())
         if found != sorted(style.name for style in STYLES):
             raise ValueError(f"the library must hold the bundled styles alone; it holds {found}")
@@ -56,7 +64,7 @@ class ServedPainter:
 
     def through_vae(self, picture: Picture) -> Picture:
         latents = self._infer("vae_encoder", "pixels", images.to_pixels(picture)[None], "latents")
-        pixels = self._infer("vae_decoder", "latents", latents, "pixels")
+        pixels = self._infer("vae_decoder", "latents", latents, "pixels", version=self.vae)
         return images.from_pixels(pixels[0])
 
     def styles_for_text(self, phrase: str) -> list[str]:
@@ -68,11 +76,12 @@ class ServedPainter:
         return [STYLES[index].name for index in np.argsort(-scores)]
 
     def _embed_picture(self, picture: bytes) -> npt.NDArray[Any]:
-        return self._infer("embed_image", "image", np.array([[picture]], object), "image_embedding")
+        return self._infer(self.clip, "image", np.array([[picture]], object), "image_embedding")
 
     def _infer(
-        self, model: str, name: str, array: npt.NDArray[Any], output: str
+        self, model: str, name: str, array: npt.NDArray[Any], output: str, version: str = ""
     ) -> npt.NDArray[Any]:
-        tensor = InferInput(name, array.shape, contract.MODELS[model].input(name).dtype)
+        declared = contract.MODELS[model.partition(".")[0]].input(name)
+        tensor = InferInput(name, array.shape, declared.dtype)
         tensor.set_data_from_numpy(array)
-        return np.asarray(self.triton.infer(model, [tensor]).as_numpy(output))
+        return np.asarray(self.triton.infer(model, [tensor], version).as_numpy(output))
