@@ -1,7 +1,8 @@
 # NVIDIA's server twice: `triton` serves the models, `export` makes their engines. A TensorRT engine
 # fits only the TensorRT and the GPU it was made with, so both targets share one base.
-# 24.12 has Python 3.12; the 3.10 of 24.10 is too old for maquette.
-ARG TRITON_IMAGE=nvcr.io/nvidia/tritonserver:24.12-py3
+# 25.07 mends CVE-2025-23310, -23311, -23319, -23320 and -23334, which its HTTP door had. To pin it
+# for good, give what `docker buildx imagetools inspect` says: …:25.07-py3@sha256:…
+ARG TRITON_IMAGE=nvcr.io/nvidia/tritonserver:25.07-py3
 
 FROM ${TRITON_IMAGE} AS triton
 
@@ -30,7 +31,7 @@ CMD ["/opt/serve.sh"]
 FROM triton AS export
 
 # The version that the base image serves with.
-ARG TENSORRT_VERSION=10.7.0
+ARG TENSORRT_VERSION=10.11.0.33
 
 USER 0:0
 RUN --mount=type=bind,target=/src,rw \

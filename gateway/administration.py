@@ -13,7 +13,7 @@ import numpy as np
 
 from gateway.desk import Desk
 from gateway.gating import Gates, Judged
-from gateway.incoming import located
+from gateway.incoming import Sources
 from gateway.inference import Inference
 from gateway.information import Information
 from gateway.protection.caller import Caller
@@ -88,7 +88,7 @@ class Administration:
     Args:
         repository: what the gateway follows; None where it follows nothing.
         gates: where candidates are held against the champion.
-        incoming: the folder below which lies what may be published; None where nothing does.
+        sources: what may be published.
         counts: what the canary came to by now.
     """
 
@@ -100,7 +100,7 @@ class Administration:
         information: Information,
         library: StyleLibrary,
         gates: Gates,
-        incoming: Path | None,
+        sources: Sources,
         counts: Callable[[], Counts],
     ) -> None:
         self._at = repository
@@ -109,7 +109,7 @@ class Administration:
         self._information = information
         self._library = library
         self._gates = gates
-        self._incoming = incoming
+        self._sources = sources
         self._counts = counts
         self._changing: set[asyncio.Task[Any]] = set()
         self._threads = Threads(MAX_LONG, "publications and gates")
@@ -185,14 +185,14 @@ class Administration:
         of it is left then.
 
         Args:
-            source: where the engine lies; see :func:`gateway.incoming.located`.
+            source: where the engine lies; see :meth:`gateway.incoming.Sources.located`.
         """
         repository = self._repository
         members(model)
         _check_reason(why)
 
         def published(steps: Steps, ids: dict[str, str]) -> Outcome:
-            place = located(self._incoming, source)
+            place = self._sources.located(source)
             ids["source"] = source[:MAX_REASON]
             if fetching.is_elsewhere(place):
                 # Who is elsewhere may take long to answer, and proxies wait for a first word.

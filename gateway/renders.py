@@ -11,6 +11,7 @@ import hashlib
 import re
 import time
 import uuid
+from collections import defaultdict
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, fields
@@ -59,7 +60,8 @@ class Renders:
     Args:
         desk: where each render's end is counted and written down.
         keep_seconds: how long a result can be fetched after its render has ended.
-        keep_bytes: for all results together; the oldest go first.
+        keep_bytes: for all results together; the oldest of whoever has most go first, so that no
+            caller's renders push out another's.
     """
 
     def __init__(
@@ -200,20 +202,32 @@ class Renders:
         return render
 
     def _forget_old(self) -> None:
-        now, kept_bytes, kept = time.monotonic(), 0, 0
-        for render in reversed(list(self._renders.values())):
+        now, kept = time.monotonic(), defaultdict[str, list[Render]](list)
+        for render in list(self._renders.values()):
             if render.ended_at is None:
                 continue
-            kept_bytes += render.size
-            kept += 1
-            too_many = kept_bytes > self._keep_bytes or kept > MAX_KEPT
-            if too_many or now - render.ended_at > self._keep_seconds:
+            if now - render.ended_at > self._keep_seconds:
                 self._forget(render)
+            else:
+                kept[render.owner.id].append(render)
+        while (
+            sum(map(len, kept.values())) > MAX_KEPT
+            or sum(map(_size, kept.values())) > self._keep_bytes
+        ):
+            self._forget(max(kept.values(), key=self._share).pop(0))
+
+    def _share(self, kept: list[Render]) -> float:
+        """How much of all that can be kept `kept` are, by number or by weight."""
+        return max(len(kept) / MAX_KEPT, _size(kept) / max(self._keep_bytes, 1))
 
     def _forget(self, render: Render) -> None:
         for held in (self._renders, self._by_key):
             for key in [key for key, value in held.items() if value is render]:
                 del held[key]
+
+
+def _size(renders: list[Render]) -> int:
+    return sum(render.size for render in renders)
 
 
 def _digest(request: RenderRequest) -> str:

@@ -58,6 +58,9 @@ class Settings(BaseSettings):
     incoming: Path | None = Field(
         default=None, description="Folder of engines that may be published through a door."
     )
+    publish_sources: list[str] = Field(
+        default=[], description="What other addresses of engines may begin with: `s3://engines/`."
+    )
     reports: Path = Field(default=Path("var/gate"), description="Folder for reports of gates.")
     qdrant_url: str | None = Field(default=None, description="A Qdrant server, if not embedded.")
     qdrant_api_key: SecretStr | None = Field(default=None, description="Its API key.")
@@ -78,8 +81,16 @@ class Settings(BaseSettings):
     keys: Path = Field(default=Path("var/keys.json"), description="File of the API keys' hashes.")
     jwt_secret: SecretStr | None = Field(default=None, description="Of tokens signed with HS256.")
     jwt_public_key: Path | None = Field(default=None, description="PEM file, for RS256 and others.")
+    jwt_keys_url: str | None = Field(
+        default=None, description="Or the URL of the issuer's key set (JWKS), followed."
+    )
     jwt_issuer: str | None = Field(default=None, description="The iss that tokens must have.")
-    jwt_audience: str | None = Field(default=None, description="The aud that tokens must have.")
+    jwt_audience: str | None = Field(
+        default=None, description="The aud that tokens must have; needed with tokens."
+    )
+    jwt_scope_prefix: str = Field(
+        default="maquette:", description="Before render, styles and admin in a token's scopes."
+    )
     cors_origins: list[str] = Field(default=[], description="Origins of pages that may call.")
 
     calls_per_minute: int = Field(default=600, ge=1, description="Of any kind.")
@@ -124,8 +135,13 @@ class Settings(BaseSettings):
             raise ValueError("a repository in a store is named by MAQUETTE_REPOSITORY_URL")
         if self.repository_url and not self.repository:
             raise ValueError("a repository's store needs a folder for its copy")
-        if self.jwt_secret and self.jwt_public_key:
-            raise ValueError("tokens have either a secret or a public key")
+        keys = [self.jwt_secret, self.jwt_public_key, self.jwt_keys_url]
+        if sum(key is not None for key in keys) > 1:
+            raise ValueError("tokens have one of a secret, a public key and a key set")
+        if any(keys) and not self.jwt_audience:
+            raise ValueError(
+                "tokens need MAQUETTE_JWT_AUDIENCE, or those of other applications would count"
+            )
         if self.http_port == self.port:
             raise ValueError("gRPC and HTTP need a port each")
         return self

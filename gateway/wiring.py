@@ -14,6 +14,7 @@ from gateway.decoding import PictureDecoder
 from gateway.desk import Desk
 from gateway.forgetting import forgetting
 from gateway.gating import Gates
+from gateway.incoming import Sources
 from gateway.inference import Inference, connect
 from gateway.information import Information
 from gateway.observability import logs
@@ -22,6 +23,7 @@ from gateway.protection.audit import Audit
 from gateway.protection.caller import Quota
 from gateway.protection.doorkeeper import Doorkeeper
 from gateway.protection.keys import KeyStore
+from gateway.protection.keysets import following
 from gateway.protection.limits import Limits
 from gateway.protection.moderation import (
     DeniedHashes,
@@ -31,7 +33,7 @@ from gateway.protection.moderation import (
     SafetyChecker,
     load_moderator,
 )
-from gateway.protection.tokens import Tokens, read_public_key
+from gateway.protection.tokens import Key, Tokens, read_public_key
 from gateway.renders import Renders
 from gateway.replica import Replica
 from gateway.service import Service
@@ -68,7 +70,8 @@ async def assembled(settings: Settings) -> AsyncIterator[Parts]:
         metrics = Metrics(VERSION)
         limits = Limits(_plain(settings.redis_url))
         held.push_async_callback(limits.close)
-        desk = Desk(_doorkeeper(settings, limits), metrics, _audit(settings))
+        tokens = await held.enter_async_context(_tokens(settings))
+        desk = Desk(_doorkeeper(settings, limits, tokens), metrics, _audit(settings))
         if desk.audit:
             held.callback(desk.audit.close)
         inference = await held.enter_async_context(
@@ -120,7 +123,7 @@ async def assembled(settings: Settings) -> AsyncIterator[Parts]:
             information,
             library,
             Gates(service, settings.reports),
-            settings.incoming,
+            Sources(settings.incoming, settings.publish_sources),
             lambda: service.canary_counts,
         )
         # Made last and closed first: what is changing needs the others to the end.
@@ -144,7 +147,7 @@ def _champion_clip(settings: Settings) -> int:
     return aliases.read(settings.repository).champion(aliases.CLIP[0])
 
 
-def _doorkeeper(settings: Settings, limits: Limits) -> Doorkeeper:
+def _doorkeeper(settings: Settings, limits: Limits, tokens: Tokens | None) -> Doorkeeper:
     quota = Quota(
         calls_per_minute=settings.calls_per_minute,
         renders_per_minute=settings.renders_per_minute,
@@ -152,17 +155,24 @@ def _doorkeeper(settings: Settings, limits: Limits) -> Doorkeeper:
         renders_per_day=settings.renders_per_day,
     )
     keys = KeyStore(settings.keys)
-    return Doorkeeper(limits, quota, keys, _tokens(settings), required=settings.auth_required)
+    return Doorkeeper(limits, quota, keys, tokens, required=settings.auth_required)
 
 
-def _tokens(settings: Settings) -> Tokens | None:
-    secret = _plain(settings.jwt_secret)
-    if secret is not None:
-        return Tokens(secret.encode(), settings.jwt_issuer, settings.jwt_audience)
-    if settings.jwt_public_key is not None:
-        key = read_public_key(settings.jwt_public_key)
-        return Tokens(key, settings.jwt_issuer, settings.jwt_audience)
-    return None
+@asynccontextmanager
+async def _tokens(settings: Settings) -> AsyncIterator[Tokens | None]:
+    """What checks tokens, for the block; None where none are taken."""
+    async with AsyncExitStack() as held:
+        key: Key | None = None
+        if settings.jwt_secret is not None:
+            key = settings.jwt_secret.get_secret_value().encode()
+        elif settings.jwt_public_key is not None:
+            key = read_public_key(settings.jwt_public_key)
+        elif settings.jwt_keys_url is not None:
+            key = await held.enter_async_context(following(settings.jwt_keys_url))
+        if key is None or settings.jwt_audience is None:
+            yield None
+            return
+        yield Tokens(key, settings.jwt_audience, settings.jwt_issuer, settings.jwt_scope_prefix)
 
 
 def _audit(settings: Settings) -> Audit | None:

@@ -68,7 +68,7 @@ def from_json(text: str) -> LineUp:
     """
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, Mapping) or not all(map(_is_version, found.items())):
         allowed = f"JSON with a version, 1 or more, of {', '.join(NETWORKS)}"

@@ -6,17 +6,17 @@ import asyncio
 import difflib
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from qdrant_client import AsyncQdrantClient
 
-from pipeline.errors import Conflict, MaquetteError, NotFound, Unavailable, shorten
+from pipeline.errors import Conflict, MaquetteError, NotFound, Unavailable, Words, shorten
 from pipeline.images import decode, encode_png
 from pipeline.lineup import EXPORTED
-from retrieval.pictures import Pictures, Recent, digest
+from retrieval.pictures import Pictures, Recent, Unwritable, digest
 from retrieval.reembedding import Progress, reembed
 from retrieval.styles import MAX_NAME, ScoredStyle, Style, checked_tags, slug, style_id
 from retrieval.vectors import Collection, Collections, Embed, Vector, name_of, vector_of
@@ -61,8 +61,28 @@ class StyleLibrary:
         """Serve CLIP version `clip`, or, where its vectors are not complete, the latest that is.
 
         A new library begins with vectors of `clip`.
+
+        Raises:
+            Unavailable: the database is damaged, or lost while there are pictures.
         """
         await self._collections.prepare(clip)
+        try:
+            styles = [style async for style in self._serving.all()]
+        except (TypeError, ValueError, KeyError) as error:
+            raise damaged(self._pictures.folder.parent, error) from error
+        if not styles:
+            await asyncio.to_thread(self._refuse_lost)
+        await asyncio.to_thread(self._pictures.record_missing, styles)
+
+    def _refuse_lost(self) -> None:
+        # A crash while the very first style is added leaves one picture.
+        there, folder = len(self._pictures), self._pictures.folder
+        if there > 1 or any(self._pictures.recorded()):
+            raise Unavailable(
+                f"The database of the style library {folder.parent} names no styles, and "
+                f"{there} pictures lie in {folder}. Restore the database from a backup, or run "
+                f"`maquette styles repair {folder.parent}`, which keeps them with names and tags."
+            )
 
     async def clips(self) -> tuple[int, ...]:
         """The CLIP versions that there are vectors of, complete or not, in order."""
@@ -165,10 +185,17 @@ class StyleLibrary:
             if isinstance(failure := vectors[self.clip], MaquetteError):
                 raise failure
             await asyncio.to_thread(self._pictures.put, sha256, png)
-            for collection in collections:
-                await _write(style, vectors[collection.clip], collection)
+            try:
+                for collection in collections:
+                    await _write(style, vectors[collection.clip], collection)
+            except Unwritable:
+                await self._discard(sha256)
+                raise
             # Another gateway on the same Qdrant may have discarded the file before the point came.
             await asyncio.to_thread(self._pictures.put, sha256, png)
+            # The style is there in any case, and the next start writes it down.
+            with suppress(Unwritable):
+                await asyncio.to_thread(self._pictures.record, style)
             if existing and existing.sha256 != sha256:
                 await self._discard(existing.sha256)
         return style, existing != style
@@ -189,8 +216,8 @@ class StyleLibrary:
         """
         style = await self._serving.find(slug(identity))
         if style is None:
-            ids = [style.id async for style in self._serving.all()]
-            near = difflib.get_close_matches(slug(identity)[:MAX_NAME], ids)
+            wanted = slug(identity)[:MAX_NAME]
+            near = difflib.get_close_matches(wanted, await self._serving.ids_like(wanted))
             hint = f"Did you mean {' or '.join(near)}? " if near else ""
             raise NotFound(
                 f"style {shorten(identity)} is not in the library. {hint}"
@@ -208,10 +235,20 @@ class StyleLibrary:
         """
         async with self._collections.writing:
             style = await self.get(identity)
-            for collection in await self._collections.written():
-                await collection.remove(style.id)
+            try:
+                await self._remove(style)
+            except Unwritable:
+                await asyncio.to_thread(self._pictures.release_reserve)
+                await self._remove(style)
             await self._discard(style.sha256)
+            await asyncio.to_thread(self._pictures.keep_reserve)
         return style
+
+    async def _remove(self, style: Style) -> None:
+        # First, because the next start writes it down again, and removes nothing.
+        await asyncio.to_thread(self._pictures.forget, style.id)
+        for collection in await self._collections.written():
+            await collection.remove(style.id)
 
     async def page(self, size: int, start: str | None = None) -> Page:
         """Up to `size` styles from the id `start` on, in the order of their ids."""
@@ -249,10 +286,7 @@ class StyleLibrary:
             await asyncio.to_thread(self._pictures.put, sha256, png)
 
     async def _has(self, sha256: str) -> bool:
-        for collection in await self._collections.written():
-            if sha256 in {style.sha256 async for style in collection.all()}:
-                return True
-        return False
+        return any([await each.has_picture(sha256) for each in await self._collections.written()])
 
 
 async def _vectors(
@@ -286,6 +320,7 @@ async def open_library(
     Raises:
         Unavailable: the folder is open in another process, or the server does not answer.
     """
+    await asyncio.to_thread(_make_private, folder)
     client = _server(url, api_key) if url else _embedded(folder / "qdrant")
     try:
         library = StyleLibrary(client, Pictures(folder / "pictures"))
@@ -293,6 +328,13 @@ async def open_library(
         yield library
     finally:
         await client.close()
+
+
+def _make_private(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    # The embedded database is made of pickles, so whoever writes here runs code in the gateway.
+    with suppress(OSError):
+        folder.chmod(0o700)
 
 
 def _server(url: str, api_key: str | None) -> AsyncQdrantClient:
@@ -304,13 +346,21 @@ def _embedded(folder: Path) -> AsyncQdrantClient:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         return AsyncQdrantClient(path=str(folder))
-    except (OSError, ValueError) as error:
-        raise Unavailable(
-            f"The style library in {folder} cannot be read ({error}). "
-            "Restore the folder, or choose another."
-        ) from error
     except RuntimeError as error:
         raise Unavailable(
             f"The style library in {folder} is open in another process. Stop that one, choose "
             "another folder, or use a Qdrant server, which many processes can share."
         ) from error
+    except Exception as error:
+        # Half of a pickle, of JSON or of SQLite's file: each raises what it likes.
+        raise damaged(folder.parent, error) from error
+
+
+def damaged(folder: Path, error: Exception) -> Unavailable:
+    """That the database of the library in `folder` cannot be read, and what to do."""
+    words = shorten(Words(" ".join(str(error).split())))
+    return Unavailable(
+        f"The database of the style library {folder} cannot be read ({type(error).__name__}: "
+        f"{words}). Restore it from a backup, or run `maquette styles repair "
+        f"{folder}`, which keeps the pictures with names and tags."
+    )

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from pipeline.errors import InvalidRequest, Words
+from versions import reading
 
 MAX_NAME = 80
 MAX_TAGS = 16
@@ -37,8 +38,8 @@ class Style:
 
     @classmethod
     def from_payload(cls, payload: Mapping[str, Any]) -> Style:
-        """The style that :meth:`payload` stored."""
-        return cls(**{**payload, "tags": tuple(payload["tags"])})
+        """The style that :meth:`payload` stored; TypeError or KeyError where it is none."""
+        return reading.checked(cls(**{**payload, "tags": tuple(payload["tags"])}))
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ another one can take over at any time.
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from http import HTTPStatus
 from typing import TypeVar
@@ -27,9 +28,14 @@ from pipeline.errors import (
     Unavailable,
 )
 from pipeline.lineup import EXPORTED
+from retrieval.pictures import unwritable
 from retrieval.styles import ScoredStyle, Style, point_id
 
 PREFIX = "styles.clip"
+BEGINNING = 4
+"""Letters of a word that are looked for in an id that is not there."""
+MAX_WORDS = 8
+MAX_ALIKE = 200
 COMPLETE = "complete"
 """Key in a collection's metadata: whether every style was in it when that was last looked at."""
 
@@ -66,12 +72,13 @@ class Collection:
         # embedded engine measures the length of every vector at every search.
         vectors = models.VectorParams(size=CLIP_DIM, distance=models.Distance.DOT)
         mark = {COMPLETE: complete}
+        call = self._client.create_collection(self.name, vectors_config=vectors, metadata=mark)
         try:
-            await self._client.create_collection(self.name, vectors_config=vectors, metadata=mark)
-        except UnexpectedResponse as error:
+            await answered(call)
+        except Unavailable as error:
             # Another gateway on the same server was a moment faster.
-            if error.status_code != HTTPStatus.CONFLICT:
-                raise Unavailable(f"Qdrant made no collection ({error.status_code}).") from error
+            if getattr(error.__cause__, "status_code", None) != HTTPStatus.CONFLICT:
+                raise
 
     async def drop(self) -> None:
         # Embedded, the points go before the name does: a crash between the two must not leave an
@@ -95,6 +102,31 @@ class Collection:
 
     async def count(self) -> int:
         return (await answered(self._client.count(self.name))).count
+
+    async def has_picture(self, sha256: str) -> bool:
+        """Whether a style has that picture."""
+        wanted = models.FieldCondition(key="sha256", match=models.MatchValue(value=sha256))
+        call = self._client.count(self.name, count_filter=models.Filter(must=[wanted]))
+        return bool((await answered(call)).count)
+
+    async def ids_like(self, identity: str) -> list[str]:
+        """Some ids that share the beginning of a word with `identity`."""
+        beginnings = {word[:BEGINNING] for word in identity.split("-")}
+        alike = [
+            models.FieldCondition(key="id", match=models.MatchText(text=beginning))
+            for beginning in sorted(beginnings, key=len)[-MAX_WORDS:]
+        ]
+        if not identity:
+            return []
+        call = self._client.scroll(
+            self.name,
+            scroll_filter=models.Filter(should=list(alike)),
+            limit=MAX_ALIKE,
+            with_payload=["id"],
+            with_vectors=False,
+        )
+        points, _ = await answered(call)
+        return [str((point.payload or {})["id"]) for point in points]
 
     async def all(self) -> AsyncIterator[Style]:
         """Every style, in no order that means anything."""
@@ -183,7 +215,13 @@ class Collections:
         if not present:
             await self.of(clip).make(complete=True)
             present = (clip,)
-        complete = [each for each in present if await self.of(each).is_complete()]
+        counts = {each: await self.of(each).count() for each in present}
+        # One that says that it is complete may have lost its styles since.
+        complete = [
+            each
+            for each in present
+            if (counts[each] or not any(counts.values())) and await self.of(each).is_complete()
+        ]
         self.clip = clip if clip in complete else max(complete or present)
 
     async def use(self, clip: int) -> None:
@@ -245,11 +283,13 @@ async def answered(call: Awaitable[Answer]) -> Answer:
     """What Qdrant answers to `call`.
 
     Raises:
-        Unavailable: it does not, or refuses.
+        Unavailable: it does not, or refuses; ``Unwritable`` when that is the disk.
         Overloaded: it has too much to do.
     """
     try:
         return await call
+    except (OSError, sqlite3.Error) as error:
+        raise unwritable(error) from error
     except ResourceExhaustedResponse as error:
         raise Overloaded("Qdrant is overloaded. Try again in a few seconds.") from error
     except ResponseHandlingException as error:

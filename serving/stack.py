@@ -274,7 +274,7 @@ def _triton(
 def _sole_user(state: Path) -> Iterator[None]:
     """Hold `state` alone: a second stack there would take the first one's files away."""
     try:
-        state.mkdir(parents=True, exist_ok=True)
+        state.mkdir(0o700, parents=True, exist_ok=True)
         lock_file = (state / "lock").open("w")
     except OSError as error:
         raise Unavailable(

@@ -6,7 +6,6 @@ One file per model, replaced at once. A model without a file has one champion: w
 from __future__ import annotations
 
 import fcntl
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -16,7 +15,7 @@ from types import MappingProxyType
 from pipeline import lineup
 from pipeline.errors import InvalidRequest, NotFound, Unavailable
 from pipeline.lineup import EXPORTED, LineUp
-from versions import durable
+from versions import durable, reading
 
 FILE = "aliases.json"
 LOCK = ".lock"
@@ -152,7 +151,7 @@ def _read(path: Path) -> Aliases:
 
 def from_text(text: str) -> Aliases:
     """The aliases that stand in a file as `text`; TypeError or ValueError where none do."""
-    found = json.loads(text)
+    found = reading.from_json(text)
     aliases = Aliases(**found)
     numbers = [number for number in asdict(aliases).values() if number is not None]
     if aliases.champion is None or not all(type(n) is int and n >= 1 for n in numbers):

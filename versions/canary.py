@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import InvalidRequest, Unavailable
-from versions import durable
+from versions import durable, reading
 from versions.history import Entry
 
 FILE = "canary.json"
@@ -104,8 +103,7 @@ def read(repository: Path) -> Canary:
     """
     path = repository / FILE
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        canary = from_dict(found)
+        canary = from_dict(reading.from_json(path.read_bytes()))
         canary.check()
     except FileNotFoundError:
         return Canary(since="")
@@ -119,7 +117,7 @@ def read(repository: Path) -> Canary:
 
 def from_dict(found: Mapping[str, Any]) -> Canary:
     """The canary that stands in a file as `found`; TypeError or KeyError when it is none."""
-    return Canary(**{**found, "bounds": Bounds(**found["bounds"])})
+    return reading.checked(Canary(**{**found, "bounds": Bounds(**found["bounds"])}))
 
 
 def entry(

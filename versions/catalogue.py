@@ -176,7 +176,8 @@ def _version(repository: Path, model: str, version: int, served: aliases.Aliases
             exported = version in exported_versions(name) and any(
                 (folder / file).exists() for file in ENGINE_FILES.values()
             )
+            is_old = exported and not (folder / manifest.FILE).exists()
             old = f"{folder} was exported before there were manifests; run `maquette export` again."
-            problem = problem or (old if exported and name not in manifests else str(error))
+            problem = problem or (old if is_old else str(error))
     named = tuple(name for name in NAMES if getattr(served, name) == version)
     return Version(model, version, named, size / 1e6, manifests, problem)

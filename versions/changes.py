@@ -8,12 +8,12 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from pipeline import contract, lineup
-from pipeline.errors import MaquetteError, NotFound, Unavailable
+from pipeline.errors import MaquetteError, NotFound
 from versions import aliases, canary, catalogue, intent, locks, manifest
 from versions.aliases import Aliases, Snapshot
 from versions.canary import Canary
 from versions.catalogue import members
-from versions.errors import Busy, Declined
+from versions.errors import Busy, Declined, disk_refuses
 from versions.history import Entry
 from versions.intent import Intent
 
@@ -98,7 +98,7 @@ def holding(
         with locks.operating(repository, who, doing, lock, patience):
             yield
     except OSError as error:
-        raise Unavailable(f"{error.filename or repository}: {error.strerror}.") from error
+        raise disk_refuses(error, repository) from error
 
 
 def require_folder(repository: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pipeline.errors import Conflict, Refused
+from pathlib import Path
+
+from pipeline.errors import Conflict, Refused, Unavailable
 
 
 class Declined(Refused):
@@ -11,3 +13,11 @@ class Declined(Refused):
 
 class Busy(Conflict):
     """Somebody else is changing versions, or has changed what this was meant to change."""
+
+
+def disk_refuses(error: OSError, place: Path) -> Unavailable:
+    """What the disk does not do, at `place` where `error` names no other."""
+    return Unavailable(
+        f"{error.filename or place}: {error.strerror}. See that there is room on its disk, and "
+        "that this user may write there; nothing is half done."
+    )

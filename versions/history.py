@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import InvalidRequest, Unavailable
-from versions import durable
+from versions import durable, reading
 
 FILE = "history.jsonl"
 KEYS = {"from_version": "from", "to_version": "to"}
@@ -54,7 +54,7 @@ class Entry:
     def from_dict(cls, found: Mapping[str, Any]) -> Entry:
         """The entry that stands in the file as `found`; TypeError when it is none."""
         names = {key: name for name, key in KEYS.items()}
-        return cls(**{names.get(key, key): value for key, value in found.items()})
+        return reading.checked(cls(**{names.get(key, key): value for key, value in found.items()}))
 
 
 def read(repository: Path) -> list[Entry]:
@@ -65,16 +65,19 @@ def read(repository: Path) -> list[Entry]:
     """
     path = repository / FILE
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_bytes()
     except FileNotFoundError:
         return []
     entries = []
     # What follows the last newline was being written when the power went.
-    for number, line in enumerate(text.split("\n")[:-1], start=1):
+    for number, line in enumerate(text.split(b"\n")[:-1], start=1):
         try:
-            entries.append(Entry.from_dict(json.loads(line)))
+            entries.append(Entry.from_dict(reading.from_json(line)))
         except (TypeError, ValueError, AttributeError) as error:
-            raise Unavailable(f"{path}: line {number} is not an entry ({error}).") from error
+            raise Unavailable(
+                f"{path}: line {number} is not an entry ({error}). Restore the file from a backup, "
+                "or remove that line."
+            ) from error
     return entries
 
 

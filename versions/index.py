@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import Unavailable
-from versions import aliases, canary, configs, history
+from versions import aliases, canary, configs, history, reading
+from versions.manifest import ENGINE_SUFFIXES
 
 KEY = "repository.json"
 FORMAT = 1
@@ -27,6 +28,8 @@ TEXTS = (
 )
 """Files that change, by their path in the repository. Readers see them in this order."""
 _FILE = re.compile(r"[a-z0-9_]+/(?:[0-9]{1,9}/[^./][^/\0]*|configs/[a-z0-9_]+\.pbtxt)")
+_KNOWN = (*ENGINE_SUFFIXES, ".json", ".pbtxt")
+"""What exports and publishing write; nothing else in those folders is sent or fetched."""
 _OWN = re.compile(r"[a-z0-9_]+/(?:config\.pbtxt|[0-9]+/(?:model\.py|README))")
 """What comes with maquette itself."""
 _MADE = f"/configs/{configs.NAME}.pbtxt"
@@ -74,7 +77,7 @@ def from_bytes(data: bytes, place: str) -> Index:
         Unavailable: it is none, or of a newer maquette.
     """
     try:
-        found = json.loads(data)
+        found = reading.from_json(data)
         if found["format"] != FORMAT:
             raise ValueError(f"its format is {found['format']}, and {FORMAT} is known here")
         return _checked(found)
@@ -98,6 +101,7 @@ def _checked(found: Mapping[str, Any]) -> Index:
             raise ValueError(f"it names {path!r}")
         if path.endswith(aliases.FILE):
             aliases.from_text(text)
+    files = {path: file for path, file in files.items() if path.endswith(_KNOWN)}
     return Index(files, found["texts"], str(found["commit"]))
 
 
@@ -137,7 +141,7 @@ def links_in(folder: Path) -> Iterator[str]:
 
 def _names_in(folder: Path) -> Iterator[str]:
     names = (path.relative_to(folder).as_posix() for path in sorted(folder.glob("*/*/*")))
-    return filter(is_stored, names)
+    return (name for name in names if name.endswith(_KNOWN) and is_stored(name))
 
 
 def texts_in(folder: Path) -> dict[str, str]:

@@ -6,7 +6,6 @@ written here it is finished instead: every step can be done again.
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import Unavailable
-from versions import aliases, canary, durable, history
+from versions import aliases, canary, durable, history, reading
 from versions.aliases import Aliases
 from versions.canary import Canary
 from versions.history import Entry
@@ -87,7 +86,7 @@ def pending(repository: Path, file: str = FILE) -> Intent | None:
     """
     path = repository / file
     try:
-        return _from_dict(json.loads(path.read_text(encoding="utf-8")))
+        return _from_dict(reading.from_json(path.read_bytes()))
     except FileNotFoundError:
         return None
     except (OSError, TypeError, ValueError, KeyError, AttributeError) as error:
@@ -185,10 +184,11 @@ def _to_dict(intent: Intent) -> dict[str, Any]:
 
 def _from_dict(found: Mapping[str, Any]) -> Intent:
     told = found["canary"]
-    return Intent(
+    intent = Intent(
         entry=Entry.from_dict(found["entry"]),
         installs=tuple((model, version) for model, version in found["installs"]),
         canary=canary.from_dict(told) if told else None,
         aliases={model: Aliases(**of) for model, of in found["aliases"].items()},
         removes=tuple((model, version) for model, version in found["removes"]),
     )
+    return reading.checked(intent)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from versions import durable
+from versions import durable, reading
 from versions.errors import Declined
 
 FILE = "manifest.json"
 ENGINE_FILES = {"onnx": "model.onnx", "onnx-tensorrt": "model.onnx", "tensorrt": "model.plan"}
 """The file that Triton loads, by the kind of engine. Weights may lie in files beside it."""
 ENGINE_SUFFIXES = (".onnx", ".data", ".plan")
+_ENGINE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{,254}(?:\.onnx|\.data|\.plan)")
 DIGITS_SHOWN = 12
 FINGERPRINT_SHOWN = 16
 CHUNK = 1 << 20
@@ -87,15 +89,14 @@ def read(folder: Path) -> Manifest:
     """
     path = folder / FILE
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        manifest = Manifest(**found)
+        manifest = reading.checked(Manifest(**reading.from_json(path.read_bytes())))
         _require_sense(manifest)
     except FileNotFoundError as error:
         raise Declined(
             f"{folder} has no {FILE}, so nobody knows what it is; take a folder that "
             "`maquette export` wrote, whole."
         ) from error
-    except (OSError, TypeError, ValueError, KeyError, AttributeError) as error:
+    except (OSError, TypeError, ValueError) as error:
         raise Declined(
             f"{path} is not a manifest ({error}); take the folder anew from the export that "
             "wrote it."
@@ -184,17 +185,14 @@ def _require_sense(manifest: Manifest) -> None:
     Raises:
         ValueError: something is not as it must be.
     """
-    texts = (*manifest.build.values(), *manifest.files.values())
-    if not all(isinstance(text, str) for text in texts):
-        raise ValueError("build and files map names to texts")
     if manifest.build.get("engine") not in ENGINE_FILES or "precision" not in manifest.build:
         raise ValueError(f"build is {manifest.build}")
     if manifest.engine not in manifest.files:
         raise ValueError(f"files does not name {manifest.engine}")
     for name in manifest.files:
-        if Path(name).name != name or name.startswith(".") or name == FILE:
+        if not _ENGINE_NAME.fullmatch(name):
             raise ValueError(f"files names {name!r}")
-    if not manifest.error <= manifest.tolerance:
+    if not 0 <= manifest.error <= manifest.tolerance < math.inf:
         raise ValueError(f"error is {manifest.error}, above tolerance {manifest.tolerance}")
 
 

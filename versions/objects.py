@@ -1,7 +1,7 @@
 """Objects in an S3-compatible store.
 
 Where it is and who asks say the usual variables: ``AWS_ENDPOINT_URL``, ``AWS_ACCESS_KEY_ID``,
-``AWS_SECRET_ACCESS_KEY``, ``AWS_REGION`` and so on.
+``AWS_SECRET_ACCESS_KEY``, ``AWS_REGION`` and so on. Nobody looks for credentials elsewhere.
 """
 
 from __future__ import annotations
@@ -37,6 +37,15 @@ CHUNK = 8 << 20
 """Bytes that are asked for or sent together."""
 SENT_TOGETHER = 2
 """Parts on their way at a time: on a slow line more would not be through before the timeout."""
+CREDENTIALS = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_METADATA_ENDPOINT",
+    "AWS_SKIP_SIGNATURE",
+)
+"""Each says who asks, or where to find that out."""
 TIMES = re.compile(r" in [0-9.]+[nµm]?s(?:, after [^-]*[^ -])?")
 """How long it took, so that what goes wrong twice is told in the same words."""
 SHOWN = 200
@@ -73,7 +82,7 @@ class Objects:
 
     Raises:
         InvalidRequest: `url` names no bucket.
-        Unavailable: the environment's settings for it are wrong.
+        Unavailable: the environment's settings for it are wrong, or do not say who asks.
     """
 
     def __init__(self, url: str) -> None:
@@ -83,6 +92,13 @@ class Objects:
         if parts.scheme != "s3" or not parts.netloc or not plain:
             raise InvalidRequest("store", discreet(url), "s3://bucket/prefix", "Name a bucket.")
         self.url = url.rstrip("/")
+        # Without any the library would ask the cloud's metadata address, as whom this machine is.
+        if not any(map(os.environ.get, CREDENTIALS)):
+            raise Unavailable(
+                f"{self.url} cannot be used without credentials. Set AWS_ACCESS_KEY_ID and "
+                "AWS_SECRET_ACCESS_KEY (AWS_SKIP_SIGNATURE=true for a public bucket; "
+                "AWS_METADATA_ENDPOINT=http://169.254.169.254 for those of the machine)."
+            )
         with self._told():
             self._store = S3Store(
                 parts.netloc,

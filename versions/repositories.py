@@ -17,7 +17,7 @@ from versions import changes, fetching, history, operations
 from versions.catalogue import members
 from versions.changes import Outcome
 from versions.copies import Copy
-from versions.errors import Busy, Declined
+from versions.errors import Busy, Declined, disk_refuses
 from versions.index import (
     KEY,
     File,
@@ -419,4 +419,4 @@ def _told(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise Unavailable(f"{error.filename or folder}: {error.strerror}.") from error
+        raise disk_refuses(error, folder) from error

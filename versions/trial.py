@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 from pipeline import contract
 from pipeline.errors import Unavailable
-from versions import weights
+from versions import reading, weights
 from versions.errors import Declined
 
 SECONDS = 300.0
@@ -322,7 +322,7 @@ class Neighbours:
 
     def _read(self, path: str) -> Any:
         try:
-            return json.loads(Path(path).read_text(encoding="utf-8"))
+            return reading.from_json(Path(path).read_bytes())
         except (OSError, ValueError) as error:
             raise Unavailable(
                 f"{path} cannot be read ({error}). Run `maquette export` again."

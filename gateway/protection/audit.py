@@ -43,7 +43,7 @@ class Audit:
         self.lost = 0
         """Lines that could not be written."""
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(0o700, parents=True, exist_ok=True)
             self._file = self._open()
         except OSError as error:
             raise Unavailable(f"The audit log {path} cannot be opened: {error}.") from error
@@ -96,9 +96,15 @@ class Audit:
             file = self._open()
             os.close(self._file)
             self._file = file
-        # A single write to a file opened for appending: lines of two gateways do not mix.
+        # A single write to a file opened for appending: lines of two gateways do not mix. What was
+        # cut short by a full disk keeps a line of its own.
+        line = b"\n" + line if self._is_torn() else line
         if os.write(self._file, line) < len(line):
             raise OSError("only a part of a line was written")
+
+    def _is_torn(self) -> bool:
+        size = os.fstat(self._file).st_size
+        return size > 0 and os.pread(self._file, 1, size - 1) != b"\n"
 
     def _was_moved(self) -> bool:
         try:
@@ -107,7 +113,7 @@ class Audit:
             return True
 
     def _open(self) -> int:
-        return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        return os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
 def _sha256(prompt: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from gateway.protection.caller import ANYBODY, Caller, Quota, Scope
@@ -10,9 +11,15 @@ from gateway.protection.limits import Limits
 from gateway.protection.tokens import Tokens
 from pipeline.errors import Unauthenticated
 
+PROXIES = ("forwarded", "via", "x-real-ip")
 NOTHING_SENT = (
     "This gateway asks who calls, and nothing was sent. Send an API key as `x-api-key: KEY` or "
     "`authorization: Bearer KEY`; `maquette keys create NAME` makes one."
+)
+FORWARDED = (
+    "The call was forwarded, as its {} says, and whoever is behind a proxy must say who they are. "
+    "Send an API key as `x-api-key: KEY` (`maquette keys create NAME` makes one), and set "
+    "MAQUETTE_AUTH=required where a proxy is; or call the gateway itself."
 )
 UNKNOWN_KEY = (
     "The API key is not known here: it is mistyped, revoked or another gateway's. "
@@ -31,6 +38,14 @@ class Credentials:
     api_key: str = field(default="", repr=False)
     bearer: str = field(default="", repr=False)
     """An API key, or a token. Not looked at when `api_key` is there."""
+    forwarded: str = ""
+    """The header that says that somebody handed the call on; empty where none does."""
+
+
+def forwarded_by(headers: Iterable[str]) -> str:
+    """The first of `headers`, by name, that a proxy adds; empty where none does."""
+    names = (name.lower() for name in headers)
+    return next((name for name in names if name.startswith("x-forwarded") or name in PROXIES), "")
 
 
 class Doorkeeper:
@@ -92,6 +107,9 @@ class Doorkeeper:
             return self._bearer(bearer)
         if self._required:
             raise Unauthenticated(NOTHING_SENT)
+        # Otherwise a proxy on this machine would open it to everybody.
+        if credentials.forwarded:
+            raise Unauthenticated(FORWARDED.format(credentials.forwarded))
         return ANYBODY
 
     def _holder(self, sent: str) -> Caller:

@@ -213,7 +213,7 @@ class KeyStore:
     def _changing(self) -> Iterator[None]:
         """One change at a time. The folder is locked, as the file itself is replaced."""
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._path.parent.mkdir(0o700, parents=True, exist_ok=True)
             folder = os.open(self._path.parent, os.O_RDONLY)
             try:
                 fcntl.flock(folder, fcntl.LOCK_EX)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 import jwt
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -21,6 +21,7 @@ MIN_SECRET_BYTES = 32
 """As many as HS256 puts out (RFC 7518, 3.2)."""
 MIN_RSA_BITS = 2048
 MAX_SUBJECT = 128
+PREFIX = "maquette:"
 LEEWAY_SECONDS = 10
 """How far the issuer's clock may be off."""
 
@@ -38,26 +39,44 @@ WRONG: dict[type[jwt.PyJWTError], str] = {
 UNREADABLE = "The token cannot be read as a JSON Web Token. Send it whole, or get a new one."
 
 
+class KeySet(Protocol):
+    """The public keys of an issuer, which change."""
+
+    def find(self, identity: object) -> PublicKey:
+        """The key that a token's header calls `identity` (``kid``).
+
+        Raises:
+            Unauthenticated: the issuer has none.
+            Unavailable: nobody knows yet.
+        """
+
+
+Key = bytes | PublicKey | KeySet
+
+
 class Tokens:
-    """Checks tokens against one key, whose kind decides which algorithm they must be signed with.
+    """Checks tokens against a key, whose kind decides which algorithm they must be signed with.
 
     Args:
-        key: a secret of at least 32 bytes (HS256), or a public key (RS256, ES256, EdDSA).
+        key: a secret of at least 32 bytes (HS256), a public key (RS256, ES256, EdDSA), or many.
+        audience: the ``aud`` that tokens must have, so that those of other applications of the
+            same issuer do not count.
         issuer: the ``iss`` that tokens must have; None: any.
-        audience: the ``aud`` that tokens must have; None: any.
+        prefix: of the scopes that are ours: ``maquette:admin``.
 
     Raises:
         Unavailable: no token could be trusted with this key.
     """
 
     def __init__(
-        self, key: bytes | PublicKey, issuer: str | None = None, audience: str | None = None
+        self, key: Key, audience: str, issuer: str | None = None, prefix: str = PREFIX
     ) -> None:
         self._key = key
-        # Never what the token's header says: a public key is no secret, and would sign HS256.
-        self._algorithm = _algorithm(key)
-        self._issuer = issuer
+        if isinstance(key, bytes | PublicKey):
+            algorithm_of(key)
         self._audience = audience
+        self._issuer = issuer
+        self._prefix = prefix
 
     def caller(self, token: str, quota: Quota) -> Caller:
         """Whoever `token` belongs to; an admin has no limits, everybody else has `quota`.
@@ -65,28 +84,38 @@ class Tokens:
         Raises:
             Unauthenticated: the token proves nothing; says why, and nothing of its content.
         """
+        # Never what the token's header says: a public key is no secret, and would sign HS256.
+        algorithm = ""
         try:
+            key = self._key_of(token)
+            algorithm = algorithm_of(key)
             claims = jwt.decode(
                 token,
-                self._key,
-                algorithms=[self._algorithm],
+                key,
+                algorithms=[algorithm],
                 issuer=self._issuer,
                 audience=self._audience,
                 leeway=LEEWAY_SECONDS,
-                options={"require": ["exp", "sub"], "verify_aud": self._audience is not None},
+                options={"require": ["exp", "sub"]},
             )
         except (jwt.PyJWTError, ValueError, OverflowError) as error:
-            raise Unauthenticated(self._told(error)) from error
-        scopes = _scopes(claims)
+            raise Unauthenticated(_told(error, algorithm)) from error
+        scopes = _scopes(claims, self._prefix)
         limits = None if Scope.ADMIN in scopes else quota
         return Caller(f"token:{_subject(claims)}", scopes, limits)
 
-    def _told(self, error: Exception) -> str:
-        if isinstance(error, jwt.MissingRequiredClaimError):
-            return f"The token has no {error.claim}. Ask for one that has."
-        if isinstance(error, jwt.InvalidAlgorithmError):
-            return f"The token is not signed with {self._algorithm}, the one algorithm taken here."
-        return next((words for kind, words in WRONG.items() if isinstance(error, kind)), UNREADABLE)
+    def _key_of(self, token: str) -> bytes | PublicKey:
+        if isinstance(self._key, bytes | PublicKey):
+            return self._key
+        return self._key.find(jwt.get_unverified_header(token).get("kid"))
+
+
+def _told(error: Exception, algorithm: str) -> str:
+    if isinstance(error, jwt.MissingRequiredClaimError):
+        return f"The token has no {error.claim}. Ask for one that has."
+    if isinstance(error, jwt.InvalidAlgorithmError):
+        return f"The token is not signed with {algorithm}, the one algorithm taken for its key."
+    return next((words for kind, words in WRONG.items() if isinstance(error, kind)), UNREADABLE)
 
 
 def read_public_key(path: Path) -> PublicKey:
@@ -107,7 +136,12 @@ def read_public_key(path: Path) -> PublicKey:
     return key
 
 
-def _algorithm(key: bytes | PublicKey) -> str:
+def algorithm_of(key: bytes | PublicKey) -> str:
+    """The one algorithm that tokens of `key` are signed with.
+
+    Raises:
+        Unavailable: no token could be trusted with it.
+    """
     if isinstance(key, bytes):
         if len(key) < MIN_SECRET_BYTES:
             raise Unavailable(
@@ -141,10 +175,10 @@ def _subject(claims: Mapping[str, Any]) -> str:
     return subject
 
 
-def _scopes(claims: Mapping[str, Any]) -> frozenset[Scope]:
+def _scopes(claims: Mapping[str, Any], prefix: str) -> frozenset[Scope]:
     """Those of the token's scopes that are ours; an issuer may put others beside them."""
     given = claims.get("scope", claims.get("scopes", ()))
     words = given.split() if isinstance(given, str) else given
     if not isinstance(words, list | tuple):
         raise Unauthenticated("The token's scope must be words with spaces between, or a list.")
-    return frozenset(scope for scope in Scope if scope in words)
+    return frozenset(scope for scope in Scope if f"{prefix}{scope}" in words)

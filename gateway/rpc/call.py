@@ -21,7 +21,7 @@ from gateway import bounds, errors
 from gateway.desk import Desk, request_id_of
 from gateway.observability import logs, tracing
 from gateway.protection.caller import Caller, Scope
-from gateway.protection.doorkeeper import Credentials
+from gateway.protection.doorkeeper import Credentials, forwarded_by
 from pipeline.errors import MaquetteError
 
 MAX_DETAILS = 2000
@@ -155,7 +155,7 @@ def credentials_of(sent: Mapping[str, str]) -> Credentials:
     """What the caller says of who they are."""
     scheme, _, token = sent.get("authorization", "").partition(" ")
     bearer = token.strip() if scheme.lower() == "bearer" else ""
-    return Credentials(api_key=sent.get("x-api-key", ""), bearer=bearer)
+    return Credentials(sent.get("x-api-key", ""), bearer, forwarded_by(sent))
 
 
 def _details(error: Exception) -> tuple[tuple[str, str | bytes], ...]:

@@ -9,7 +9,7 @@ from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 
 from gateway.protection.caller import Caller, Scope
-from gateway.protection.doorkeeper import Credentials
+from gateway.protection.doorkeeper import Credentials, forwarded_by
 from gateway.protection.keys import PREFIX
 from gateway.settings import Settings
 from gateway.wiring import Parts
@@ -50,7 +50,7 @@ def admitted(
         token = bearer.credentials if bearer else ""
         if any_bearer and not settings_of(request).auth_required and not token.startswith(PREFIX):
             token = ""
-        sent = Credentials(api_key=key or "", bearer=token)
+        sent = Credentials(key or "", token, forwarded_by(request.headers))
         return await parts_of(request).desk.doorkeeper.admit(sent, scope)
 
     return admit

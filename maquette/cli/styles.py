@@ -27,10 +27,12 @@ from maquette.cli.common import (
     print_facts,
 )
 from maquette.cli.files import check_output, write
+from maquette.cli.repair import repair
 from maquette.cli.style_folders import Entry, find_pictures
 from maquette.client import CallFailed, Client
 
 app = typer.Typer(help="Look into the style library, and change it.", no_args_is_help=True)
+app.command()(repair)
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 import time
@@ -70,6 +71,8 @@ def up(
     gateway is the door. Logs and the style library are in the state folder, and so is the copy of a
     repository that lies in an object store; the gateway keeps it up with what others change there.
     """
+    # Logs name people, and the library is what they drew with: for nobody else on this machine.
+    os.umask(0o077)
     try:
         # Where the versions are is told the gateway as a folder, and the store that it copies.
         settings = read(host=host, repository=None, repository_url=None)

@@ -15,6 +15,7 @@ from gateway.administration import Administration
 from gateway.admission import Admission
 from gateway.desk import Desk
 from gateway.gating import Gates
+from gateway.incoming import Sources
 from gateway.inference import Arrays, ServedModel, Vector
 from gateway.information import Information
 from gateway.lineups import LineUps
@@ -180,8 +181,9 @@ async def staged(settings: Settings, quota: Quota = BOUNDLESS) -> AsyncIterator[
         told = Information(painter)
         gates = Gates(service, settings.reports)
         repository = Plain(settings.repository) if settings.repository else None
+        sources = Sources(settings.incoming, settings.publish_sources)
         ruled = Administration(
-            repository, desk, painter, told, library, gates, settings.incoming,
+            repository, desk, painter, told, library, gates, sources,
             lambda: service.canary_counts,
         )  # fmt: skip
         held.push_async_callback(ruled.close)

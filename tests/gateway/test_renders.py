@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import gc
 import weakref
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from pathlib import Path
 
 import pytest
 
+from gateway import renders as module
 from gateway.desk import Desk
 from gateway.observability.metrics import Metrics
 from gateway.protection.caller import Caller, Quota, Scope
@@ -147,6 +148,31 @@ async def test_a_follower_who_never_listened_counts_too():
     await render.follow().aclose()
     await render.ended()
     assert render.state is State.CANCELLED
+
+
+@pytest.mark.parametrize(
+    ("size", "keep_bytes", "most", "left"),
+    [(0, 1000, 10, 9), (10, 100, 1000, 9)],
+    ids=["by number", "by weight"],
+)
+async def test_a_caller_with_many_results_pushes_out_only_their_own(
+    monkeypatch, size, keep_bytes, most, left
+):
+    monkeypatch.setattr(module, "MAX_KEPT", most)
+    painter = Painter(size)
+    painter.go_on.set()
+    renders = renders_over(painter, keep_bytes=keep_bytes)
+    first = await renders.begin(request(), BOB, Asked(keep_running=True))
+    await first.ended()
+    made = [await renders.begin(request(), ALICE, Asked(keep_running=True)) for _ in range(30)]
+    for render in made:
+        await render.ended()
+    assert renders.get(first.id, BOB).result
+    kept = []
+    for render in made:
+        with suppress(NotFound):
+            kept.append(renders.get(render.id, ALICE))
+    assert kept == made[-left:]
 
 
 async def test_one_that_keeps_running_does():

@@ -16,6 +16,7 @@ from pipeline.contract import CLIP_DIM
 from pipeline.errors import Conflict, InvalidRequest, NotFound, StageFailed, Unavailable
 from retrieval.library import StyleLibrary, open_library
 from retrieval.pictures import Pictures, Recent
+from retrieval.vectors import Collection
 from tests.pictures import encoded
 
 COLOURS = {"red": 0, "green": 1, "blue": 2}
@@ -72,7 +73,7 @@ async def test_a_refused_picture_is_not_stored(library, tmp_path):
     for shade in range(5):
         with pytest.raises(Conflict):
             await library.add(picture((0, 0, shade)), "house", [], embed)
-    assert len(list((tmp_path / "pictures").iterdir())) == 1
+    assert len(list((tmp_path / "pictures").glob("*.png"))) == 1
 
 
 async def test_adding_again_renews_the_vector(library):
@@ -113,7 +114,7 @@ async def test_another_picture_under_the_same_id_needs_replace(library):
 
 
 def files(folder):
-    return {file.stem for file in (folder / "pictures").iterdir()}
+    return {file.stem for file in (folder / "pictures").glob("*.png")}
 
 
 async def test_the_picture_that_was_replaced_goes_unless_another_style_has_it(library, tmp_path):
@@ -212,11 +213,23 @@ async def test_a_style_is_found_by_its_name_and_a_slip_is_answered_with_proposal
         await library.get("al red")
 
 
+async def test_a_wrong_id_does_not_have_every_style_read(library, monkeypatch):
+    await filled(library)
+
+    def all_of_them(collection):
+        raise AssertionError("every style was read")
+
+    monkeypatch.setattr(Collection, "all", all_of_them)
+    for wrong in ("all yellow", "nowhere", "!!!", "", "x" * 79, "a-b-c-d-e-f-g-h-i-j"):
+        with pytest.raises(NotFound, match="is not in the library"):
+            await library.get(wrong)
+
+
 async def test_what_is_not_an_image_leaves_no_trace(library, tmp_path):
     with pytest.raises(InvalidRequest, match="^image is"):
         await library.add(b"not an image", "broken", [], embed)
     assert (await library.page(10)).styles == []
-    assert list((tmp_path / "pictures").iterdir()) == []
+    assert list((tmp_path / "pictures").glob("*.png")) == []
 
 
 async def test_metadata_is_not_kept(library):

@@ -52,7 +52,7 @@ def test_one_file_speaks_for_the_pair(tmp_path, model):
 @pytest.mark.parametrize(
     "text",
     ["", "{", "[]", '{"champion": 0}', '{"champion": "1"}', '{"champion": true}', '{"best": 1}',
-     '{"champion": null}', '{"champion": 1, "candidate": -1}'],
+     '{"champion": null}', '{"champion": 1, "candidate": -1}', "[" * 100_000, "\0" * 20],
 )  # fmt: skip
 def test_a_damaged_file_is_one_sentence(tmp_path, text):
     aliases.write(tmp_path, "unet", Aliases())

@@ -6,6 +6,7 @@ import fcntl
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -677,9 +678,14 @@ def test_history_tells_everything_in_order(promoted):
     assert [entry.to_dict() for entry in history.read(promoted)] == found
 
 
-def test_a_damaged_history_is_one_sentence(repository):
-    (repository / history.FILE).write_text('{"action": "publish"}\n')
-    with pytest.raises(Unavailable, match=r"history.jsonl: line 1 is not an entry"):
+@pytest.mark.parametrize(
+    "line",
+    [b'{"action": "publish"}', b'{"action": "a", "model": "b", "who": "c", "to": "2"}', b"\xff\xfe",
+     b"[" * 100_000, b'{"action": "a", "model": "b", "who": 5}', b""],
+)  # fmt: skip
+def test_a_damaged_history_is_one_sentence(repository, line):
+    (repository / history.FILE).write_bytes(line + b"\n")
+    with pytest.raises(Unavailable, match=r"history.jsonl: line 1 is not an entry.*Restore"):
         history.read(repository)
 
 
@@ -690,6 +696,38 @@ def test_versions_are_listed_with_what_they_are(promoted):
     assert (one.version, one.aliases, one.problem) == (1, ("previous",), "")
     assert (two.version, two.aliases) == (2, ("champion",))
     assert "has no file model.onnx" in two.problem
+
+
+@pytest.mark.parametrize(
+    "spoilt", ['{"libraries": {"x": 5}}', "", "\0" * 99, "[" * 100_000, "\xff", "5"]
+)
+def test_one_bad_manifest_is_listed_as_bad_and_the_others_as_they_are(promoted, spoilt):
+    path = promoted / MODEL / "2" / manifest.FILE
+    whole = json.loads(path.read_text())
+    changed = json.dumps(whole | json.loads(spoilt)) if spoilt.startswith("{") else spoilt
+    path.write_bytes(changed.encode("latin-1"))
+    one, two = catalogue.versions_of(promoted, MODEL)
+    assert (one.problem, list(one.manifests)) == ("", [MODEL])
+    assert f"{path} is not a manifest" in two.problem
+    assert not two.manifests
+
+
+def test_a_version_takes_no_other_files_along(repository, new):
+    source = new()
+    for name in ("model.py", "notes.txt", ".hidden"):
+        (source / name).write_text("import os")
+    outcome = operations.publish(repository, MODEL, source, **WHO)
+    there = {path.name for path in (repository / MODEL / str(outcome.version)).iterdir()}
+    assert there == {"model.onnx", manifest.FILE}
+
+
+def test_a_manifest_names_only_engines_and_their_weights(repository, new):
+    source = new()
+    (source / "model.py").write_text("import os")
+    found = manifest.read(source)
+    manifest.write(source, replace(found, files={**found.files, "model.py": "0"}))
+    with pytest.raises(Declined, match="files names 'model.py'"):
+        operations.publish(repository, MODEL, source, **WHO)
 
 
 def test_an_alias_without_files_is_listed_as_a_problem(repository):
@@ -794,8 +832,11 @@ def test_a_canary_ends_only_the_one_that_it_was_about(published):
 
 @pytest.mark.parametrize(
     "changed",
-    [{"build": []}, {"files": ["model.onnx"]}, {"files": {"model.onnx": 5}}, {"error": "small"}],
-)
+    [{"build": []}, {"files": ["model.onnx"]}, {"files": {"model.onnx": 5}}, {"error": "small"},
+     {"libraries": {"x": 5}}, {"libraries": None}, {"licence": 5}, {"opset": 2**40},
+     {"opset": True}, {"few_steps": 1}, {"pack": "\ud800"}, {"fused": {"x": "y"}}, {"more": 1},
+     {"error": float("nan")}, {"tolerance": float("inf")}, {"network": None}],
+)  # fmt: skip
 def test_a_manifest_of_other_types_is_one_sentence(repository, new, changed):
     source = new()
     path = source / manifest.FILE

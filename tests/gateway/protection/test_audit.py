@@ -125,6 +125,20 @@ def test_a_line_that_cannot_be_written_is_an_error_and_counted(caplog):
     assert "No space left" in caplog.text
 
 
+def test_a_line_that_was_cut_short_takes_no_other_along(audit, path):
+    """A full disk takes a part of a line, and the next one when there is room again."""
+    record(audit, "one")
+    with path.open("ab") as file:
+        file.write(b'{"time": "2026-')
+    record(audit, "two")
+    again = Audit(path)
+    record(again, "three")
+    again.close()
+    one, torn, *others = path.read_text().splitlines()
+    assert torn == '{"time": "2026-'
+    assert [json.loads(line)["outcome"] for line in (one, *others)] == ["one", "two", "three"]
+
+
 def test_writing_goes_on_when_it_is_possible_again(audit, path, caplog):
     path.unlink()
     path.mkdir()

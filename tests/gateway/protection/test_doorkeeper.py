@@ -8,7 +8,7 @@ import jwt
 import pytest
 
 from gateway.protection.caller import ANYBODY, Quota, Scope
-from gateway.protection.doorkeeper import Credentials, Doorkeeper
+from gateway.protection.doorkeeper import Credentials, Doorkeeper, forwarded_by
 from gateway.protection.keys import KeyStore
 from gateway.protection.limits import Limits
 from gateway.protection.tokens import Tokens
@@ -25,7 +25,7 @@ def store(tmp_path):
 
 @pytest.fixture
 def strict(store):
-    return Doorkeeper(Limits(), QUOTA, store, Tokens(SECRET), required=True)
+    return Doorkeeper(Limits(), QUOTA, store, Tokens(SECRET, "maquette"), required=True)
 
 
 @pytest.fixture
@@ -34,7 +34,9 @@ def easy(store):
 
 
 def token(**claims):
-    return jwt.encode({"sub": "studio", "exp": 4_000_000_000} | claims, SECRET, "HS256")
+    return jwt.encode(
+        {"sub": "studio", "exp": 4_000_000_000, "aud": "maquette"} | claims, SECRET, "HS256"
+    )
 
 
 async def refusal(doorkeeper, **credentials):
@@ -53,7 +55,7 @@ async def test_a_key_lets_its_holder_in_by_either_header(strict, store, header):
 
 
 async def test_a_token_lets_its_holder_in(strict):
-    caller = await strict.admit(Credentials(bearer=token(scope="render")), Scope.RENDER)
+    caller = await strict.admit(Credentials(bearer=token(scope="maquette:render")), Scope.RENDER)
     assert (caller.id, caller.quota) == ("token:studio", QUOTA)
 
 
@@ -66,6 +68,20 @@ async def test_nobody_comes_in_without_saying_who_they_are(strict):
 
 async def test_where_nobody_is_asked_anybody_comes_in(easy):
     assert await easy.admit(Credentials(), Scope.ADMIN) == ANYBODY
+
+
+@pytest.mark.parametrize(
+    "header", ["X-Forwarded-For", "x-forwarded-host", "Forwarded", "via", "X-Real-IP"]
+)
+async def test_where_nobody_is_asked_who_was_forwarded_is(easy, store, header):
+    """A proxy on this machine would make a stranger anybody, who is an admin."""
+    forwarded = forwarded_by(["accept", header])
+    told = await refusal(easy, forwarded=forwarded)
+    assert f"as its {header.lower()} says" in told
+    assert "MAQUETTE_AUTH=required" in told
+    _, secret = store.create("studio", [Scope.RENDER])
+    assert await easy.admit(Credentials(api_key=secret, forwarded=forwarded), Scope.RENDER)
+    assert forwarded_by(["host", "x-request-id", "user-agent"]) == ""
 
 
 async def test_what_is_sent_is_checked_where_nobody_is_asked(easy, store):

@@ -20,11 +20,12 @@ from cryptography.hazmat.primitives.serialization import (
 
 from gateway.protection.caller import Quota, Scope
 from gateway.protection.tokens import MIN_SECRET_BYTES, Tokens, read_public_key
+from gateway.settings import read
 from pipeline.errors import Unauthenticated, Unavailable
 
 QUOTA = Quota(600, 10, 4, 1000)
 SECRET = b"a secret of thirty-two bytes or more"
-CLAIMS = {"sub": "studio", "exp": 4_000_000_000, "scope": "render"}
+CLAIMS = {"sub": "studio", "exp": 4_000_000_000, "aud": "maquette", "scope": "maquette:render"}
 KINDS = {
     "RS256": lambda: rsa.generate_private_key(public_exponent=65537, key_size=2048),
     "ES256": lambda: ec.generate_private_key(ec.SECP256R1()),
@@ -41,13 +42,13 @@ def pair(request):
 
 @pytest.fixture
 def tokens():
-    return Tokens(SECRET)
+    return Tokens(SECRET, "maquette")
 
 
 @pytest.fixture
 def public(pair, tmp_path):
     (tmp_path / "public.pem").write_bytes(pair[2])
-    return Tokens(read_public_key(tmp_path / "public.pem"))
+    return Tokens(read_public_key(tmp_path / "public.pem"), "maquette")
 
 
 def pem_of(public_key):
@@ -76,21 +77,26 @@ def refusal(tokens, token):
 
 
 def test_a_token_says_who_calls_and_what_they_may(tokens):
-    caller = tokens.caller(signed(scope="openid styles render"), QUOTA)
+    caller = tokens.caller(signed(scope="openid maquette:styles maquette:render"), QUOTA)
     assert caller.id == "token:studio"
     assert caller.scopes == {Scope.RENDER, Scope.STYLES}
     assert caller.quota == QUOTA
 
 
 def test_scopes_may_be_a_list_or_missing(tokens):
-    listed = tokens.caller(signed(scope=None, scopes=["admin", 5]), QUOTA)
+    listed = tokens.caller(signed(scope=None, scopes=["maquette:admin", 5]), QUOTA)
     assert (listed.scopes, listed.quota) == ({Scope.ADMIN}, None)
     assert tokens.caller(signed(scope=None), QUOTA).scopes == frozenset()
     assert "scope must be words" in refusal(tokens, signed(scope=5))
 
 
 def test_a_scope_is_a_whole_word(tokens):
-    assert tokens.caller(signed(scope="administrator render2"), QUOTA).scopes == frozenset()
+    assert (
+        tokens.caller(
+            signed(scope="admin render maquette:administrator maquette:render2"), QUOTA
+        ).scopes
+        == frozenset()
+    )
 
 
 def test_public_keys_are_taken(public, pair):
@@ -172,8 +178,8 @@ def test_what_is_no_token_is_refused(tokens, token):
     assert "cannot be read as a JSON Web Token" in refusal(tokens, token)
 
 
-def test_issuer_and_audience_are_checked_when_they_are_set(tokens):
-    strict = Tokens(SECRET, issuer="https://id.example", audience="maquette")
+def test_the_audience_is_checked_and_the_issuer_when_it_is_set(tokens):
+    strict = Tokens(SECRET, "maquette", issuer="https://id.example")
     right = {"iss": "https://id.example", "aud": "maquette"}
     assert strict.caller(signed(**right), QUOTA)
     assert strict.caller(signed(**right | {"aud": ["other", "maquette"]}), QUOTA)
@@ -181,12 +187,31 @@ def test_issuer_and_audience_are_checked_when_they_are_set(tokens):
     assert "has no iss" in refusal(strict, signed(**right | {"iss": None}))
     assert "aud is not this gateway" in refusal(strict, signed(**right | {"aud": "other"}))
     assert "has no aud" in refusal(strict, signed(**right | {"aud": None}))
-    assert tokens.caller(signed(iss="anybody", aud="anyone"), QUOTA)
+    assert tokens.caller(signed(iss="anybody"), QUOTA)
+    assert "aud is not this gateway" in refusal(tokens, signed(aud="another application"))
+
+
+def test_the_prefix_of_scopes_is_a_setting():
+    other = Tokens(SECRET, "maquette", prefix="studio/")
+    assert other.caller(signed(scope="studio/admin maquette:render"), QUOTA).scopes == {Scope.ADMIN}
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"jwt_secret": "x" * 32}, "tokens need MAQUETTE_JWT_AUDIENCE"),
+        ({"jwt_keys_url": "https://id.example/keys"}, "tokens need MAQUETTE_JWT_AUDIENCE"),
+        ({"jwt_secret": "x" * 32, "jwt_public_key": "a.pem", "jwt_audience": "a"}, "have one of"),
+    ],
+)
+def test_settings_that_would_trust_too_much_end_the_start(changed, words):
+    with pytest.raises(Unavailable, match=words):
+        read(**changed)
 
 
 def test_a_short_secret_is_refused_at_start():
     with pytest.raises(Unavailable, match="has 31 bytes; allowed: at least 32.*openssl rand"):
-        Tokens(b"x" * (MIN_SECRET_BYTES - 1))
+        Tokens(b"x" * (MIN_SECRET_BYTES - 1), "maquette")
 
 
 @pytest.mark.parametrize(
@@ -200,7 +225,7 @@ def test_a_short_secret_is_refused_at_start():
 def test_keys_that_are_too_weak_or_of_another_kind_are_refused(tmp_path, private, words):
     (tmp_path / "public.pem").write_bytes(pem_of(private().public_key()))
     with pytest.raises(Unavailable, match=words):
-        Tokens(read_public_key(tmp_path / "public.pem"))
+        Tokens(read_public_key(tmp_path / "public.pem"), "maquette")
 
 
 def test_a_private_key_or_none_is_refused(tmp_path):

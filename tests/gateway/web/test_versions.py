@@ -29,7 +29,10 @@ async def ruled(tmp_path):
     """A server that asks who calls, over versions."""
     repository = versioned(tmp_path / "repository")
     audit = tmp_path / "audit.log"
-    set_aside = {"incoming": tmp_path / "incoming", "reports": tmp_path / "reports"}
+    set_aside = {
+        "incoming": tmp_path / "incoming", "reports": tmp_path / "reports",
+        "publish_sources": ["models:/unet"],
+    }  # fmt: skip
     async with serve(
         tmp_path, auth="required", audit=audit, repository=repository, **set_aside
     ) as running:
