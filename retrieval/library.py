@@ -22,6 +22,10 @@ from retrieval.styles import MAX_NAME, ScoredStyle, Style, checked_tags, slug, s
 from retrieval.vectors import Collection, Collections, Embed, Vector, name_of, vector_of
 
 COLLECTION = name_of(EXPORTED)
+SURE = 2
+"""First letters that whoever mistypes an id gets right."""
+MAX_ALIKE = 1000
+"""Ids that a wrong one is compared with."""
 READY_SECONDS = 1.0
 """Within which Qdrant answers when it is well."""
 
@@ -40,11 +44,20 @@ class StyleLibrary:
     """Styles with their CLIP image vectors.
 
     Made by :func:`open_library`. Methods raise ``Unavailable`` when Qdrant does not answer.
+
+    Args:
+        alone: whether nobody else changes the database.
     """
 
-    def __init__(self, client: AsyncQdrantClient, pictures: Pictures) -> None:
+    def __init__(
+        self, client: AsyncQdrantClient, pictures: Pictures, *, alone: bool = False
+    ) -> None:
         self._collections = Collections(client)
         self._pictures = pictures
+        self._alone = alone
+        # Embedded, Qdrant reads ten thousand styles in seconds, and a filter does not help.
+        self._known: dict[str, Style] = {}
+        """The styles by id, but for what others changed since the start."""
         self._recent = Recent()
         self._reembedding: set[int] = set()
 
@@ -72,6 +85,7 @@ class StyleLibrary:
             raise damaged(self._pictures.folder.parent, error) from error
         if not styles:
             await asyncio.to_thread(self._refuse_lost)
+        self._known = {style.id: style for style in styles}
         await asyncio.to_thread(self._pictures.record_missing, styles)
 
     def _refuse_lost(self) -> None:
@@ -193,6 +207,7 @@ class StyleLibrary:
                 raise
             # Another gateway on the same Qdrant may have discarded the file before the point came.
             await asyncio.to_thread(self._pictures.put, sha256, png)
+            self._known[identity] = style
             # The style is there in any case, and the next start writes it down.
             with suppress(Unwritable):
                 await asyncio.to_thread(self._pictures.record, style)
@@ -217,7 +232,8 @@ class StyleLibrary:
         style = await self._serving.find(slug(identity))
         if style is None:
             wanted = slug(identity)[:MAX_NAME]
-            near = difflib.get_close_matches(wanted, await self._serving.ids_like(wanted))
+            alike = [known for known in self._known if known.startswith(wanted[:SURE])]
+            near = await asyncio.to_thread(difflib.get_close_matches, wanted, alike[:MAX_ALIKE])
             hint = f"Did you mean {' or '.join(near)}? " if near else ""
             raise NotFound(
                 f"style {shorten(identity)} is not in the library. {hint}"
@@ -249,11 +265,14 @@ class StyleLibrary:
         await asyncio.to_thread(self._pictures.forget, style.id)
         for collection in await self._collections.written():
             await collection.remove(style.id)
+        self._known.pop(style.id, None)
 
     async def page(self, size: int, start: str | None = None) -> Page:
         """Up to `size` styles from the id `start` on, in the order of their ids."""
-        styles = sorted([style async for style in self._serving.all()], key=lambda style: style.id)
+        known = self._known.values()
+        styles = list(known) if self._alone else [style async for style in self._serving.all()]
         rest = [style for style in styles if start is None or style.id >= start]
+        rest.sort(key=lambda style: style.id)
         return Page(rest[:size], rest[size].id if len(rest) > size else None)
 
     async def search(
@@ -286,6 +305,8 @@ class StyleLibrary:
             await asyncio.to_thread(self._pictures.put, sha256, png)
 
     async def _has(self, sha256: str) -> bool:
+        if self._alone:
+            return any(style.sha256 == sha256 for style in self._known.values())
         return any([await each.has_picture(sha256) for each in await self._collections.written()])
 
 
@@ -323,7 +344,7 @@ async def open_library(
     await asyncio.to_thread(_make_private, folder)
     client = _server(url, api_key) if url else _embedded(folder / "qdrant")
     try:
-        library = StyleLibrary(client, Pictures(folder / "pictures"))
+        library = StyleLibrary(client, Pictures(folder / "pictures"), alone=url is None)
         await library.prepare(clip)
         yield library
     finally:

@@ -11,9 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pipeline.errors import NotFound, Unavailable
-from retrieval.pictures import Pictures
+from retrieval.pictures import RESERVE, Pictures
 from versions import durable
 
+RECORDS = ".records"
 NAMES = "styles.json"
 """The names and tags of pictures, as `maquette styles add` reads them."""
 
@@ -51,6 +52,7 @@ def repair(folder: Path) -> Repaired:
             pictures.rename(kept)
             if database.is_dir():
                 database.rename(old)
+            _leave_pictures(kept)
             durable.sync_folder(folder)
     except OSError as error:
         raise Unavailable(f"{folder} cannot be repaired: {error}.") from error
@@ -69,6 +71,15 @@ def _names(folder: Path) -> dict[str, dict[str, object]]:
         if picture.exists():
             names[picture.name] = {"name": style.name, "tags": list(style.tags)}
     return names
+
+
+def _leave_pictures(folder: Path) -> None:
+    """Put what is no picture where nobody takes it for one."""
+    (folder / RESERVE).unlink(missing_ok=True)
+    (folder / RECORDS).mkdir()
+    for path in folder.glob("*.json"):
+        if path.name != NAMES:
+            path.rename(folder / RECORDS / path.name)
 
 
 @contextmanager

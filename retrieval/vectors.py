@@ -32,10 +32,6 @@ from retrieval.pictures import unwritable
 from retrieval.styles import ScoredStyle, Style, point_id
 
 PREFIX = "styles.clip"
-BEGINNING = 4
-"""Letters of a word that are looked for in an id that is not there."""
-MAX_WORDS = 8
-MAX_ALIKE = 200
 COMPLETE = "complete"
 """Key in a collection's metadata: whether every style was in it when that was last looked at."""
 
@@ -108,25 +104,6 @@ class Collection:
         wanted = models.FieldCondition(key="sha256", match=models.MatchValue(value=sha256))
         call = self._client.count(self.name, count_filter=models.Filter(must=[wanted]))
         return bool((await answered(call)).count)
-
-    async def ids_like(self, identity: str) -> list[str]:
-        """Some ids that share the beginning of a word with `identity`."""
-        beginnings = {word[:BEGINNING] for word in identity.split("-")}
-        alike = [
-            models.FieldCondition(key="id", match=models.MatchText(text=beginning))
-            for beginning in sorted(beginnings, key=len)[-MAX_WORDS:]
-        ]
-        if not identity:
-            return []
-        call = self._client.scroll(
-            self.name,
-            scroll_filter=models.Filter(should=list(alike)),
-            limit=MAX_ALIKE,
-            with_payload=["id"],
-            with_vectors=False,
-        )
-        points, _ = await answered(call)
-        return [str((point.payload or {})["id"]) for point in points]
 
     async def all(self) -> AsyncIterator[Style]:
         """Every style, in no order that means anything."""

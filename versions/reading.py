@@ -29,14 +29,17 @@ def from_json(text: str | bytes) -> Any:
 
 def checked(found: Found) -> Found:
     """`found`, a dataclass made of JSON; TypeError where a field is not of its type."""
-    for name, kind in _types_of(type(found)).items():
+    own: type = type(found)
+    for name, kind in _types_of(own).items():
         value = getattr(found, name)
         if not _fits(value, kind):
             raise TypeError(f"{name} is {shorten(value)}")
     return found
 
 
-_types_of = cache(get_type_hints)
+@cache
+def _types_of(kind: type) -> dict[str, Any]:
+    return get_type_hints(kind)
 
 
 def _fits(value: Any, kind: Any) -> bool:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import jwt
 
 from gateway.protection.tokens import PublicKey, algorithm_of
-from gateway.settings import LOOPBACK
+from pipeline.addresses import is_loopback
 from pipeline.errors import Unauthenticated, Unavailable
 
 REFRESH_SECONDS = 300.0
@@ -31,7 +31,7 @@ class PublishedKeys:
 
     def __init__(self, url: str) -> None:
         place = urlsplit(url)
-        if place.scheme != "https" and place.hostname not in LOOPBACK:
+        if place.scheme != "https" and not is_loopback(place.hostname or ""):
             raise Unavailable(
                 "MAQUETTE_JWT_KEYS_URL must begin with https://, or whoever is on the way could "
                 "sign tokens."

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from maquette.__main__ import app
-from maquette.cli.styles import find_pictures
+from maquette.cli.style_folders import find_pictures
 from pipeline.errors import NotFound, StageFailed, Unavailable
 from retrieval.library import open_library
 from retrieval.pictures import RESERVE, Unwritable
@@ -39,6 +39,14 @@ async def folder(tmp_path):
     async with open_library(tmp_path / "library") as library:
         await filled(library)
     return tmp_path / "library"
+
+
+def added(repaired):
+    """What `maquette styles add` takes of it."""
+    found = find_pictures([repaired.pictures])
+    assert [path.name for path, _ in found.skipped] == [".records"]
+    assert not found.refused
+    return found.entries
 
 
 def only_picture(folder):
@@ -159,7 +167,7 @@ async def test_a_damaged_database_is_told_and_names_and_tags_are_recovered(folde
     assert done.named == len(before)
     assert done.database.is_dir()
     async with open_library(folder) as library:
-        for entry in find_pictures([done.pictures]):
+        for entry in added(done):
             await library.add(entry.path.read_bytes(), entry.name, entry.tags, embed)
         assert (await library.search(direction("blue"), (), 1))[0].style.id == "all-blue"
     assert await facts(folder) == before
@@ -177,7 +185,7 @@ async def test_pictures_without_names_are_not_forgotten_either(folder):
     empty(folder / DATABASE)
     with pytest.raises(Unavailable, match="names no styles, and 3 pictures lie in"):
         await facts(folder)
-    assert len(list(find_pictures([repair(folder).pictures]))) == 3
+    assert len(added(repair(folder))) == 3
 
 
 async def test_names_are_written_beside_the_pictures_of_an_older_library(folder):
@@ -194,7 +202,7 @@ async def test_a_picture_of_two_styles_is_recovered_for_both(tmp_path):
         await library.add(picture("red"), "one", ["a"], embed)
         await library.add(picture("red"), "two", ["b"], embed)
     empty(tmp_path / DATABASE)
-    found = find_pictures([repair(tmp_path).pictures])
+    found = added(repair(tmp_path))
     assert sorted((entry.name, entry.tags) for entry in found) == [("one", ("a",)), ("two", ("b",))]
 
 
@@ -202,7 +210,7 @@ async def test_a_removed_style_is_not_recovered(folder):
     async with open_library(folder) as library:
         await library.remove("all-red")
     empty(folder / DATABASE)
-    assert sorted(entry.name for entry in find_pictures([repair(folder).pictures])) == NAMES[:2]
+    assert sorted(entry.name for entry in added(repair(folder))) == NAMES[:2]
 
 
 async def test_a_crash_at_the_very_first_style_keeps_nothing_from_starting(tmp_path):

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.errors import InvalidRequest, NotFound, Unavailable
 from tests.versions.registry_server import Registry, serving
-from versions import downloads, manifest
+from versions import downloads, manifest, objects
 from versions.fetching import fetched, resolved
 from versions.objects import Objects
 
@@ -53,6 +53,16 @@ def test_a_path_is_given_as_it_is(source):
     with fetched(str(source)) as folder:
         assert folder == source
     assert source.exists()
+
+
+def test_without_credentials_no_metadata_address_is_asked(monkeypatch):
+    """An address of any name would have the gateway say who its machine is."""
+    for name in objects.CREDENTIALS:
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(Unavailable, match="without credentials. Set AWS_ACCESS_KEY_ID"):
+        Objects("s3://of-somebody/engines")
+    monkeypatch.setenv("AWS_SKIP_SIGNATURE", "true")
+    assert Objects("s3://of-somebody/engines")
 
 
 def test_from_a_store(url, source):

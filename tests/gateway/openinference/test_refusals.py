@@ -40,6 +40,17 @@ def http(open_inference):
         yield client
 
 
+def test_who_comes_through_a_proxy_says_who_they_are(stub, open_inference):
+    forwarded = ("x-forwarded-for", "203.0.113.7")
+    with pytest.raises(grpc.RpcError) as refused:
+        stub.ServerMetadata(pb.ServerMetadataRequest(), metadata=[forwarded])
+    assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
+    assert "as its x-forwarded-for says" in refused.value.details()
+    with_a_key = [forwarded, ("x-api-key", open_inference.key)]
+    assert stub.ServerMetadata(pb.ServerMetadataRequest(), metadata=with_a_key).name
+    assert stub.ServerLive(pb.ServerLiveRequest(), metadata=[forwarded]).live
+
+
 def element(data: bytes) -> bytes:
     return struct.pack("<I", len(data)) + data
 

@@ -10,6 +10,7 @@ import pytest_asyncio
 from PIL import Image
 from starlette.datastructures import Headers
 
+from gateway.protection.caller import Scope
 from gateway.settings import Settings
 from gateway.web import origins
 from pipeline.errors import Forbidden
@@ -49,6 +50,23 @@ async def test_a_name_that_is_not_its_own_is_not_answered(served):
         assert "MAQUETTE_AUTH" in response.json()["detail"]
     for host in ("localhost", "LOCALHOST:1", "[::1]:8034", "127.0.0.1"):
         assert (await served.client.get("/v1/styles", headers={"Host": host})).status_code == 200
+
+
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "X-Forwarded-Proto", "Forwarded", "Via"])
+async def test_who_comes_through_a_proxy_is_not_taken_for_somebody_here(served, header):
+    forwarded = {header: "203.0.113.7"}
+    for call in (
+        served.client.post("/v1/styles", headers=forwarded, **upload("Planted")),
+        served.client.get("/metrics", headers=forwarded),
+        served.client.get("/v1/models", headers={**forwarded, "Authorization": "Bearer sk-any"}),
+    ):
+        response = await call
+        assert response.status_code == 401
+        assert f"as its {header.lower()} says" in response.text
+        assert "MAQUETTE_AUTH=required" in response.text
+    known = {**forwarded, **served.key(Scope.STYLES)}
+    assert (await served.client.get("/v1/styles", headers=known)).status_code == 200
+    assert (await served.client.get("/readyz", headers=forwarded)).status_code == 200
 
 
 async def test_health_is_told_under_any_name(served):
