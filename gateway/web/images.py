@@ -227,10 +227,11 @@ def _ours(sent: Sent, sketch: str) -> Sent:
         InvalidRequest: there is a field that neither OpenAI's models nor ours know.
     """
     known = {*HINTS, *CALL_HINTS} - {"sketch"} | {sketch}
-    for name in sent.keys() - known - OPENAI_HINTS.keys():
+    for name in sent:
         if name in NEVER:
             raise InvalidRequest(name, Words("set"), "nothing here", NEVER[name])
-        raise unknown(name, [*known, *OPENAI_HINTS])
+        if name not in known and name not in OPENAI_HINTS:
+            raise unknown(name, sorted({*known, *OPENAI_HINTS}))
     ours = {name: values for name, values in sent.items() if name in known}
     ours["sketch"] = ours.pop(sketch)
     return ours
