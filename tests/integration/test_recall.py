@@ -12,8 +12,10 @@ from typer.testing import CliRunner
 from maquette.__main__ import app
 from pipeline.samplers import SAMPLERS
 from tests.conftest import ROOT
+from tests.pictures import encoded
 
 SKETCHES = sorted((ROOT / "examples/sketches").glob("*.png"))
+BLENDED = ("winter", "cyberpunk")
 PROMPTS = (
     "a villa in winter",
     "red brick factory",
@@ -43,7 +45,20 @@ def drawn(number):
         request["width"], request["height"] = pick.choice(((192, 256), (320, 192)))
     if pick.random() < 0.7:
         request["seed"] = pick.randrange(2**32)
+    if number % 5 == 1:
+        styles = [(ROOT / f"examples/styles/{name}.png").read_bytes() for name in BLENDED]
+        own = [styles[0], encoded(Image.open(io.BytesIO(styles[1])).convert("RGB"), "JPEG")]
+        request |= {"style": "", "style_images": own, "style_weights": [0.3, 0.7]}
+    if number % 5 == 2:
+        request["sketch"] = photo()
     return request
+
+
+def photo():
+    """A large JPEG, of which a picture has no room for every pixel."""
+    view = Image.effect_noise((1500, 1200), 90).convert("RGB")
+    view.paste(Image.open(SKETCHES[0]).convert("RGB").resize((900, 900)), (300, 150))
+    return encoded(view, "JPEG", quality=90)
 
 
 @pytest.mark.parametrize("number", range(20))
