@@ -45,7 +45,7 @@ def main(
         "out/bench"
     ),
 ) -> None:
-    """Measure the performance of the served stack on this machine, in about 15 minutes.
+    """Measure the performance of the served stack on this machine, in about 25 minutes.
 
     Starts a stack of its own over what is exported, with default settings. Every figure is a ratio
     against something measured beside it in the same run, so noise of the machine counts for both.

@@ -37,9 +37,9 @@ def overhead(whole: Sequence[float], bare: Sequence[float]) -> float:
     return median(whole) / median(bare) - 1
 
 
-def growth(totals: Sequence[float], first: int) -> float:
-    """How much the last of `totals` is above the one at index `first`, as a share of that."""
-    return totals[-1] / totals[first] - 1
+def slope(xs: Sequence[float], ys: Sequence[float]) -> float:
+    """How much `ys` grow by one of `xs`: of the line with the least squares."""
+    return float(np.polyfit(xs, ys, 1)[0])
 
 
 def intervals(times: Sequence[float], since: float, until: float) -> list[float]:

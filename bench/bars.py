@@ -55,7 +55,7 @@ BARS = (
     Bar("batched_max_diff", 1 / 255, upper=True),
     Bar("gateway_added_ms_p50", 5.0, upper=True),
     Bar("search_20k_ms_p95", 30.0, upper=True),
-    Bar("memory_growth", 0.05, upper=True),
+    Bar("memory_growth", 3_000, upper=True),
     Bar("overload.ratio", 1.5, upper=True),
     Bar("overload.refused", 1),
     Bar("overload.refused_with_retry_info", 1.0, share_of="overload.refused"),

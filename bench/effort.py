@@ -24,9 +24,9 @@ class Effort:
     pairs: int = 300
     searches: int = 200
     library: tuple[int, ...] = (1, 1_000, 20_000)
-    renders_for_memory: int = 1_000
-    memory_every: int = 50
-    memory_first: int = 100
+    renders_for_memory: int = 5_000
+    memory_every: int = 100
+    memory_first: int = 1_000
     normal_renders: int = 48
     overload_seconds: float = 60.0
     few_steps_rounds: int = 5

@@ -1,15 +1,15 @@
-"""A thousand renders: whether what the stack holds in memory grows."""
+"""Thousands of renders: whether what a process of the stack holds in memory grows with them."""
 
 from __future__ import annotations
 
 from itertools import repeat
 from typing import Any
 
-from bench.arithmetic import growth
+from bench.arithmetic import slope
 from bench.context import Bench
 from pipeline.request import RANGES
 
-IN_FLIGHT = 4
+IN_FLIGHT = 8
 SMALLEST = int(RANGES["width"].low)
 
 
@@ -27,13 +27,18 @@ async def memory(bench: Bench) -> dict[str, Any]:
 
 
 def memory_figures(samples: list[dict[str, int]], every: int, first: int) -> dict[str, Any]:
-    """What `samples`, taken before and after each `every` renders, tell of growth since `first`."""
-    totals = [float(sum(sample.values())) for sample in samples]
+    """What `samples`, taken before and after each `every` renders, tell of growth since `first`.
+
+    ``memory_growth`` is that of the process which grows most, in bytes a render.
+    """
+    renders = [every * index for index in range(len(samples))]
     names = sorted({name for sample in samples for name in sample})
+    by_name = {name: [sample.get(name, 0) for sample in samples] for name in names}
+    since = first // every
+    slopes = {
+        name: round(slope(renders[since:], sizes[since:]), 1) for name, sizes in by_name.items()
+    }
     return {
-        "memory_growth": round(growth(totals, first // every), 5),
-        "memory": {
-            "renders": [every * index for index in range(len(samples))],
-            "bytes": {name: [sample.get(name, 0) for sample in samples] for name in names},
-        },
+        "memory_growth": max(slopes.values()),
+        "memory": {"renders": renders, "bytes": by_name, "bytes_a_render": slopes},
     }

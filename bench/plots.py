@@ -138,7 +138,8 @@ def memory(axes: Axes, found: Report) -> None:
     labels = [name for name, sizes in series.items() if sizes]
     axes.stackplot(renders, layers, labels=labels, colors=mpl.color_sequences["tab20c"], alpha=0.9)
     axes.set(
-        title=f"Memory over {renders[-1]:,} renders (growth {100 * found['memory_growth']:.1f} %)",
+        title=f"Memory over {renders[-1]:,} renders (at most {found['memory_growth']:,.0f} bytes "
+        "a render and process)",
         xlabel="renders",
         ylabel="MiB, shared memory counted once",
     )

@@ -18,10 +18,11 @@ from tritonclient.grpc import InferenceServerClient
 
 from maquette.paths import MODEL_REPOSITORY, ROOT
 from pipeline.errors import Unavailable
-from serving import processes
-from serving.launcher import HOST, SHARED_MEMORY
+from serving import processes, sockets
+from serving.launcher import SHARED_MEMORY
 from serving.ports import LOOPBACK, free_port
 
+HOST = "127.0.0.1"
 MAQUETTE = ROOT / ".venv" / "bin" / "maquette"
 KEEP_MEGABYTES = 4
 START_SECONDS = 120.0
@@ -61,7 +62,8 @@ class Stack:
     process: Popen[bytes]
     port: int
     http_port: int
-    triton_port: int
+    triton_address: str
+    """Of Triton's gRPC service, for channels."""
     triton: InferenceServerClient
 
     @property
@@ -73,11 +75,6 @@ class Stack:
     def http_address(self) -> str:
         """``host:port`` of the gateway's HTTP door."""
         return f"{HOST}:{self.http_port}"
-
-    @property
-    def triton_address(self) -> str:
-        """``host:port`` of Triton."""
-        return f"{HOST}:{self.triton_port}"
 
     def counts(self, model: str = "unet") -> Counts:
         """What Triton has counted for `model` so far."""
@@ -118,7 +115,7 @@ class Stack:
         for process in (parent, *parent.children(recursive=True)):
             name = _name(process)
             found[name] = found.get(name, 0) + _own_bytes(process.pid)
-        regions = SHARED_MEMORY.glob(f"maquette_{self.process.pid}_{self.triton_port}_*")
+        regions = SHARED_MEMORY.glob(f"maquette_{self.process.pid}_*")
         found["shared memory"] = sum(region.stat().st_blocks * 512 for region in regions)
         return found
 
@@ -136,17 +133,17 @@ def running(state: Path, repository: Path = MODEL_REPOSITORY) -> Iterator[Stack]
     """
     if not MAQUETTE.exists():
         raise Unavailable("The serving environment is missing. Make it with `make setup`.")
-    port, http_port, triton_port = free_port(), free_port(), free_port()
-    ports = {"--port": port, "--http-port": http_port, "--triton-port": triton_port}
+    port, http_port = free_port(), free_port()
+    ports = {"--port": port, "--http-port": http_port}
     named = [word for option, number in ports.items() for word in (option, str(number))]
     log = state / "up.log"
     where: list[str | Path] = ["--state", state, "--repository", repository]
     process = processes.start([MAQUETTE, "up", *where, *named], log, _environment())
     try:
         _wait_until_up(process, log)
-        address = f"{HOST}:{triton_port}"
+        address = sockets.grpc_address(state)
         with InferenceServerClient(address, channel_args=list(LOOPBACK)) as triton:
-            yield Stack(process, port, http_port, triton_port, triton)
+            yield Stack(process, port, http_port, address, triton)
     finally:
         processes.stop(process, STOP_SECONDS)
 

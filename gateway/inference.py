@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
@@ -26,6 +27,7 @@ from gateway.loading import Loader
 from gateway.observability import tracing
 from gateway.probe import watch
 from gateway.repair import AWAY, Repair
+from gateway.streams import ENDINGS, Drains
 from pipeline import contract, lineup, wire
 from pipeline.errors import MaquetteError, StageFailed, Unavailable
 from pipeline.lineup import EXPORTED, LineUp
@@ -105,6 +107,7 @@ class Inference:
         stall_seconds: how long Triton may be silent before a call is given up.
         mended: told the name of each model that had died and is back.
         repository: whose aliases say which versions serve; None serves what was exported.
+        hang_seconds: of silence after which renders are not expected to succeed; None: never.
     """
 
     def __init__(
@@ -113,6 +116,7 @@ class Inference:
         stall_seconds: float,
         mended: Callable[[str], None] = lambda _model: None,
         repository: Path | None = None,
+        hang_seconds: float | None = None,
     ) -> None:
         self.repair = Repair(client, mended)
         self.line_ups = LineUps(
@@ -122,17 +126,37 @@ class Inference:
         """The identity of the pack, as the last render told it."""
         self._client = client
         self._stall_seconds = stall_seconds
+        self.hang_seconds = hang_seconds
+        self._hangs = False
+        """Whether the models did not answer when they were tried out last."""
         self._heard = time.monotonic()
         """When ``render`` last gave a sign of life."""
+        self._moved = self._heard
+        """When a render last got anywhere, or the first of those in progress began."""
         self._listening: set[asyncio.Timeout] = set()
+        self._drains = Drains()
 
     @property
     def quiet_seconds(self) -> float:
         """How long no render has been in progress."""
         return 0.0 if self._listening else time.monotonic() - self._heard
 
+    @property
+    def hangs(self) -> bool:
+        """Whether models have been asked for something, and were silent for too long."""
+        silence = time.monotonic() - self._moved if self._listening else 0.0
+        return self._hangs or silence > (self.hang_seconds or math.inf)
+
+    def tried(self, *, answered: bool) -> None:
+        """Take note of a trial of idle models."""
+        if not answered and not self._hangs:
+            log.error("the models have not answered for %g s", self.hang_seconds)
+        self._hangs = not answered
+
     async def is_ready(self) -> bool:
         """Whether Triton answers, a champion is loaded, and no model is known to be dead."""
+        if self.hangs:
+            return False
         try:
             ready = await self._client.is_server_ready(client_timeout=READY_SECONDS)
         except InferenceServerException:
@@ -210,12 +234,12 @@ class Inference:
                 async for output in outputs:
                     if "pack" in output:
                         self.pack = json.loads(output["pack"][0])
-                    if "images" in output:
+                    if _is_last(output):
                         stages = {stage: float(output[f"{stage}_seconds"][0]) for stage in STAGES}
                         tracing.past_spans(begun, stages)
                     yield output
-                    if "images" in output:
-                        # The last there is. Nobody waits for Triton to say so.
+                    if _is_last(output):
+                        # Nobody waits for Triton to close the stream.
                         return
 
     async def feel_pulse(self) -> None:
@@ -228,12 +252,12 @@ class Inference:
             return
         stream = self._client.stream_infer(_requests("render", _IMPOSSIBLE))
         since = time.monotonic()
-        with suppress(InferenceServerException, grpc.RpcError, StopAsyncIteration, TimeoutError):
+        with suppress(*ENDINGS):
             try:
                 async with asyncio.timeout(PULSE_SECONDS):
                     _, error = await anext(stream)
             finally:
-                stream.cancel()
+                self._drains.add(stream)
             self._heard = time.monotonic()
             self._blame(str(error), since)
 
@@ -242,13 +266,16 @@ class Inference:
     ) -> AsyncGenerator[Arrays]:
         stream = self._client.stream_infer(_requests(model, arrays), headers=headers)
         since = time.monotonic()
+        ending = False
         try:
             while True:
                 result, error = await self._next(stream)
                 if error is not None:
+                    ending = True
                     raise error
-                since = self._heard = time.monotonic()
+                since = self._heard = self._moved = time.monotonic()
                 if outputs := _outputs(result):
+                    ending = _is_last(outputs)
                     yield outputs
         except StopAsyncIteration:
             return
@@ -258,10 +285,20 @@ class Inference:
         except (InferenceServerException, grpc.RpcError) as error:
             raise self._translated(model, error, since) from error
         finally:
-            stream.cancel()
+            if ending:
+                self._drains.add(stream)
+            else:
+                stream.cancel()
+
+    async def close(self) -> None:
+        """Leave the models as they are, and the streams that have not ended."""
+        self.repair.close()
+        await self._drains.close()
 
     async def _next(self, stream: Any) -> Any:
         async with asyncio.timeout(self._stall_seconds) as patience:
+            if not self._listening:
+                self._moved = time.monotonic()
             self._listening.add(patience)
             try:
                 return await anext(stream)
@@ -312,6 +349,11 @@ class Inference:
         return died
 
 
+def _is_last(outputs: Arrays) -> bool:
+    """Whether nothing follows these outputs of ``render``."""
+    return "images" in outputs
+
+
 async def _requests(model: str, arrays: Arrays) -> AsyncIterator[dict[str, Any]]:
     yield {"model_name": model, "inputs": _inputs(model, arrays)}
 
@@ -349,6 +391,7 @@ async def connect(
     probe_seconds: float,
     mended: Callable[[str], None],
     repository: Path | None = None,
+    hang_seconds: float = 0,
 ) -> AsyncIterator[Inference]:
     """A connection to Triton's gRPC service at `address`, closed at the end of the block.
 
@@ -357,13 +400,15 @@ async def connect(
         probe_seconds: how often idle models are tried out; 0 never does.
         mended: told the name of each model that had died and is back.
         repository: whose aliases say which versions serve; None serves what was exported.
+        hang_seconds: of silence after which renders are not expected to succeed; 0 never.
     """
     client = triton.InferenceServerClient(address, channel_args=CHANNEL)
-    inference = Inference(client, stall_seconds, mended, repository)
+    inference = Inference(client, stall_seconds, mended, repository, hang_seconds or None)
     watching = asyncio.create_task(watch(inference, probe_seconds))
     try:
         yield inference
     finally:
         watching.cancel()
-        inference.repair.close()
+        await asyncio.gather(watching, return_exceptions=True)
+        await inference.close()
         await client.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,13 +35,25 @@ async def watch(inference: Inference, interval: float) -> None:
     while True:
         await asyncio.sleep(TICK_SECONDS)
         await inference.feel_pulse()
-        started = time.monotonic()
-        if interval and started >= due and inference.quiet_seconds >= interval:
-            # Why it failed is told where that is found out.
-            with suppress(MaquetteError):
-                await probe(inference)
-            ended = time.monotonic()
-            due = ended + max(interval, (ended - started) / SHARE)
+        if interval and time.monotonic() >= due and inference.quiet_seconds >= interval:
+            took = await _try_out(inference)
+            due = time.monotonic() + max(interval, took / SHARE)
+
+
+async def _try_out(inference: Inference) -> float:
+    """Probe once; the seconds that took, 0 where it failed, which says nothing of its cost."""
+    started = time.monotonic()
+    try:
+        async with asyncio.timeout(inference.hang_seconds):
+            await probe(inference)
+    except TimeoutError:
+        inference.tried(answered=False)
+        return 0.0
+    except MaquetteError:
+        # Why it failed is told where that is found out.
+        return 0.0
+    inference.tried(answered=True)
+    return time.monotonic() - started
 
 
 async def probe(inference: Inference) -> None:

@@ -7,9 +7,11 @@ import logging
 import signal
 import sys
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 from grpc_health.v1 import health_pb2
 
+from gateway.connections import QuietAboutAccepting, allowed_at_each_door
 from gateway.observability import logs, tracing
 from gateway.openinference.rest import router
 from gateway.openinference.servicer import OpenInferenceServicer
@@ -28,13 +30,24 @@ from pipeline.errors import MaquetteError
 LAST_WORDS_SECONDS = 5
 """For answers that are on their way when every render has ended."""
 
+BEAT_SECONDS = 1.0
+
 log = logging.getLogger("maquette.gateway")
+
+
+async def beat(heartbeat: Path) -> None:
+    """Touch the file each second, until cancelled: whoever looks at it sees that the loop runs."""
+    while True:
+        heartbeat.touch()  # noqa: ASYNC240 - from a thread it would say nothing of the loop
+        await asyncio.sleep(BEAT_SECONDS)
 
 
 async def serve(settings: Settings) -> None:
     """Serve until SIGINT or SIGTERM, then let running renders finish for the grace time."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(QuietAboutAccepting())
+    connections = allowed_at_each_door()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopping.set)
     async with assembled(settings) as parts, AsyncExitStack() as doors:
@@ -49,6 +62,7 @@ async def serve(settings: Settings) -> None:
             MaquetteServicer(parts),
             OpenInferenceServicer(model, parts.desk),
             settings.max_calls,
+            connections,
         )
         address = join(settings.host, settings.port)
         listen(server, address, settings.tls)
@@ -56,8 +70,11 @@ async def serve(settings: Settings) -> None:
         await server.start()
         if settings.http_port:
             app = make_app(parts, settings, is_ready, router(model, admitted))
-            await doors.enter_async_context(serving(app, settings, LAST_WORDS_SECONDS))
+            await doors.enter_async_context(serving(app, settings, LAST_WORDS_SECONDS, connections))
         watching = asyncio.create_task(report_health(reported, is_ready))
+        if settings.heartbeat:
+            beating = asyncio.create_task(beat(settings.heartbeat))
+            doors.callback(beating.cancel)
         log.info("gRPC on %s, HTTP on port %d", address, settings.http_port)
         await stopping.wait()
         log.info("stopping; running renders have %g s", settings.grace_seconds)

@@ -46,8 +46,10 @@ class Settings(BaseSettings):
     http_port: int = Field(default=8034, ge=0, le=65535, description="Its HTTP port; 0: no HTTP.")
     tls_certificate: Path | None = Field(default=None, description="PEM file: serve TLS with it.")
     tls_key: Path | None = Field(default=None, description="PEM file of its private key.")
-    triton: str = Field(default="127.0.0.1:8001", description="Triton's gRPC address.")
-    triton_metrics: str = Field(default="", description="Triton's metrics, as host:port.")
+    triton: str = Field(
+        default="127.0.0.1:8001", description="Triton's gRPC address: host:port or unix:PATH."
+    )
+    triton_metrics: str = Field(default="", description="Triton's metrics: host:port or unix:PATH.")
     library: Path = Field(default=Path("var/library"), description="Folder of the style library.")
     repository: Path | None = Field(
         default=None, description="Triton's model repository, to follow its versions."
@@ -73,6 +75,12 @@ class Settings(BaseSettings):
     keep_megabytes: int = Field(default=256, ge=0, description="For results that are kept.")
     stall_seconds: float = Field(default=600, gt=0, description="Silence of Triton to put up with.")
     probe_seconds: float = Field(default=5, ge=0, description="Between trials of idle models.")
+    hang_seconds: float = Field(
+        default=30, ge=0, description="Silence after which a process is started again; 0: never."
+    )
+    heartbeat: Path | None = Field(
+        default=None, description="File to touch each second, for who watches over it."
+    )
     grace_seconds: float = Field(default=60, ge=0, description="For renders to end at shutdown.")
 
     auth: Literal["off", "required"] | None = Field(

@@ -81,6 +81,7 @@ async def assembled(settings: Settings) -> AsyncIterator[Parts]:
                 settings.probe_seconds,
                 metrics.mended,
                 settings.repository,
+                settings.hang_seconds,
             )
         )
         library = await held.enter_async_context(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import sysconfig
@@ -16,6 +17,12 @@ WHEEL = "nvidia-pytriton"
 CPU_BACKENDS = Path(__file__).parent / "backends"
 BACKENDS = "backends"
 NATIVE_BACKENDS = Path("/opt/tritonserver/backends")
+INHERITED = re.compile(
+    r"(HOME|USER|LOGNAME|LANG|LANGUAGE|TZ|TMPDIR|LD_PRELOAD|GLIBC_TUNABLES)"
+    r"|(LC|MALLOC|OMP|KMP|GOMP|MKL|OPENBLAS|ORT|CUDA|NVIDIA|TRITON|TRITONSERVER)_\w+"
+)
+"""Variables that Triton and its models may need. None else is passed on: the gateway's secrets and
+those of clouds are in the environment that `maquette up` was started in."""
 REMEDY = "Run `make setup`, or start inside NVIDIA's Triton container."
 
 
@@ -51,9 +58,10 @@ class Installation:
         Triton's Python processes take their packages from the ``python3`` that comes first on PATH,
         so that has to be the one running now.
         """
+        inherited = {name: value for name, value in os.environ.items() if INHERITED.fullmatch(name)}
         paths = [*map(str, self.libraries), os.environ.get("LD_LIBRARY_PATH", "")]
         return {
-            **os.environ,
+            **inherited,
             "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}",
             "LD_LIBRARY_PATH": ":".join(path for path in paths if path),
         }

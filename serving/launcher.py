@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
+import secrets
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import tritonclient.grpc
 from tritonclient.utils import InferenceServerException
 
 from pipeline import contract
 from pipeline.errors import Unavailable
-from serving import processes
+from serving import processes, sockets
 from serving.installation import find
-from serving.ports import LOOPBACK, free_port
+from serving.ports import LOOPBACK
 from versions import aliases, configs, served
 
-HOST = "127.0.0.1"
-"""Triton checks nobody's identity, so it listens to this machine only."""
 READY_SECONDS = 120.0
 POLL_SECONDS = 0.1
 EXIT_SECONDS = 5
@@ -37,63 +38,69 @@ class Triton:
     """A running tritonserver."""
 
     process: subprocess.Popen[bytes]
-    grpc_port: int
-    metrics_port: int
+    address: str
+    """Of its gRPC service, for channels."""
     log: Path
     region_prefix: str
     """Of the names of its shared memory."""
-
-    @property
-    def address(self) -> str:
-        """``host:port`` of its gRPC service."""
-        return f"{HOST}:{self.grpc_port}"
 
     def ended(self) -> int | None:
         """Its exit status, negative for a signal; None while it runs."""
         return self.process.poll()
 
     def is_ready(self) -> bool:
-        """Whether every model is ready. Triton opens its port when it has loaded them all."""
-        with tritonclient.grpc.InferenceServerClient(
-            self.address, channel_args=list(LOOPBACK)
-        ) as client:
-            try:
-                return bool(client.is_server_ready(client_timeout=1))
-            except InferenceServerException:
-                return False
+        """Whether every model is ready. Triton opens its socket when it has loaded them all."""
+        return self._answers("is_server_ready")
+
+    def is_alive(self) -> bool:
+        """Whether it answers, whatever its models do."""
+        return self._answers("is_server_live")
 
     def reason(self) -> str:
         """Why it ended or is not ready, as far as its log tells."""
         return _reason(self.log)
 
-    def stop(self) -> None:
+    def stop(self, *, at_once: bool = False) -> None:
         """End the server and its Python processes, and take back the memory they shared."""
-        processes.stop(self.process, EXIT_SECONDS + 5)
+        processes.stop(self.process, 0 if at_once else EXIT_SECONDS + 5)
         # A server that was killed leaves its shared memory, and /dev/shm is small in a container.
-        for region in SHARED_MEMORY.glob(f"{self.region_prefix}*"):
+        for region in self._regions():
             region.unlink(missing_ok=True)
+
+    def hide_memory(self) -> None:
+        """Take from others the right to read the shared memory, which Triton gives to everybody."""
+        for region in self._regions():
+            with contextlib.suppress(FileNotFoundError):
+                if region.stat().st_mode & 0o077:
+                    region.chmod(0o600)
+
+    def _regions(self) -> Iterator[Path]:
+        return SHARED_MEMORY.glob(f"{self.region_prefix}*")
+
+    def _answers(self, question: Literal["is_server_live", "is_server_ready"]) -> bool:
+        with tritonclient.grpc.InferenceServerClient(
+            self.address, channel_args=list(LOOPBACK)
+        ) as client:
+            try:
+                return bool(getattr(client, question)(client_timeout=1))
+            except InferenceServerException:
+                return False
 
 
 def start(
-    repository: Path,
-    state: Path,
-    *,
-    grpc_port: int = 0,
-    metrics_port: int = 0,
-    report: Callable[[int, int], None] | None = None,
+    repository: Path, state: Path, report: Callable[[int, int], None] | None = None
 ) -> Triton:
     """Start Triton over `repository` and wait until every model is ready.
 
     Args:
         repository: the model repository, engines included.
-        state: folder for the log and the backends; Triton works in it.
-        grpc_port, metrics_port: 0 takes a free one.
+        state: folder for the log, the backends and the sockets; Triton works in it.
         report: told how many models are ready, of how many.
 
     Raises:
         Unavailable: something is missing or Triton did not come up; says what, and the log's place.
     """
-    triton = spawn(repository, state, grpc_port=grpc_port, metrics_port=metrics_port)
+    triton = spawn(repository, state)
     try:
         _wait_until_ready(triton, len(served.models_of(repository)), report)
     except BaseException:
@@ -102,13 +109,13 @@ def start(
     return triton
 
 
-def spawn(repository: Path, state: Path, *, grpc_port: int = 0, metrics_port: int = 0) -> Triton:
+def spawn(repository: Path, state: Path) -> Triton:
     """As :func:`start`, without waiting for anything."""
     require_engines(repository)
     installation = find()
     log = state / "triton.log"
-    triton_grpc, triton_metrics = grpc_port or free_port(), metrics_port or free_port()
-    prefix = f"maquette_{os.getpid()}_{triton_grpc}_"
+    sockets.make_folder(state)
+    prefix = f"maquette_{os.getpid()}_{secrets.token_hex(4)}_"
     command: list[str | Path] = [
         installation.binary,
         f"--model-repository={_link(repository, state)}",
@@ -121,15 +128,14 @@ def spawn(repository: Path, state: Path, *, grpc_port: int = 0, metrics_port: in
         "--rate-limit=execution_count",
         # Otherwise a candidate that does not load makes all of the server unready.
         "--strict-readiness=false",
-        f"--grpc-address={HOST}",
-        f"--grpc-port={triton_grpc}",
-        f"--metrics-address={HOST}",
-        f"--metrics-port={triton_metrics}",
+        f"--grpc-address={sockets.grpc_listen(state)}",
+        f"--grpc-port={sockets.NUMBER}",
+        f"--metrics-address={sockets.metrics_address(state)}",
         f"--exit-timeout-secs={EXIT_SECONDS}",
         *(f"--backend-config={name},shm-region-prefix-name={prefix}" for name in BACKENDS),
     ]
     process = processes.start(command, log, installation.environment(), state)
-    return Triton(process, triton_grpc, triton_metrics, log, prefix)
+    return Triton(process, sockets.grpc_address(state), log, prefix)
 
 
 def _link(repository: Path, state: Path) -> str:

@@ -18,13 +18,16 @@ from pathlib import Path
 
 from pipeline.addresses import called, join
 from pipeline.errors import Unavailable
-from serving import launcher, processes
+from serving import launcher, processes, sockets
 from serving.launcher import Triton
 from serving.ports import free_port, require_free
+from serving.processes import StoppedChildren
 from serving.supervisor import Supervised
 
 GATEWAY_SECONDS = 30.0
 POLL_SECONDS = 0.1
+STALE_SECONDS = 5.0
+"""After which a heartbeat, which comes each second, is none."""
 CLOSING_SECONDS = 20.0
 """For the gateway's last words and its style library, once its renders have ended."""
 
@@ -39,10 +42,10 @@ class Options:
     host: str = "127.0.0.1"
     port: int = 0
     http_port: int = 0
-    triton_port: int = 0
-    metrics_port: int = 0
     grace_seconds: float = 60.0
     """For renders to end when the gateway is stopped."""
+    hang_seconds: float = 30.0
+    """Of silence after which Triton or the gateway is started again; 0 never does."""
     tls: bool = False
     """Whether the gateway's settings make it serve TLS."""
     gateway_settings: Mapping[str, str] = field(default_factory=dict)
@@ -60,6 +63,8 @@ class Gateway:
     tls: bool
     grace_seconds: float
     log: Path
+    heartbeat: Path
+    """The file that its event loop touches each second."""
 
     @property
     def address(self) -> str:
@@ -85,6 +90,13 @@ class Gateway:
         try:
             with socket.create_connection((self.host, self.port), timeout=1):
                 return True
+        except OSError:
+            return False
+
+    def is_alive(self) -> bool:
+        """Whether its event loop runs. No door is asked, which callers may keep busy."""
+        try:
+            return abs(time.time() - self.heartbeat.stat().st_mtime) < STALE_SECONDS
         except OSError:
             return False
 
@@ -116,9 +128,9 @@ class Gateway:
         unexpected = "Traceback" in text or not text
         return f"The gateway ended: {last} (log: {self.log})" if unexpected else last
 
-    def stop(self) -> None:
+    def stop(self, *, at_once: bool = False) -> None:
         """End it, once the renders in progress are done or their time is over."""
-        processes.stop(self.process, self.grace_seconds + CLOSING_SECONDS)
+        processes.stop(self.process, 0 if at_once else self.grace_seconds + CLOSING_SECONDS)
 
     def require_running(self) -> None:
         """Fail with its own sentence when it has ended.
@@ -132,14 +144,15 @@ class Gateway:
 
 @dataclass(frozen=True)
 class Stack:
-    """A running Triton and gateway, each started again when it ends, as long as someone watches."""
+    """A running Triton and gateway, each started again when it ends or hangs, while watched."""
 
     supervised_triton: Supervised[Triton]
     supervised_gateway: Supervised[Gateway]
+    stopped: StoppedChildren
 
     @property
     def triton(self) -> Triton:
-        """The Triton that runs now; its ports stay the same."""
+        """The Triton that runs now; its address stays the same."""
         return self.supervised_triton.run
 
     @property
@@ -163,7 +176,7 @@ class Stack:
         return f"{self.supervised_gateway.run.log.resolve()} and {self.triton.log.resolve()}"
 
     def watch(self, tell: Callable[[str], None]) -> None:
-        """Look at both once, and start again what has ended. Called every now and then.
+        """Look at both once, and start again what has ended or hangs. Called every now and then.
 
         Args:
             tell: told in one sentence what happens.
@@ -173,6 +186,10 @@ class Stack:
         """
         self.supervised_triton.watch(tell)
         self.supervised_gateway.watch(tell)
+        self.stopped.watch(self.triton.process, tell)
+        self.triton.hide_memory()
+        for log in (self.triton.log, self.supervised_gateway.run.log):
+            processes.bound(log)
 
 
 @contextmanager
@@ -200,10 +217,12 @@ def _running(options: Options, report: Callable[[str], None]) -> Iterator[Stack]
         _start_gateway(options),
         lambda: _start_gateway(options),
         GATEWAY_SECONDS,
+        options.hang_seconds,
     )
     try:
         with _triton(options, report, gateway.run) as triton:
-            stack = Stack(triton, gateway)
+            stack = Stack(triton, gateway, StoppedChildren(options.hang_seconds))
+            triton.run.hide_memory()
             _wait_until_serving(gateway.run)
             try:
                 yield stack
@@ -216,26 +235,13 @@ def _running(options: Options, report: Callable[[str], None]) -> Iterator[Stack]
 
 def _with_ports(options: Options) -> Options:
     """`options` with a free port for each of 0, and all of them checked."""
-    numbers = {
-        "--port": options.port or free_port(options.host),
-        "--http-port": options.http_port or free_port(options.host),
-        "--triton-port": options.triton_port or free_port(),
-        "Triton's metrics": options.metrics_port or free_port(),
-    }
-    for option, number in numbers.items():
-        ours = option in ("--port", "--http-port")
-        require_free(options.host if ours else launcher.HOST, number, option)
-        same = [other for other, taken in numbers.items() if taken == number]
-        if len(same) > 1:
-            raise Unavailable(f"{same[0]} and {same[1]} are both {number}. Choose two.")
-    port, http_port, triton_port, metrics_port = numbers.values()
-    return replace(
-        options,
-        port=port,
-        http_port=http_port,
-        triton_port=triton_port,
-        metrics_port=metrics_port,
-    )
+    port = options.port or free_port(options.host)
+    http_port = options.http_port or free_port(options.host)
+    if port == http_port:
+        raise Unavailable(f"--port and --http-port are both {port}. Choose two.")
+    require_free(options.host, port, "--port")
+    require_free(options.host, http_port, "--http-port")
+    return replace(options, port=port, http_port=http_port)
 
 
 @contextmanager
@@ -246,23 +252,13 @@ def _triton(
         gateway.require_running()
         report(f"Triton: {ready} of {total} models loaded")
 
-    first = launcher.start(
-        options.repository,
-        options.state,
-        grpc_port=options.triton_port,
-        metrics_port=options.metrics_port,
-        report=tell,
-    )
+    first = launcher.start(options.repository, options.state, tell)
     supervised = Supervised(
         "Triton",
         first,
-        lambda: launcher.spawn(
-            options.repository,
-            options.state,
-            grpc_port=options.triton_port,
-            metrics_port=options.metrics_port,
-        ),
+        lambda: launcher.spawn(options.repository, options.state),
         launcher.READY_SECONDS,
+        options.hang_seconds,
     )
     try:
         yield supervised
@@ -292,7 +288,8 @@ def _sole_user(state: Path) -> Iterator[None]:
 
 
 def _start_gateway(options: Options) -> Gateway:
-    log = options.state / "gateway.log"
+    log, heartbeat = options.state / "gateway.log", options.state.resolve() / "heartbeat"
+    heartbeat.touch()
     environment = {
         "MAQUETTE_LIBRARY": str(options.state / "library"),
         "MAQUETTE_REPORTS": str(options.state / "gate"),
@@ -301,12 +298,13 @@ def _start_gateway(options: Options) -> Gateway:
         # and in the processes that the gateway starts.
         "PYTHONSAFEPATH": "1",
         "MAQUETTE_GRACE_SECONDS": str(options.grace_seconds),
+        "MAQUETTE_HEARTBEAT": str(heartbeat),
         "MAQUETTE_HOST": options.host,
         "MAQUETTE_PORT": str(options.port),
         "MAQUETTE_HTTP_PORT": str(options.http_port),
         "MAQUETTE_REPOSITORY": str(options.repository.resolve()),
-        "MAQUETTE_TRITON": f"{launcher.HOST}:{options.triton_port}",
-        "MAQUETTE_TRITON_METRICS": f"{launcher.HOST}:{options.metrics_port}",
+        "MAQUETTE_TRITON": sockets.grpc_address(options.state),
+        "MAQUETTE_TRITON_METRICS": sockets.metrics_address(options.state),
         **options.gateway_settings,
     }
     process = processes.start([sys.executable, "-m", "gateway"], log, environment)
@@ -318,6 +316,7 @@ def _start_gateway(options: Options) -> Gateway:
         options.tls,
         options.grace_seconds,
         log,
+        heartbeat,
     )
 
 

@@ -12,6 +12,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
+from gateway.connections import HEADER_SECONDS, MOST
 from gateway.openinference.servicer import OpenInferenceServicer
 from gateway.rpc.decoding import Decoding
 from gateway.rpc.entrance import Entrance
@@ -35,12 +36,16 @@ connection at the third that comes sooner: a unary render of a minute would not 
 
 
 def make_server(
-    servicer: MaquetteServicer, open_inference: OpenInferenceServicer, max_calls: int
+    servicer: MaquetteServicer,
+    open_inference: OpenInferenceServicer,
+    max_calls: int,
+    connections: int = MOST,
 ) -> tuple[grpc.aio.Server, health.aio.HealthServicer]:
     """A server with every service registered, and the health that it reports.
 
     Args:
         max_calls: calls in progress; more are answered with RESOURCE_EXHAUSTED at once.
+        connections: at once; more are closed as they come.
     """
     server = grpc.aio.server(
         interceptors=[Bounds(max_calls), Entrance(servicer.desk, ASKS_WHO_CALLS), Decoding()],
@@ -51,6 +56,9 @@ def make_server(
             ("grpc.max_concurrent_streams", MAX_STREAMS),
             ("grpc.http2.min_ping_interval_without_data_ms", PING_MILLISECONDS),
             ("grpc.keepalive_permit_without_calls", 1),
+            ("grpc.max_allowed_incoming_connections", connections),
+            # Which ends with the caller's settings of HTTP/2.
+            ("grpc.server_handshake_timeout_ms", round(1000 * HEADER_SECONDS)),
         ],
     )
     maquette_pb2_grpc.add_MaquetteServiceServicer_to_server(servicer, server)

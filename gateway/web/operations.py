@@ -55,8 +55,11 @@ async def triton_metrics(request: Request, _caller: Administering) -> Response:
         raise NotFound("Triton's metrics are not passed on: MAQUETTE_TRITON_METRICS is not set.")
     try:
         # Triton stands beside the gateway, so no proxy of the environment's has a part in it.
-        async with httpx.AsyncClient(trust_env=False, timeout=ASK_SECONDS) as client:
-            found = (await client.get(f"http://{address}/metrics")).raise_for_status()
+        path = address.removeprefix("unix:") if address.startswith("unix:") else None
+        transport = httpx.AsyncHTTPTransport(uds=path)
+        async with httpx.AsyncClient(transport=transport, timeout=ASK_SECONDS) as client:
+            host = "triton" if path else address
+            found = (await client.get(f"http://{host}/metrics")).raise_for_status()
     except httpx.HTTPError as error:
         raise Unavailable("Triton does not tell its metrics. Try again shortly.") from error
     return Response(found.content, headers={"Content-Type": found.headers["content-type"]})

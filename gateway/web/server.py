@@ -7,9 +7,12 @@ import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
+import h11
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from gateway.connections import HEADER_SECONDS, MOST
 from gateway.settings import Settings
 from pipeline.addresses import resolve
 from pipeline.errors import Unavailable
@@ -25,11 +28,52 @@ class _Server(uvicorn.Server):
         yield
 
 
+class _Protocol(H11Protocol):
+    """One connection, of which there are so many at most, and which is closed when it is silent."""
+
+    most = 0
+    """Connections at once; more are closed as they come."""
+    header_seconds = HEADER_SECONDS
+
+    _deadline: asyncio.TimerHandle | None = None
+    """When the head of the request has to be here; None while none is expected."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > self.most:
+            transport.abort()
+        self._expect_head()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.conn.their_state is h11.IDLE:
+            self._expect_head()
+        else:
+            self._stop_waiting()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def _expect_head(self) -> None:
+        # However slowly it comes: more bytes do not move the moment.
+        if self._deadline is None:
+            self._deadline = self.loop.call_later(self.header_seconds, self.transport.abort)
+
+    def _stop_waiting(self) -> None:
+        if self._deadline:
+            self._deadline.cancel()
+        self._deadline = None
+
+
 @asynccontextmanager
-async def serving(app: FastAPI, settings: Settings, stop_seconds: int) -> AsyncIterator[None]:
+async def serving(
+    app: FastAPI, settings: Settings, stop_seconds: int, connections: int = MOST
+) -> AsyncIterator[None]:
     """Serve `app` for the block.
 
     Args:
+        connections: at once; more are closed as they come.
         stop_seconds: for calls in progress at the end of the block.
 
     Raises:
@@ -40,6 +84,7 @@ async def serving(app: FastAPI, settings: Settings, stop_seconds: int) -> AsyncI
     certificate, key = settings.tls or (None, None)
     config = uvicorn.Config(
         app,
+        http=type("Protocol", (_Protocol,), {"most": connections}),
         log_config=None,
         access_log=False,
         server_header=False,

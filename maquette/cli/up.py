@@ -45,9 +45,6 @@ def up(
     http_port: Annotated[
         int, typer.Option(help="The gateway's HTTP port; 0 takes a free one.", min=0, max=65535)
     ] = 8034,
-    triton_port: Annotated[
-        int, typer.Option(help="Triton's own gRPC port; 0 takes a free one.", min=0, max=65535)
-    ] = 0,
     repository: Annotated[
         str,
         typer.Option(
@@ -67,9 +64,10 @@ def up(
 ) -> None:
     """Start Triton and the gateway, and serve until Ctrl-C.
 
-    Whichever of the two ends before that is started again. Triton listens to this machine only; the
-    gateway is the door. Logs and the style library are in the state folder, and so is the copy of a
-    repository that lies in an object store; the gateway keeps it up with what others change there.
+    Whichever of the two ends or hangs before that is started again. Triton listens to its owner
+    only; the gateway is the door. Logs and the style library are in the state folder, and so is the
+    copy of a repository that lies in an object store; the gateway keeps it up with what others
+    change there.
     """
     # Logs name people, and the library is what they drew with: for nobody else on this machine.
     os.umask(0o077)
@@ -84,8 +82,8 @@ def up(
             settings.host,
             port,
             http_port,
-            triton_port,
             grace_seconds=settings.grace_seconds,
+            hang_seconds=settings.hang_seconds,
             tls=settings.tls is not None,
             gateway_settings={"MAQUETTE_KEYS": str(keys), **store},
         )

@@ -96,12 +96,18 @@ def test_a_step_time_is_that_of_the_others_meanwhile():
     assert step_time(running, 2.5, 2.9) == 1.5
 
 
-def test_memory_grows_from_the_sample_named():
-    samples = [{"a": 50, "b": 0}, {"a": 100, "b": 100}, {"a": 120, "b": 90}]
+def test_memory_grows_by_so_many_bytes_a_render_from_the_sample_named():
+    samples = [{"a": 50, "b": 0}, {"a": 100, "b": 90}, {"a": 250, "b": 90}, {"a": 400, "b": 90}]
     found = memory_figures(samples, every=50, first=50)
-    assert found["memory_growth"] == 0.05
-    assert found["memory"]["renders"] == [0, 50, 100]
-    assert found["memory"]["bytes"] == {"a": [50, 100, 120], "b": [0, 100, 90]}
+    assert found["memory_growth"] == 3.0
+    assert found["memory"]["renders"] == [0, 50, 100, 150]
+    assert found["memory"]["bytes"] == {"a": [50, 100, 250, 400], "b": [0, 90, 90, 90]}
+    assert found["memory"]["bytes_a_render"] == {"a": 3.0, "b": 0.0}
+
+
+def test_a_process_that_leaks_is_seen_however_large_the_others_are():
+    samples = [{"large": 10**9, "small": 1000 + 70_000 * n} for n in range(10)]
+    assert memory_figures(samples, every=1, first=1)["memory_growth"] == 70_000
 
 
 def test_a_process_that_comes_later_has_no_bytes_before():
@@ -175,7 +181,7 @@ def test_the_printed_verdicts_name_each_bar():
     cells = [list(column.cells) for column in report.verdicts({"join_steps": 1.5}).columns]
     rows = {row[0]: row[1:] for row in zip(*cells, strict=True)}
     assert rows["join_steps"] == ("1.500", "≤ 2.000", "[green]reached[/green]")
-    assert rows["memory_growth"] == ("-", "≤ 0.050", "[yellow]not measured[/yellow]")
+    assert rows["memory_growth"] == ("-", "≤ 3000", "[yellow]not measured[/yellow]")
 
 
 def test_every_bars_figure_is_looked_up_as_a_path():

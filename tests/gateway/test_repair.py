@@ -26,12 +26,14 @@ class Stream:
     """Of a ``render`` whose process says nothing once it is dead."""
 
     def __init__(self, triton):
-        self._asked_after_death = "render" in triton.dead
+        self._messages = ["render"] if "render" in triton.dead else None
 
     async def __anext__(self):
-        if not self._asked_after_death:
+        if self._messages is None:
             await asyncio.Event().wait()
-        return None, InferenceServerException(died("render"))
+        if not self._messages:
+            raise StopAsyncIteration
+        return None, InferenceServerException(died(self._messages.pop()))
 
     def cancel(self):
         pass

@@ -15,6 +15,7 @@ import psutil
 from tritonclient.grpc import InferenceServerClient
 
 from maquette.v1.maquette_pb2_grpc import MaquetteServiceStub
+from serving import sockets
 from serving.ports import free_port
 from tests.conftest import ROOT
 from tests.exported import EXPORTED
@@ -32,7 +33,6 @@ class LiveStack:
     process: subprocess.Popen[bytes]
     port: int
     http_port: int
-    triton_port: int
     state: Path
     output: Path
     collector: Collector | None = None
@@ -48,7 +48,7 @@ class LiveStack:
 
     @property
     def triton_address(self) -> str:
-        return f"127.0.0.1:{self.triton_port}"
+        return sockets.grpc_address(self.state)
 
     def channel(self) -> grpc.Channel:
         options = [
@@ -81,8 +81,8 @@ class LiveStack:
 @contextmanager
 def live_stack(state: Path, *options: str, **settings: object) -> Iterator[LiveStack]:
     """Start `maquette up` with `options`, and ``MAQUETTE_<SETTING>`` for the gateway."""
-    port, http_port, triton_port = free_port(), free_port(), free_port()
-    ports = {"--port": port, "--http-port": http_port, "--triton-port": triton_port}
+    port, http_port = free_port(), free_port()
+    ports = {"--port": port, "--http-port": http_port}
     named = [word for option, number in ports.items() for word in (option, str(number))]
     # What `options` say of it comes later, and counts.
     command = [MAQUETTE, "up", "--repository", EXPORTED, *named]
@@ -95,7 +95,7 @@ def live_stack(state: Path, *options: str, **settings: object) -> Iterator[LiveS
             stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=state,
             env={**os.environ, "COLUMNS": "200", **named_settings},
         )  # fmt: skip
-    stack = LiveStack(process, port, http_port, triton_port, state, output)
+    stack = LiveStack(process, port, http_port, state, output)
     try:
         wait_until(lambda: "maquette is up" in output.read_text() or process.poll() is not None,
                    START_SECONDS)  # fmt: skip

@@ -7,7 +7,9 @@ import os
 import shutil
 import signal
 import socket
+import stat
 import subprocess
+import urllib.request
 from pathlib import Path
 
 import grpc
@@ -119,14 +121,31 @@ def test_a_pack_without_a_safety_checker_has_none_loaded(live):
         assert not client.is_model_ready("check_image")
 
 
-def test_triton_listens_to_this_machine_only(live):
-    listening = {
-        connection.laddr.ip.removeprefix("::ffff:")
-        for process in live.processes()
-        for connection in process.net_connections(kind="inet")
-        if connection.status == psutil.CONN_LISTEN
-    }
-    assert listening == {"127.0.0.1"}
+def test_triton_is_its_owners_only(live):
+    """No port of it, a folder of sockets that nobody else enters, memory nobody else reads."""
+    triton = triton_of(live)
+    family = [triton, *triton.children(recursive=True)]
+    ports = [socket for process in family for socket in process.net_connections(kind="inet")]
+    assert [port for port in ports if port.status == psutil.CONN_LISTEN] == []
+    assert stat.S_IMODE((live.state / "sockets").stat().st_mode) == 0o700
+    assert len(list((live.state / "sockets").iterdir())) == 2
+    regions = list(Path("/dev/shm").glob(f"maquette_{live.process.pid}_*"))
+    assert regions
+    wait_until(lambda: {stat.S_IMODE(region.stat().st_mode) for region in regions} == {0o600}, 5)
+    assert stat.S_IMODE((live.state / "triton.log").stat().st_mode) == 0o600
+
+
+def test_triton_and_its_models_know_no_secret_of_the_gateway(tmp_path, monkeypatch):
+    monkeypatch.setenv("MAQUETTE_JWT_SECRET", "s" * 32)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "k" * 32)
+    with live_stack(tmp_path) as stack:
+        triton = triton_of(stack)
+        for process in [triton, *triton.children(recursive=True)]:
+            known = process.environ()
+            assert not [name for name in known if name.startswith(("MAQUETTE_", "AWS_"))]
+            assert "s" * 32 not in str(known) + str(process.cmdline())
+        with urllib.request.urlopen(f"http://{stack.http_address}/metrics/triton") as answer:
+            assert b"nv_inference_request_success" in answer.read()
 
 
 def test_a_library_open_elsewhere_is_one_sentence(live, tmp_path):
@@ -150,8 +169,8 @@ def test_a_setting_that_is_wrong_is_one_sentence(tmp_path, monkeypatch):
 
 def test_one_port_for_two_is_one_sentence(tmp_path):
     port = str(free_port())
-    said = up(tmp_path, "--port", port, "--triton-port", port)
-    assert f"--port and --triton-port are both {port}" in said
+    said = up(tmp_path, "--port", port, "--http-port", port)
+    assert f"--port and --http-port are both {port}" in said
 
 
 def test_a_state_folder_that_is_a_file_is_one_sentence(tmp_path):

@@ -24,6 +24,8 @@ from tests.integration.stack import live_stack, stub_of, wait_until
 BACK_SECONDS = 30
 """What is promised is 10, on a machine with nothing else to do."""
 HANG_SECONDS = 60
+PATIENCE = 15
+"""With what stands still."""
 SERVING = health_pb2.HealthCheckResponse.SERVING
 
 MODELS = [
@@ -36,7 +38,7 @@ MODELS = [
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory):
     """A stack of its own, which is hurt and heals; nothing of it is left at the end."""
-    with live_stack(tmp_path_factory.mktemp("hurt")) as stack:
+    with live_stack(tmp_path_factory.mktemp("hurt"), hang_seconds=PATIENCE) as stack:
         yield stack
         family = stack.processes()
         stack.process.terminate()
@@ -61,6 +63,13 @@ def stubs(stack):
 
 def is_alive(process):
     return process.status() != psutil.STATUS_ZOMBIE
+
+
+def has_ended(process):
+    try:
+        return not is_alive(process)
+    except psutil.NoSuchProcess:
+        return True
 
 
 def kill_model(stack, model):
@@ -221,3 +230,34 @@ def test_the_gateway_that_dies_under_load(stack, clients):
     hurt(stack, clients, gateway.kill)
     assert gateway_of(stack).pid != gateway.pid
     assert "The gateway ended (signal 9); starting it again" in stack.output.read_text()
+
+
+def stop_and_wait(stack, processes):
+    """Stop `processes`, and wait until they are replaced and renders can be made."""
+    for process in processes:
+        process.suspend()
+    wait_until(lambda: all(map(has_ended, processes)), PATIENCE + BACK_SECONDS)
+    with stack.channel() as channel:
+        wait_until(lambda: health(channel) == SERVING, BACK_SECONDS)
+
+
+@pytest.mark.parametrize("model", ["unet", "render", "tokenizer"])
+def test_a_models_process_that_stands_still(stack, request_for, model):
+    triton = triton_of(stack)
+    stop_and_wait(stack, stubs(stack)[model])
+    assert "A model's process stood still for 15 s; it is killed" in stack.output.read_text()
+    with stack.channel() as channel:
+        assert stub_of(channel).Render(request_for(), timeout=HANG_SECONDS).images
+    assert triton_of(stack).pid == triton.pid
+
+
+def test_triton_that_stands_still_under_load(stack, clients):
+    triton = triton_of(stack)
+    hurt(stack, clients, partial(stop_and_wait, stack, [triton]))
+    assert "Triton does not answer for 15 s; starting it again" in stack.output.read_text()
+
+
+def test_the_gateway_that_stands_still_under_load(stack, clients):
+    gateway = gateway_of(stack)
+    hurt(stack, clients, partial(stop_and_wait, stack, [gateway]))
+    assert "The gateway does not answer for 15 s; starting it again" in stack.output.read_text()

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 
@@ -55,3 +56,19 @@ def test_a_python_without_a_stub_is_said_with_those_that_have_one(monkeypatch, t
     running = f"{sys.version_info.major}.{sys.version_info.minor}"
     with pytest.raises(Unavailable, match=rf"does not run on Python {running}; .* 3.10, 3.9"):
         installation.find()
+
+
+def test_triton_is_given_what_it_needs_and_no_secret(monkeypatch):
+    needed = {"HOME": "/home/a", "LC_ALL": "C", "OMP_NUM_THREADS": "2", "CUDA_VISIBLE_DEVICES": "0"}
+    secret = (
+        "MAQUETTE_JWT_SECRET",
+        "AWS_SECRET_ACCESS_KEY",
+        "HTTPS_PROXY",
+        "OTEL_EXPORTER_HEADERS",
+    )
+    for name, value in needed.items() | {(name, "secret") for name in secret}:
+        monkeypatch.setenv(name, value)
+    found = installation.Installation(Path("tritonserver"), None, None, ()).environment()
+    assert found.items() >= needed.items()
+    assert found["PATH"].startswith(f"{Path(sys.executable).parent}:")
+    assert "secret" not in found.values()

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import time
@@ -110,3 +111,56 @@ def test_a_taken_port_is_seen_at_addresses_of_both_kinds(host):
 def test_an_address_that_is_not_here_is_one_sentence(host):
     with pytest.raises(Unavailable, match=rf"Cannot listen on {host}: .*Choose another address"):
         free_port(host)
+
+
+def test_nobody_else_reads_what_a_process_writes(tmp_path):
+    script = f"print('up', flush=True); open({str(tmp_path / 'made')!r}, 'w')"
+    started([sys.executable, "-c", script], tmp_path / "log").wait(10)
+    for written in ("log", "made"):
+        assert stat.S_IMODE((tmp_path / written).stat().st_mode) == 0o600
+
+
+def test_a_log_that_is_large_begins_anew_and_is_written_on(tmp_path):
+    log = tmp_path / "gateway.log"
+    script = (
+        "import signal, time; signal.signal(signal.SIGUSR1, lambda *_: print('more', flush=True));"
+        "print('up', flush=True); [time.sleep(1) for _ in range(600)]"
+    )
+    child = started([sys.executable, "-c", script], log)
+    processes.bound(log, most=3)
+    assert log.read_text() == "up\n"
+    processes.bound(log, most=2)
+    assert (tmp_path / "gateway.previous.log").read_text() == "up\n"
+    child.send_signal(signal.SIGUSR1)
+    until(lambda: log.read_text() == "more\n")
+    processes.stop(child)
+
+
+def test_a_child_that_stands_still_is_killed_when_patience_is_over(tmp_path):
+    script = f"import subprocess; subprocess.Popen({SLEEPER!r}); import time; time.sleep(600)"
+    parent = started([sys.executable, "-c", script], tmp_path / "log")
+    (child,) = psutil.Process(parent.pid).children()
+    now, said = 0.0, []
+    watcher = processes.StoppedChildren(10, clock=lambda: now)
+
+    def look(at):
+        nonlocal now
+        now = at
+        watcher.watch(parent, said.append)
+
+    look(0)
+    child.suspend()
+    until(lambda: child.status() == psutil.STATUS_STOPPED)
+    look(5)
+    child.resume()
+    until(lambda: child.status() != psutil.STATUS_STOPPED)
+    look(14)
+    child.suspend()
+    until(lambda: child.status() == psutil.STATUS_STOPPED)
+    look(20)
+    look(29)
+    assert said == []
+    look(31)
+    assert said == ["A model's process stood still for 10 s; it is killed"]
+    until(lambda: child.status() == psutil.STATUS_ZOMBIE)
+    processes.stop(parent)

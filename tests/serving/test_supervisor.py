@@ -21,7 +21,8 @@ class Server:
     def __init__(self):
         self.status = None
         self.ready = False
-        self.stopped = False
+        self.alive = True
+        self.stopped = self.at_once = False
 
     def ended(self):
         return self.status
@@ -29,11 +30,14 @@ class Server:
     def is_ready(self):
         return self.ready
 
+    def is_alive(self):
+        return self.alive
+
     def reason(self):
         return "it has its reasons"
 
-    def stop(self):
-        self.stopped = True
+    def stop(self, *, at_once=False):
+        self.stopped, self.at_once = True, at_once
 
 
 class Bench:
@@ -43,8 +47,11 @@ class Bench:
         self.now, self.said, self.error = 0.0, [], None
         self.runs = [Server()]
         self.supervised = Supervised(
-            "Triton", self.runs[0], self.start, patience=120, clock=lambda: self.now
+            "Triton", self.runs[0], self.start, patience=120, hang_seconds=10, clock=self.clock
         )
+
+    def clock(self):
+        return self.now
 
     def start(self):
         if self.error:
@@ -125,3 +132,41 @@ def test_one_that_stays_silent_is_replaced(bench):
     assert bench.runs[1].stopped
     assert bench.said[-1] == "Triton does not come up; starting it again"
     assert len(bench.runs) == 3
+
+
+def test_one_that_hangs_is_replaced_at_once_when_patience_is_over(bench):
+    bench.pass_time(100)
+    bench.runs[0].alive = False
+    bench.pass_time(9)
+    assert bench.said == []
+    bench.pass_time(4)
+    assert bench.runs[0].at_once
+    bench.runs[1].ready = True
+    bench.pass_time(100)
+    assert bench.said == ["Triton does not answer for 10 s; starting it again", "Triton is back"]
+    assert len(bench.runs) == 2
+
+
+def test_one_that_answers_again_in_time_is_left_alone(bench):
+    for _ in range(5):
+        bench.runs[0].alive = False
+        bench.pass_time(8)
+        bench.runs[0].alive = True
+        bench.pass_time(2)
+    assert (len(bench.runs), bench.said) == (1, [])
+
+
+def test_a_watcher_that_was_stopped_itself_asks_before_it_judges(bench):
+    bench.pass_time(10)
+    bench.now += 300
+    bench.pass_time(10)
+    assert (len(bench.runs), bench.said) == (1, [])
+
+
+def test_without_patience_to_lose_nothing_is_replaced(bench):
+    supervised = Supervised("Triton", Server(), bench.start, 120, clock=bench.clock)
+    supervised.run.alive = False
+    for _ in range(1000):
+        bench.now += 1
+        supervised.watch(bench.said.append)
+    assert bench.said == []
