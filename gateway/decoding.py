@@ -18,6 +18,7 @@ AT_ONCE = max(2, (os.cpu_count() or 1) // 4)
 """Pictures; the rest of the cores is for renders."""
 SECONDS = 20.0
 """For one picture. The slowest that is let in takes about two on a core of its own."""
+ROOM_SECONDS = 1.0
 _SMALL = images.encode_png(np.zeros((MIN_SIDE, MIN_SIDE, 3), np.uint8))
 
 
@@ -42,6 +43,14 @@ class PictureDecoder:
             for _ in range(self._at_once)
         )
         await asyncio.gather(*starting)
+
+    async def has_room(self) -> bool:
+        """Whether the next picture waits for a process for a second at most."""
+        try:
+            async with asyncio.timeout(ROOM_SECONDS), self._free:
+                return True
+        except TimeoutError:
+            return False
 
     async def decode(self, data: bytes, field: str) -> Decoded:
         """`data` as PNG; a small one that is nothing else stays as it is.

@@ -55,7 +55,7 @@ async def serve(settings: Settings) -> None:
         async def is_ready() -> bool:
             if stopping.is_set() or not await parts.inference.is_ready():
                 return False
-            return await parts.service.library.is_ready()
+            return await parts.service.is_ready()
 
         model = VirtualModel(parts.renders, is_ready, VERSION)
         server, reported = make_server(

@@ -155,6 +155,10 @@ class Service:
         self._painted_by = painted_by
         self._shadows: set[asyncio.Task[None]] = set()
 
+    async def is_ready(self) -> bool:
+        """Whether a render can begin: its style can be found, and its pictures decoded."""
+        return await self.library.is_ready() and await self._decoder.has_room()
+
     async def check(self, request: RenderRequest) -> Checked:
         """Find out what is wrong with `request` before it waits, and decode its pictures.
 

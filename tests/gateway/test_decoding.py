@@ -83,3 +83,14 @@ async def test_a_file_that_the_decoder_does_not_survive_is_refused():
     with pytest.raises(InvalidRequest, match="^sketch is .*does not survive this file"):
         await decoding
     assert await decoder.decode(PHOTO, "sketch")
+
+
+async def test_there_is_no_room_while_every_process_stands_still():
+    decoder = PictureDecoder(at_once=1)
+    assert await decoder.has_room()
+    decoding, worker = await at_work(decoder, SLOW)
+    worker.suspend()
+    assert not await decoder.has_room()
+    decoding.cancel()
+    await asyncio.gather(decoding, return_exceptions=True)
+    assert await decoder.has_room()
