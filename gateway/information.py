@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from gateway import little
@@ -14,12 +15,42 @@ from gateway.inference import Inference, ServedModel
 from gateway.version import VERSION
 from pipeline.errors import Unavailable
 from pipeline.lineup import LineUp
-from pipeline.samplers import SAMPLERS
+from pipeline.request import RANGES, SIZE_STEP
+from pipeline.samplers import SAMPLERS, STEP_LIMITS
+from pipeline.size import LARGEST_FACTOR
 from versions.aliases import CLIP
 from versions.repositories import Repository
 
 VIRTUAL_MODEL = "sketch_to_render"
 """What a whole render is called where callers think in models."""
+
+
+EXPORTED_PACK = Path("render/1/pack.json")
+"""In a model repository: what the exporter tells of the pack."""
+
+
+@dataclass(frozen=True)
+class RenderLimits:
+    """Which pictures can be asked for."""
+
+    native_side: int = 0
+    """Of a square picture, the pixels a side that the pack is made for; 0 until that is known."""
+    min_side: int = int(RANGES["width"].low)
+    max_side: int = int(RANGES["width"].high)
+    side_step: int = SIZE_STEP
+    """Sides are multiples of it."""
+    max_steps: Mapping[str, int] = field(
+        default_factory=lambda: {
+            name: STEP_LIMITS.get(name, int(RANGES["num_inference_steps"].high))
+            for name in SAMPLERS
+        }
+    )
+    """By scheduler."""
+
+    @property
+    def max_pixels(self) -> int:
+        """Width times height at most, with this pack; 0 until that is known."""
+        return (LARGEST_FACTOR * self.native_side) ** 2
 
 
 @dataclass(frozen=True)
@@ -40,6 +71,7 @@ class Facts:
     """Why the newest choice of versions does not serve; empty where it does."""
     clip: int
     """The version of the pair that embeds, and whose vectors are searched."""
+    limits: RenderLimits
     schedulers: tuple[str, ...] = tuple(SAMPLERS)
 
 
@@ -48,7 +80,8 @@ class Information:
 
     Args:
         behind: says why newer versions may not be known here; empty where they are.
-        repository: where the versions' manifests are; None where what was exported serves.
+        repository: where the versions' manifests are, and what the exporter tells of the pack; None
+            where what was exported serves.
     """
 
     def __init__(
@@ -60,6 +93,7 @@ class Information:
         self._inference = inference
         self._identities = Identities(repository)
         self._behind = behind
+        self._exported = _exported(repository.folder) if repository else {}
 
     async def facts(self) -> Facts:
         """What serves now."""
@@ -77,6 +111,9 @@ class Information:
             line_ups=self._inference.line_ups.by_alias,
             problem=" ".join(filter(None, (self._inference.line_ups.problem, self._behind()))),
             clip=self._inference.line_ups.clip,
+            limits=RenderLimits(
+                int((self._inference.pack or self._exported).get("native_size", 0))
+            ),
         )
 
     async def _pack(self) -> Mapping[str, Any]:
@@ -88,6 +125,14 @@ class Information:
         known = self._identities.are_known(versions)
         found = await little.run(known, self._identities.of, told, versions)
         return {**found, "engines": {**told["engines"], **found["engines"]}}
+
+
+def _exported(repository: Path) -> Mapping[str, Any]:
+    try:
+        facts: Mapping[str, Any] = json.loads((repository / EXPORTED_PACK).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return facts
 
 
 def _revision(engines: object) -> str:

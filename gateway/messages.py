@@ -109,6 +109,7 @@ def info(facts: Facts, caller: Caller) -> pb.ServerInfoResponse:
         ],
         problem=facts.problem,
         clip=facts.clip,
+        limits=pb.RenderLimits(max_pixels=facts.limits.max_pixels, **vars(facts.limits)),
     )
 
 

@@ -34,8 +34,12 @@ class State(StrEnum):
 class Render:
     """One render, from the moment it is accepted."""
 
-    def __init__(self, identity: str, owner: Caller, digest: str, *, keep_running: bool) -> None:
+    def __init__(
+        self, identity: str, owner: Caller, digest: str, *, keep_running: bool, number: int = 0
+    ) -> None:
         self.id = identity
+        self.number = number
+        """Grows from render to render."""
         self.owner = owner
         self.digest = digest
         """Of the request, to tell whether another asks for the same."""
@@ -85,6 +89,11 @@ class Render:
     def result(self) -> Finished | None:
         """The pictures, once they are there."""
         return self._last(Finished)
+
+    @property
+    def last_event(self) -> int:
+        """The number of the newest event, from 1; what it failed with counts as one."""
+        return len(self._events) + (self.error is not None)
 
     @property
     def size(self) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
 import re
 import time
 import uuid
@@ -27,6 +28,9 @@ from pipeline.request import RenderRequest
 
 MAX_ID = 64
 MAX_KEY = 128
+# "." and ".." would be no names in a URL.
+ID_PATTERN = rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{MAX_ID - 1}}}"
+NEXT_PAGE = "[0-9]{1,18}"
 MAX_KEPT = 1000
 """Renders that have ended, whatever they weigh."""
 
@@ -41,16 +45,15 @@ class Asked:
     keep_running: bool = False
 
     def __post_init__(self) -> None:
-        # "." and ".." would be no names in a URL.
-        if self.id and not re.fullmatch(rf"[A-Za-z0-9][A-Za-z0-9._-]{{,{MAX_ID - 1}}}", self.id):
+        if self.id and not re.fullmatch(ID_PATTERN, self.id):
             allowed = (
                 f"1 to {MAX_ID} letters, digits, dots, hyphens and underscores, the first a letter "
                 "or digit"
             )
             raise InvalidRequest("id", self.id, allowed, "Leave it out to have one made.")
         key = self.idempotency_key
-        if len(key) > MAX_KEY or not key.isprintable():
-            allowed = f"1 to {MAX_KEY} printable characters"
+        if len(key) > MAX_KEY or not (key.isascii() and key.isprintable()):
+            allowed = f"1 to {MAX_KEY} printable ASCII characters"
             raise InvalidRequest("idempotency-key", key, allowed, "A UUID does well.")
 
 
@@ -74,6 +77,7 @@ class Renders:
         self._keep_bytes = keep_bytes
         self._renders: dict[tuple[str, str], Render] = {}
         self._by_key: dict[tuple[str, str], Render] = {}
+        self._numbers = itertools.count(1)
         self._closing = False
 
     async def begin(self, request: RenderRequest, caller: Caller, asked: Asked) -> Render:
@@ -132,6 +136,27 @@ class Renders:
                 f"for {self._keep_seconds:g} s."
             )
         return found
+
+    def page(self, caller: Caller, size: int, token: str = "") -> tuple[list[Render], str]:
+        """At most `size` renders of `caller`, the newest first, and the token of the next page.
+
+        Args:
+            token: what came with the page before; empty for the first.
+
+        Raises:
+            InvalidRequest: the token is none of these.
+        """
+        if token and not re.fullmatch(NEXT_PAGE, token):
+            allowed, remedy = "a next_page_token", "Leave it out for the first page."
+            raise InvalidRequest("page_token", token, allowed, remedy)
+        self._forget_old()
+        own = [
+            render
+            for (owner, _), render in reversed(self._renders.items())
+            if owner == caller.id and (not token or render.number < int(token))
+        ]
+        more = len(own) > size
+        return own[:size], str(own[size - 1].number) if more else ""
 
     async def cancel(self, identity: str, caller: Caller) -> Render:
         """Stop the render `identity` at its next step, and return it when it has stopped.
@@ -195,7 +220,9 @@ class Renders:
             )
         if known:
             self._forget(known)
-        render = Render(identity, caller, digest, keep_running=asked.keep_running)
+        render = Render(
+            identity, caller, digest, keep_running=asked.keep_running, number=next(self._numbers)
+        )
         self._renders[caller.id, identity] = render
         if asked.idempotency_key:
             self._by_key[caller.id, asked.idempotency_key] = render

@@ -152,7 +152,10 @@ def _check_numbers(name: str, value: Any, allowed: Range) -> None:
         return
     for number in value if isinstance(value, tuple) else (value,):
         if not allowed.holds(number):
-            raise InvalidRequest(name, number, str(allowed), f"Try {allowed.nearest(number)}.")
+            near = f"Try {allowed.nearest(number)}."
+            # Elsewhere -1 stands for "any"; the nearest seed would be no help to who sends it.
+            remedy = "Leave it out to have one drawn." if name == "seed" else near
+            raise InvalidRequest(name, number, str(allowed), remedy)
 
 
 def _check_versions(alias: str) -> None:

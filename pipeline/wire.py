@@ -74,6 +74,7 @@ def pack_identity(facts: Mapping[str, Any]) -> bytes:
         "precision": facts.get("precision", "fp32"),
         "engine": facts.get("engine", "onnx"),
         "engines": facts.get("engines", {}),
+        "native_size": facts["native_size"],
     }
     return json.dumps(identity).encode()
 

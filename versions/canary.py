@@ -13,6 +13,11 @@ from versions import durable, reading
 from versions.history import Entry
 
 FILE = "canary.json"
+HIGHEST: Mapping[str, float] = {
+    "share": 1, "shadow": 1, "max_error_share": 1, "max_latency_ratio": 1000,
+    "max_structure_loss": 1, "least_renders": 1_000_000,
+}  # fmt: skip
+"""What each number of a canary may be at most; the least is 0."""
 
 
 @dataclass(frozen=True)
@@ -83,14 +88,8 @@ class Canary:
         Raises:
             InvalidRequest: one is not.
         """
-        for name, value, highest in (
-            ("share", self.share, 1.0),
-            ("shadow", self.shadow, 1.0),
-            ("max_error_share", self.bounds.max_error_share, 1.0),
-            ("max_latency_ratio", self.bounds.max_latency_ratio, 1000.0),
-            ("max_structure_loss", self.bounds.max_structure_loss, 1.0),
-            ("least_renders", self.bounds.least_renders, 1_000_000),
-        ):
+        for name, highest in HIGHEST.items():
+            value = getattr(self if name in ("share", "shadow") else self.bounds, name)
             if not 0 <= value <= highest:
                 raise InvalidRequest(name, value, f"0 to {highest:g}", "Give another number.")
 

@@ -3,20 +3,22 @@
 # The annotations below name dependencies that are made inside a function, so they are not deferred.
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 
 from gateway.openinference import model, reasons, rest_messages
-from gateway.openinference.rest_messages import HEADER_LENGTH, RestRequest
+from gateway.openinference.rest_messages import HEADER_LENGTH, InferBody, RestRequest
 from gateway.openinference.virtual_model import VirtualModel
 from gateway.over_http import unless_gone
 from gateway.protection.caller import Caller, Scope
 
 Admitted = Callable[[Scope | None], Callable[..., Any]]
+Responses = dict[int | str, dict[str, Any]]
 
 PREFIX = "/v2"
 MODEL = "/models/{name}"
@@ -40,12 +42,66 @@ def _check_version(name: str, version: str) -> None:
 
 
 OF_MODEL, OF_VERSION = [Depends(_check_model)], [Depends(_check_version)]
+
+
+def _inlined(part: Any, definitions: Mapping[str, Any]) -> Any:
+    """`part` of a JSON schema with its references to `definitions` replaced by what they name."""
+    if isinstance(part, list):
+        return [_inlined(each, definitions) for each in part]
+    if not isinstance(part, dict):
+        return part
+    if "$ref" in part:
+        return _inlined(definitions[part["$ref"].rpartition("/")[2]], definitions)
+    return {name: _inlined(each, definitions) for name, each in part.items() if name != "$defs"}
+
+
+def _schema(body: type[BaseModel]) -> Any:
+    found = body.model_json_schema()
+    return _inlined(found, found.get("$defs", {}))
+
+
+BINARY = {"schema": {"type": "string", "format": "binary"}}
 TAKES = {
     "requestBody": {
         "required": True,
         "content": {
-            "application/json": {"schema": {"type": "object"}},
-            "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+            "application/json": {"schema": _schema(InferBody)},
+            "application/octet-stream": BINARY,
+        },
+    },
+    "parameters": [
+        {
+            "name": HEADER_LENGTH,
+            "in": "header",
+            "schema": {"type": "integer", "minimum": 0},
+            "description": "How many bytes of JSON come before the raw tensors; all when left out.",
+        }
+    ],
+}
+ANSWERS: Responses = {
+    200: {
+        "description": "The outputs: JSON, and raw tensors after it where they were asked for.",
+        "content": {
+            "application/json": {
+                "schema": {"type": "object", "required": ["model_name", "outputs"]}
+            },
+            "application/octet-stream": BINARY,
+        },
+    }
+}
+LIVE: Responses = {200: {"description": "Yes; the body is empty."}}
+READY: Responses = {**LIVE, 503: {"description": "No; the body is empty."}}
+ERRORS: Responses = {
+    "default": {
+        "description": "What went wrong, as the protocol has it.",
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["error"],
+                    "properties": {"error": {"type": "string"}},
+                }
+            }
         },
     }
 }
@@ -64,20 +120,22 @@ def router(virtual_model: VirtualModel, admitted: Admitted) -> APIRouter:
     _add_facts(facts, virtual_model)
     _add_not_offered(facts)
     _add_infer(infer, virtual_model, admitted(Scope.RENDER))
-    routes = APIRouter(tags=["Open Inference Protocol"])
+    routes = APIRouter(tags=["Open Inference Protocol"], responses=ERRORS)
     for part in (health, facts, infer):
         routes.include_router(part)
     return routes
 
 
 def _add_health(routes: APIRouter, virtual_model: VirtualModel) -> None:
-    @routes.get("/health/live")
+    @routes.get("/health/live", response_class=Response, responses=LIVE)
     async def live() -> Response:
         return Response()
 
-    @routes.get("/health/ready")
-    @routes.get(MODEL + "/ready", dependencies=OF_MODEL)
-    @routes.get(VERSION + "/ready", dependencies=OF_VERSION)
+    answered: dict[str, Any] = {"response_class": Response, "responses": READY}
+
+    @routes.get("/health/ready", **answered)
+    @routes.get(MODEL + "/ready", dependencies=OF_MODEL, **answered)
+    @routes.get(VERSION + "/ready", dependencies=OF_VERSION, **answered)
     async def ready() -> Response:
         is_ready = await virtual_model.is_ready()
         return Response(status_code=HTTPStatus.OK if is_ready else HTTPStatus.SERVICE_UNAVAILABLE)
@@ -125,8 +183,12 @@ def _add_infer(
     # Who calls comes first: strangers are not told which models there are.
     known = [Depends(admitted)]
 
-    @routes.post(MODEL + "/infer", dependencies=known + OF_MODEL, openapi_extra=TAKES)
-    @routes.post(VERSION + "/infer", dependencies=known + OF_VERSION, openapi_extra=TAKES)
+    told: dict[str, Any] = {
+        "response_class": Response, "responses": ANSWERS, "openapi_extra": TAKES,
+    }  # fmt: skip
+
+    @routes.post(MODEL + "/infer", dependencies=known + OF_MODEL, **told)
+    @routes.post(VERSION + "/infer", dependencies=known + OF_VERSION, **told)
     async def infer(request: Request, caller: Annotated[Caller, Depends(admitted)]) -> Response:
         asked = await _asked(request)
         outputs = await unless_gone(request.receive, virtual_model.infer(asked.infer, caller))
@@ -146,11 +208,6 @@ def _refusing(reason: str) -> Callable[[], Awaitable[JSONResponse]]:
 
 async def _asked(request: Request) -> RestRequest:
     body = await request.body()
-    encoding = request.headers.get("Content-Encoding", "")
     header_length = request.headers.get(HEADER_LENGTH)
-
-    def decoded() -> RestRequest:
-        return rest_messages.infer_request(rest_messages.plain(body, encoding), header_length)
-
     # Megabytes of JSON and base64 take a while, and others are served meanwhile.
-    return await asyncio.to_thread(decoded)
+    return await asyncio.to_thread(rest_messages.infer_request, body, header_length)

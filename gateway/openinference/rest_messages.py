@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import json
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -18,13 +17,12 @@ from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
 from gateway.openinference import model, tensors
 from gateway.openinference.model import OUTPUTS, PICTURES, Output
 from gateway.openinference.tensors import InferRequest, Values, shown
-from gateway.over_http import MAX_BODY, SMALLER
+from gateway.over_http import MAX_BODY, from_base64
 from pipeline.contract import Tensor
 from pipeline.errors import InvalidRequest, Words
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 MAX_TENSORS = 64
-GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
 JSON_TYPES: Mapping[str, tuple[type, ...]] = {
     "BYTES": (str,),
     "FP32": (int, float),
@@ -35,26 +33,32 @@ LIMITS = {"FP32": 2**127, "INT32": 2**31, "INT64": 2**63}
 WORDS = {"BYTES": "text", "FP32": "a number", "INT32": "a whole number", "INT64": "a whole number"}
 
 
-class _Named(BaseModel):
+class NamedTensor(BaseModel):
+    """A tensor that is asked for."""
+
     model_config = ConfigDict(strict=True, frozen=True)
 
     name: str
     parameters: dict[str, Any] = {}
 
 
-class _Input(_Named):
+class InputTensor(NamedTensor):
+    """A tensor that is sent: as data, or raw after the JSON, with binary_data_size."""
+
     datatype: str
     shape: Annotated[list[int], FailFast(), Field(max_length=MAX_TENSORS)]
     data: list[Any] | None = None
 
 
-class _Body(BaseModel):
+class InferBody(BaseModel):
+    """A request. docs/open-inference-protocol.md shows one."""
+
     model_config = ConfigDict(strict=True, frozen=True)
 
     id: str = ""
     parameters: dict[str, Any] = {}
-    inputs: Annotated[list[_Input], FailFast(), Field(max_length=MAX_TENSORS)]
-    outputs: Annotated[list[_Named], FailFast(), Field(max_length=MAX_TENSORS)] = []
+    inputs: Annotated[list[InputTensor], FailFast(), Field(max_length=MAX_TENSORS)]
+    outputs: Annotated[list[NamedTensor], FailFast(), Field(max_length=MAX_TENSORS)] = []
 
 
 @dataclass(frozen=True)
@@ -63,34 +67,6 @@ class RestRequest:
 
     infer: InferRequest
     binary: frozenset[str]
-
-
-def plain(body: bytes, encoding: str, limit: int = MAX_BODY) -> bytes:
-    """`body` without its compression.
-
-    Args:
-        encoding: the header Content-Encoding, empty when there is none.
-        limit: bytes that it may grow to; no more are ever made.
-
-    Raises:
-        InvalidRequest: the encoding is not known, or the data is damaged or grows too large.
-    """
-    name = encoding.strip().lower()
-    if name in ("", "identity"):
-        return body
-    if name not in ("gzip", "deflate"):
-        remedy = "Send the body as it is, or in one of these."
-        raise InvalidRequest("Content-Encoding", encoding, "gzip or deflate", remedy)
-    inflater = zlib.decompressobj(GZIP_OR_ZLIB)
-    try:
-        inflated = inflater.decompress(body, limit + 1)
-    except zlib.error as error:
-        raise _damaged(body, name) from error
-    if len(inflated) > limit:
-        raise InvalidRequest("body", Words("larger"), f"at most {limit:,} bytes", SMALLER)
-    if not inflater.eof or inflater.unused_data:
-        raise _damaged(body, name)
-    return inflated
 
 
 def infer_request(body: bytes, header_length: str | None) -> RestRequest:
@@ -105,7 +81,7 @@ def infer_request(body: bytes, header_length: str | None) -> RestRequest:
     """
     length = _header_length(header_length, len(body))
     try:
-        asked = _Body.model_validate_json(body[:length])
+        asked = InferBody.model_validate_json(body[:length])
     except ValidationError as error:
         raise _told(error) from error
     for tensor in (*asked.inputs, *asked.outputs):
@@ -147,7 +123,7 @@ def _header_length(sent: str | None, size: int) -> int:
     return int(sent)
 
 
-def _inputs(sent: Sequence[_Input], raw: memoryview) -> Iterator[tuple[Tensor, Values]]:
+def _inputs(sent: Sequence[InputTensor], raw: memoryview) -> Iterator[tuple[Tensor, Values]]:
     at = 0
     for one in sent:
         tensor, count = tensors.declared(one.name, one.datatype, one.shape)
@@ -163,7 +139,7 @@ def _inputs(sent: Sequence[_Input], raw: memoryview) -> Iterator[tuple[Tensor, V
         raise InvalidRequest("body", found, "JSON, then every input's data", "Name every input.")
 
 
-def _check_binary(sent: _Input, size: object, left: int) -> None:
+def _check_binary(sent: InputTensor, size: object, left: int) -> None:
     field = f"{sent.name}.binary_data_size"
     if type(size) is not int or not 0 <= size <= left:
         allowed = f"0 to the {left:,} bytes of raw data that are left"
@@ -198,13 +174,13 @@ def _element(tensor: Tensor, value: Any) -> Any:
 
 def _picture(name: str, encoded: str) -> bytes:
     try:
-        return base64.b64decode(encoded, validate=True)
+        return from_base64(encoded)
     except ValueError as error:
         remedy = "Encode it, or send it raw with the parameter binary_data_size."
         raise InvalidRequest(name, encoded, "base64 of the picture's file", remedy) from error
 
 
-def _binary(asked: _Body) -> frozenset[str]:
+def _binary(asked: InferBody) -> frozenset[str]:
     everywhere = _flag("binary_data_output", asked.parameters, default=False)
     if not asked.outputs:
         return frozenset(OUTPUTS if everywhere else ())
@@ -245,7 +221,3 @@ def _told(error: ValidationError) -> InvalidRequest:
     found = shown(first["input"]) if first["loc"] else Words("not as it should be")
     remedy = "docs/open-inference-protocol.md shows a request."
     return InvalidRequest(field, found, f"a request's JSON ({first['msg']})", remedy)
-
-
-def _damaged(body: bytes, encoding: str) -> InvalidRequest:
-    return InvalidRequest("body", body, f"data in {encoding}", "It is damaged or cut short.")

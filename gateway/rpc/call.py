@@ -14,6 +14,7 @@ from typing import Any, NoReturn, Protocol, TypeAlias
 import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from opentelemetry.trace import SpanKind
 
@@ -22,7 +23,7 @@ from gateway.desk import Desk, request_id_of
 from gateway.observability import logs, tracing
 from gateway.protection.caller import Caller, Scope
 from gateway.protection.doorkeeper import Credentials, forwarded_by
-from pipeline.errors import MaquetteError
+from pipeline.errors import InvalidRequest, MaquetteError
 
 MAX_DETAILS = 2000
 """gRPC sends a status in its header, and fails otherwise when that grows too large."""
@@ -159,17 +160,33 @@ def credentials_of(sent: Mapping[str, str]) -> Credentials:
 
 
 def _details(error: Exception) -> tuple[tuple[str, str | bytes], ...]:
-    """google.rpc.RetryInfo, for errors that pass by themselves."""
-    seconds = errors.retry_after(error)
-    if seconds is None:
+    """google.rpc.RetryInfo for errors that pass by themselves, BadRequest for a field's."""
+    detail = _retry_info(error) or _bad_request(error)
+    if detail is None:
         return ()
-    delay = Duration()
-    delay.FromMilliseconds(round(seconds * 1000))
     packed = AnyMessage()
-    packed.Pack(error_details_pb2.RetryInfo(retry_delay=delay))
+    packed.Pack(detail)
     status = status_pb2.Status(
         code=errors.code_of(error).grpc.value[0],
         message=errors.told(error)[:MAX_DETAILS],
         details=[packed],
     )
     return ((STATUS_DETAILS, status.SerializeToString()),)
+
+
+def _retry_info(error: Exception) -> Message | None:
+    seconds = errors.retry_after(error)
+    if seconds is None:
+        return None
+    delay = Duration()
+    delay.FromMilliseconds(round(seconds * 1000))
+    return error_details_pb2.RetryInfo(retry_delay=delay)
+
+
+def _bad_request(error: Exception) -> Message | None:
+    if not isinstance(error, InvalidRequest):
+        return None
+    violation = error_details_pb2.BadRequest.FieldViolation(
+        field=error.field, description=errors.told(error)[:MAX_DETAILS]
+    )
+    return error_details_pb2.BadRequest(field_violations=[violation])

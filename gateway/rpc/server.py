@@ -9,11 +9,11 @@ from pathlib import Path
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from gateway.connections import HEADER_SECONDS, MOST
 from gateway.openinference.servicer import OpenInferenceServicer
+from gateway.rpc import reflection
 from gateway.rpc.decoding import Decoding
 from gateway.rpc.entrance import Entrance
 from gateway.rpc.maquette import SERVICE_NAME, MaquetteServicer
@@ -28,7 +28,7 @@ OPEN_INFERENCE = service_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"]
 MAX_MESSAGE = (MAX_STYLE_IMAGES + 2) * MAX_BYTES
 MAX_STREAMS = 256
 """Calls in progress on one connection."""
-ASKS_WHO_CALLS = (SERVICE_NAME, OPEN_INFERENCE, reflection.SERVICE_NAME)
+ASKS_WHO_CALLS = (SERVICE_NAME, OPEN_INFERENCE, *reflection.NAMES)
 HEALTH_SECONDS = 1.0
 PING_MILLISECONDS = 500
 """Between two keepalive pings of a client. gRPC itself allows one in five minutes, and ends the
@@ -65,9 +65,7 @@ def make_server(
     service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(open_inference, server)
     reported = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(reported, server)
-    reflection.enable_server_reflection(
-        (SERVICE_NAME, OPEN_INFERENCE, health.SERVICE_NAME, reflection.SERVICE_NAME), server
-    )
+    reflection.add_reflection((SERVICE_NAME, OPEN_INFERENCE, health.SERVICE_NAME), server)
     return server, reported
 
 

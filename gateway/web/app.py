@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.telemetry import TelemetryConfig
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
+from gateway.over_http import Inflating
 from gateway.settings import Settings
 from gateway.version import VERSION
-from gateway.web import errors, generate, images, operations, renders, styles, versions
+from gateway.web import errors, generate, images, operations, renders, schemas, styles, versions
 from gateway.web.middleware import REQUEST_ID, Envelope, Guard
 from gateway.wiring import Parts
 from pipeline.errors import MaquetteError
@@ -20,6 +24,7 @@ MAY_SEND = (
     "Content-Type",
     "Idempotency-Key",
     "If-None-Match",
+    "Last-Event-ID",
     "Prefer",
     "X-API-Key",
     REQUEST_ID,
@@ -41,6 +46,20 @@ UNTOLD: TelemetryConfig = {
 }
 
 
+class Gateway(FastAPI):
+    """FastAPI, with what it cannot know in ``/openapi.json``."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The document, made once."""
+        if not self.openapi_schema:
+            bodies: set[type[BaseModel]] = {*schemas.RENDER_EVENTS.values(), *versions.EVENTS}
+            required = self.state.settings.auth_required
+            self.openapi_schema = schemas.complete(
+                super().openapi(), bodies, auth_required=required
+            )
+        return self.openapi_schema
+
+
 def make_app(
     parts: Parts,
     settings: Settings,
@@ -54,7 +73,7 @@ def make_app(
         is_ready: whether renders can be served now.
         open_inference: the routes under /v2.
     """
-    app = FastAPI(
+    app = Gateway(
         title="maquette",
         version=VERSION,
         description="Sketch and sentence to architectural render, in a retrieved style.",
@@ -84,12 +103,13 @@ def make_app(
 
 def _surround(app: FastAPI, parts: Parts, settings: Settings) -> None:
     # The last one added is the outermost.
+    app.add_middleware(Inflating)
     app.add_middleware(Guard, settings=settings)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
-            allow_methods=["GET", "POST", "DELETE"],
+            allow_methods=["GET", "HEAD", "POST", "DELETE"],
             allow_headers=list(MAY_SEND),
             expose_headers=list(MAY_READ),
         )

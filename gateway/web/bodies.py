@@ -177,12 +177,30 @@ class RenderBody(BaseModel):
         )
 
 
+class RenderPage(BaseModel):
+    """Some renders, the newest first."""
+
+    renders: list[RenderBody]
+    next_page_token: str = Field(description="Asks for the next page; empty on the last one.")
+
+
 class ModelBody(BaseModel):
     """A model that Triton serves."""
 
     name: str
     version: str
     ready: bool
+
+
+class RenderLimitsBody(BaseModel):
+    """Which pictures can be asked for, in pixels."""
+
+    native_side: int = Field(description="Of a square; what the pack is made for. 0: not known.")
+    max_pixels: int = Field(description="Width times height at most. 0: not known.")
+    min_side: int
+    max_side: int
+    side_step: int = Field(description="Sides are multiples of it.")
+    max_steps: dict[str, int] = Field(description="Denoising steps at most, by scheduler.")
 
 
 class InfoBody(BaseModel):
@@ -202,6 +220,7 @@ class InfoBody(BaseModel):
     )
     problem: str = Field(description="Why the newest choice of versions does not serve, if so.")
     clip: int = Field(description="The version of the pair that embeds and finds styles.")
+    limits: RenderLimitsBody
 
     @classmethod
     def of(cls, facts: Facts, caller: Caller) -> InfoBody:
@@ -221,6 +240,7 @@ class InfoBody(BaseModel):
             line_ups={alias: line_up.versions for alias, line_up in facts.line_ups.items()},
             problem=facts.problem,
             clip=facts.clip,
+            limits=RenderLimitsBody.model_validate(facts.limits, from_attributes=True),
         )
 
 

@@ -12,6 +12,8 @@ from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute, Match
+from starlette.types import Scope
 
 from gateway import errors
 from gateway.observability import logs
@@ -123,5 +125,19 @@ async def not_there(request: Request, error: Exception) -> JSONResponse:
     what = f"{request.method} {shorten(Words(request.url.path))}"
     sentence = f"There is no {what} here; GET /openapi.json lists what there is."
     status = HTTPStatus(error.status_code) if isinstance(error, HTTPException) else 404
-    headers = (error.headers if isinstance(error, HTTPException) else None) or {}
-    return await answer(request, HTTPException(status, sentence, headers))
+    allow = {"Allow": ", ".join(_methods(request))} if status == 405 else {}
+    return await answer(request, HTTPException(status, sentence, allow))
+
+
+def _methods(request: Request) -> list[str]:
+    """What may be asked of the path of `request`, by whichever route."""
+    return [
+        method
+        for method in ("GET", "HEAD", "POST", "DELETE")
+        if any(_takes(route, request.scope, method) for route in request.app.router.routes)
+    ]
+
+
+def _takes(route: BaseRoute, scope: Scope, method: str) -> bool:
+    asked = {**scope, "method": "GET" if method == "HEAD" else method}
+    return route.matches(asked)[0] is Match.FULL

@@ -67,10 +67,10 @@ class Closing(Protocol):
     async def aclose(self) -> object: ...
 
 
-def events_of(render: Render) -> Events:
-    """Every event of `render`."""
+def events_of(render: Render, after: int = -1) -> Events:
+    """Every event of `render` whose id is above `after`."""
     following = render.follow()
-    return Events(following, _told(render, following))
+    return Events(following, _told(render, following, after))
 
 
 async def steps_of(
@@ -100,19 +100,24 @@ async def _last(events: Following) -> Finished:
     return told[-1]
 
 
-async def _told(render: Render, events: Following) -> AsyncGenerator[bytes]:
-    yield _event("accepted", Accepted(id=render.id, links=links(render)))
+async def _told(render: Render, events: Following, after: int) -> AsyncGenerator[bytes]:
+    count = 0
+    if after < 0:
+        yield _event("accepted", Accepted(id=render.id, links=links(render)), count)
     try:
         async for event in events:
+            count += 1
+            if count <= after:
+                continue
             match event:
                 case Chosen():
-                    yield _event("style", Scored.of(event))
+                    yield _event("style", Scored.of(event), count)
                 case Stepped():
-                    yield _event("progress", ProgressBody.of(event))
-        # Not before the end, so that the result says "succeeded".
-        yield await asyncio.to_thread(_result, render)
+                    yield _event("progress", ProgressBody.of(event), count)
+                case Finished():
+                    yield await asyncio.to_thread(_result, render, count)
     except Exception as error:  # noqa: BLE001 - Renders has logged it; here it is only told
-        yield _event("error", Problem(**errors.problem(errors.tell(error))))
+        yield _event("error", Problem(**errors.problem(errors.tell(error))), count + 1)
 
 
 async def _first(work: AsyncGenerator[Any]) -> Any:
@@ -136,12 +141,13 @@ def _step(told: Any, bodies: Callable[[Any], BaseModel]) -> bytes:
     return _event("progress" if isinstance(told, Step) else "result", bodies(told))
 
 
-def _result(render: Render) -> bytes:
-    return _event("result", RenderBody.of(render, with_images=True))
+def _result(render: Render, number: int) -> bytes:
+    return _event("result", RenderBody.of(render, with_images=True), number)
 
 
-def _event(name: str, body: BaseModel) -> bytes:
-    return format_sse_event(event=name, data_str=body.model_dump_json())
+def _event(name: str, body: BaseModel, number: int | None = None) -> bytes:
+    identity = None if number is None else str(number)
+    return format_sse_event(event=name, data_str=body.model_dump_json(), id=identity)
 
 
 async def _with_pings(events: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:

@@ -6,8 +6,6 @@ Every value out of place becomes one of our sentences, whatever it was sent as.
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -19,9 +17,11 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from fastapi import HTTPException, Request
 from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
 
 from gateway import bounds
 from gateway.messages import ABOUT_THE_CALL
+from gateway.over_http import from_base64
 from gateway.renders import Asked
 from pipeline.errors import InvalidRequest, Words, shorten
 from pipeline.request import RenderRequest
@@ -33,8 +33,9 @@ FORM, JSON = "multipart/form-data", "application/json"
 MAX_PARTS = 100
 NOT_PICTURES = re.compile(r"\s*[A-Za-z][A-Za-z+.-]*:")
 """The beginning of a URL."""
-INLINE = re.compile(r"data:image/(png|jpeg|webp);base64,")
-"""What a browser's canvas puts before the base64."""
+INLINE = re.compile(r"\s*data:[^,]{,100};base64,", re.IGNORECASE)
+"""What a browser puts before the base64. Whatever type it names, the decoder finds out itself."""
+UNNAMED = "unnamed"
 
 
 async def read(request: Request, *kinds: str) -> Sent:
@@ -69,7 +70,7 @@ async def render_request(sent: Mapping[str, list[Any]]) -> RenderRequest:
 
 
 def values_of(sent: Mapping[str, list[Any]], hints: Mapping[str, Any]) -> dict[str, Any]:
-    """Each field of `sent` as its type in `hints` says; empty text counts as left out.
+    """Each field of `sent` as its type in `hints` says.
 
     Raises:
         InvalidRequest: a field is unknown, or of the wrong kind.
@@ -79,8 +80,7 @@ def values_of(sent: Mapping[str, list[Any]], hints: Mapping[str, Any]) -> dict[s
         if name not in hints:
             raise unknown(name, hints)
         bounds.check_items(name, given)
-        if given != [""]:
-            values[name] = _value(name, given, hints[name])
+        values[name] = _value(name, given, hints[name])
     return values
 
 
@@ -110,27 +110,76 @@ def called(names: Mapping[str, str]) -> Iterator[None]:
         raise
 
 
+class Written(str):
+    """A part of a form, where a number is text too."""
+
+    __slots__ = ()
+
+
+class _Array(list[Any]):
+    """Values that came in brackets."""
+
+
+class _Parser(MultiPartParser):
+    """Reads pictures as files, whether or not their parts have a file name."""
+
+    ended = False
+    """Whether the form's last boundary has come."""
+
+    def on_headers_finished(self) -> None:
+        super().on_headers_finished()
+        part = self._current_part
+        if part.file is None and part.field_name in PICTURES:
+            self._current_fields -= 1
+            part.content_disposition = (part.content_disposition or b"") + _AS_A_FILE
+            super().on_headers_finished()
+
+    def on_end(self) -> None:
+        self.ended = True
+
+    def close(self) -> None:
+        """Close every file, that of a part which was cut short included."""
+        for file in self._files_to_close_on_error:
+            file.close()
+
+
 async def _read_form(request: Request) -> Sent:
-    limits = {"max_files": MAX_PARTS, "max_fields": MAX_PARTS, "max_part_size": bounds.MAX_TEXT}
+    parser = _Parser(
+        request.headers,
+        request.stream(),
+        max_files=MAX_PARTS,
+        max_fields=MAX_PARTS,
+        max_part_size=bounds.MAX_TEXT,
+    )
     sent: Sent = {}
     try:
-        async with request.form(**limits) as form:
-            for name, part in form.multi_items():
-                if not isinstance(part, UploadFile):
-                    sent.setdefault(name, []).append(part)
-                elif part.filename or part.size:  # browsers send an empty part for no file
-                    sent.setdefault(name, []).append(await part.read())
+        form = await parser.parse()
     except UnicodeError as error:
         raise _not_text("body", Words("not in the charset it names")) from error
-    _refuse_text(sent)
-    return sent
+    except MultiPartException as error:
+        remedy = f"It does not parse: {error.message}"
+        raise InvalidRequest("body", Words("no form"), FORM, remedy) from error
+    try:
+        if not parser.ended:
+            remedy = "Send all of it, up to the last boundary."
+            raise InvalidRequest("body", Words("cut short"), "a whole form", remedy)
+        for name, part in form.multi_items():
+            if not isinstance(part, UploadFile):
+                sent.setdefault(name, []).append(Written(part))
+            elif part.filename or part.size:  # browsers send an empty part for no file
+                sent.setdefault(name, []).append(_content(part.filename, await part.read()))
+    finally:
+        parser.close()
+    # Browsers send every field that is there, filled in or not.
+    filled = {name: [value for value in values if value != ""] for name, values in sent.items()}
+    return {name: values for name, values in filled.items() if values}
 
 
-def _refuse_text(sent: Sent) -> None:
-    for name in PICTURES & sent.keys():
-        for value in sent[name]:
-            if isinstance(value, str):
-                raise _not_a_picture(name, value, "a file part")
+def _content(filename: str | None, content: bytes) -> bytes | str:
+    """What a part has; without a file name it may be base64, or a URL that is refused as one."""
+    if filename == UNNAMED and content.isascii():
+        return content.decode()
+    return content
 
 
 async def _read_json(request: Request) -> Sent:
@@ -138,11 +187,15 @@ async def _read_json(request: Request) -> Sent:
     try:
         fields = await asyncio.to_thread(json.loads, body)
     except (ValueError, RecursionError) as error:
-        raise InvalidRequest("body", body, "a JSON object", "It does not parse.") from error
+        remedy = f"It does not parse: {error}."
+        raise InvalidRequest("body", body, "a JSON object", remedy) from error
     if not isinstance(fields, dict):
         raise InvalidRequest("body", fields, "a JSON object", "Put the fields in braces.")
     present = {name: value for name, value in fields.items() if value is not None}
-    return {name: value if isinstance(value, list) else [value] for name, value in present.items()}
+    return {
+        name: _Array(value) if isinstance(value, list) else [value]
+        for name, value in present.items()
+    }
 
 
 def _value(name: str, given: list[Any], hint: Any) -> Any:
@@ -150,6 +203,8 @@ def _value(name: str, given: list[Any], hint: Any) -> Any:
     values = tuple(PARSERS[kind](name, value) for value in given)
     if several:
         return values
+    if isinstance(given, _Array):
+        raise InvalidRequest(name, given, "one value", "Send it without brackets.")
     if len(values) != 1:
         found = Words(f"{len(values)} values")
         raise InvalidRequest(name, found, "one value", "Send it once.")
@@ -170,7 +225,7 @@ def _text(name: str, value: Any) -> str:
 def _whole(name: str, value: Any) -> int:
     if isinstance(value, float) and value.is_integer():
         return int(value)
-    if isinstance(value, str) and re.fullmatch(r"\s*[+-]?[0-9]{1,20}\s*", value):
+    if isinstance(value, Written) and re.fullmatch(r"\s*[+-]?[0-9]{1,20}\s*", value):
         return int(value)
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**20:
         return value
@@ -179,7 +234,7 @@ def _whole(name: str, value: Any) -> int:
 
 def _number(name: str, value: Any) -> float:
     try:
-        if isinstance(value, int | float | str) and not isinstance(value, bool):
+        if isinstance(value, int | float | Written) and not isinstance(value, bool):
             return float(value)
     except (ValueError, OverflowError):
         pass
@@ -187,10 +242,10 @@ def _number(name: str, value: Any) -> float:
 
 
 def _truth(name: str, value: Any) -> bool:
-    words = {"true": True, "1": True, "false": False, "0": False}
+    words = {"true": True, "false": False}
     if isinstance(value, bool):
         return value
-    if isinstance(value, str) and value.lower() in words:
+    if isinstance(value, Written) and value.lower() in words:
         return words[value.lower()]
     raise InvalidRequest(name, value, "true or false", "Leave it out for false.")
 
@@ -200,10 +255,9 @@ def _picture(name: str, value: Any) -> bytes:
         return value
     if not isinstance(value, str):
         raise _not_a_picture(name, value, "base64 of a file")
-    plain = INLINE.sub("", value, count=1) if INLINE.match(value) else value
     try:
-        return base64.b64decode(plain, validate=True)
-    except (binascii.Error, ValueError) as error:
+        return from_base64(INLINE.sub("", value, count=1))
+    except ValueError as error:
         raise _not_a_picture(name, value, "base64 of a PNG, JPEG or WebP file") from error
 
 
@@ -230,7 +284,10 @@ HINTS: Mapping[str, Any] = get_type_hints(RenderRequest)
 """Every field of a render request, and its type."""
 CALL_HINTS: Mapping[str, Any] = {name: get_type_hints(Asked)[name] for name in ABOUT_THE_CALL}
 """The same of the fields that say how to render, not what."""
-PICTURES = {name for name, hint in HINTS.items() if kind_of(hint)[0] is bytes} | {"image", "file"}
+PICTURES = {name for name, hint in HINTS.items() if kind_of(hint)[0] is bytes} | {
+    "image", "image[]", "file",
+}  # fmt: skip
+_AS_A_FILE = f'; filename="{UNNAMED}"'.encode()
 PARSERS: Mapping[type, Callable[[str, Any], Any]] = {
     bytes: _picture,
     str: _text,

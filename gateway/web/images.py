@@ -48,7 +48,7 @@ from gateway.web.schemas import (
 from gateway.wiring import Parts
 from pipeline.errors import InvalidRequest, NotFound, Words, shorten
 from pipeline.png import size_of
-from pipeline.request import RANGES, RenderRequest
+from pipeline.request import RANGES, SIZE_STEP, RenderRequest
 
 MODEL = VIRTUAL_MODEL
 ABOUT = {"id": MODEL, "object": "model", "created": 0, "owned_by": "maquette"}
@@ -80,10 +80,18 @@ NO_EFFECT = {
 """Fields that change nothing, which a warning tells."""
 USER = "Changes nothing."
 
+_WIDTHS = RANGES["width"]
+SIDES = "|".join(map(str, range(int(_WIDTHS.low), int(_WIDTHS.high) + 1, SIZE_STEP)))
+
 OPENAI_FIELDS: Mapping[str, dict[str, Any]] = {
     "model": {"type": "string", "enum": [MODEL], "default": MODEL},
     "n": {"type": "integer", "minimum": 1, "maximum": 4, "default": 1},
-    "size": {"type": "string", "default": "auto", "description": "WIDTHxHEIGHT, or auto."},
+    "size": {
+        "type": "string",
+        "default": "auto",
+        "pattern": f"^(auto|({SIDES})x({SIDES}))$",
+        "description": "WIDTHxHEIGHT, or auto to follow the sketch.",
+    },
     "stream": {"type": "boolean", "default": False, "description": "Answer with events."},
     "partial_images": {
         "type": "integer",

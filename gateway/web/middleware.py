@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gateway.desk import request_id_of
 from gateway.observability import logs, tracing
 from gateway.observability.metrics import Metrics
-from gateway.over_http import MAX_BODY, SMALLER
+from gateway.over_http import MAX_BODY, too_large
 from gateway.settings import Settings
 from gateway.web import errors, origins
 from pipeline.errors import MaquetteError, Overloaded
@@ -44,7 +44,7 @@ log = logging.getLogger("maquette.gateway")
 
 
 class Envelope:
-    """Request id, trace, metrics and security headers.
+    """Request id, trace, metrics and security headers; answers HEAD as GET, without the body.
 
     Args:
         tls: whether callers come over TLS, and are to keep doing so.
@@ -60,6 +60,10 @@ class Envelope:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
+        method = scope["method"] if scope["method"] in METHODS else "OTHER"
+        if method == "HEAD":
+            # A copy: the server leaves the body out by the method in its own.
+            scope, send = {**scope, "method": "GET"}, _head_alone(send)
         request_id = request_id_of(headers.get(REQUEST_ID))
         logs.request_id.set(request_id)
         started, status = time.perf_counter(), CLIENT_LEFT
@@ -71,7 +75,6 @@ class Envelope:
                 self._dress(MutableHeaders(scope=message), request_id)
             await send(message)
 
-        method = scope["method"] if scope["method"] in METHODS else "OTHER"
         try:
             with _span(scope, method, headers) as span:
                 try:
@@ -86,6 +89,20 @@ class Envelope:
         headers[REQUEST_ID] = request_id
         for name, value in self._headers.items():
             headers.setdefault(name, value)
+
+
+def _head_alone(send: Send) -> Send:
+    """Ends the answer where its body would begin, which for events might be without end."""
+    begun = False
+
+    async def send_on(message: Message) -> None:
+        nonlocal begun
+        if not begun:
+            begun = True
+            await send(message)
+            await send({"type": "http.response.body"})
+
+    return send_on
 
 
 class Guard:
@@ -112,7 +129,7 @@ class Guard:
             message = await receive()
             received += len(message.get("body", b""))
             if received > MAX_BODY:
-                raise _too_large()
+                raise too_large()
             return message
 
         async def send_on(message: Message) -> None:
@@ -157,17 +174,12 @@ class Guard:
 def _check_length(headers: Headers) -> None:
     declared = headers.get("content-length", "0")
     if declared.isdecimal() and int(declared) > MAX_BODY:
-        raise _too_large()
-
-
-def _too_large() -> HTTPException:
-    sentence = f"The body is too large; allowed: at most {MAX_BODY:,} bytes. {SMALLER}"
-    return HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, sentence)
+        raise too_large()
 
 
 def route_of(scope: Scope) -> str:
     """The template of the route that answered, so that ids do not multiply the metrics."""
-    return getattr(scope.get("route"), "path", "unmatched")
+    return getattr(scope.get("route"), "path_format", "unmatched")
 
 
 def _span(scope: Scope, method: str, headers: Headers) -> AbstractContextManager[Span]:

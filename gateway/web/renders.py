@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from gateway.over_http import unless_gone
+from gateway.paging import DEFAULT_PAGE, MAX_PAGE
 from gateway.render import Render
-from gateway.renders import MAX_ID, Asked
+from gateway.renders import MAX_ID, MAX_KEY, NEXT_PAGE, Asked
 from gateway.service import Finished
-from gateway.web.bodies import RenderBody, in_json, path_of
+from gateway.web.bodies import RenderBody, RenderPage, in_json, path_of
 from gateway.web.desk import Behind, Rendering
 from gateway.web.events import EVENT_STREAM, events_of, finished
 from gateway.web.forms import CALL_HINTS, FORM, JSON, Sent, read, render_request, values_of
@@ -27,6 +28,8 @@ from gateway.web.schemas import (
     IN_A_FORM,
     IN_JSON,
     PROBLEMS,
+    RENDER_EVENTS,
+    events_content,
     form_or_json,
     png,
     render_fields,
@@ -48,7 +51,7 @@ router = APIRouter(prefix="/v1/renders", tags=["renders"], responses=PROBLEMS)
     responses={
         200: {
             "description": "The render with its pictures, or its events as they happen.",
-            "content": {EVENT_STREAM: {"schema": {"type": "string"}}},
+            "content": events_content(RENDER_EVENTS),
         },
         202: {"model": RenderBody, "description": "It goes on; Location says where to look."},
     },
@@ -70,7 +73,7 @@ router = APIRouter(prefix="/v1/renders", tags=["renders"], responses=PROBLEMS)
             {
                 "name": "Idempotency-Key",
                 "in": "header",
-                "schema": {"type": "string", "maxLength": 128},
+                "schema": {"type": "string", "pattern": rf"^[ -~]{{0,{MAX_KEY}}}$"},
                 "description": "A request sent twice with the same key is rendered once.",
             },
         ]
@@ -93,6 +96,27 @@ async def create(request: Request, caller: Rendering, behind: Behind) -> Respons
         return await _later(request, render, wish)
     await finished(render, request.receive)
     return await _told(render)
+
+
+@router.get("", summary="List your renders")
+async def page(
+    caller: Rendering,
+    behind: Behind,
+    page_size: Annotated[
+        int, Query(ge=1, le=MAX_PAGE, description="Renders on a page.", examples=[10])
+    ] = DEFAULT_PAGE,
+    page_token: Annotated[
+        str,
+        Query(
+            description="The next_page_token of the page before.",
+            examples=[""],
+            json_schema_extra={"pattern": f"^({NEXT_PAGE})?$"},
+        ),
+    ] = "",
+) -> RenderPage:
+    """Your own renders that are kept, the newest first, a page at a time."""
+    found, token = behind.renders.page(caller, page_size, page_token)
+    return RenderPage(renders=[RenderBody.of(render) for render in found], next_page_token=token)
 
 
 @router.get("/{id}", summary="Look a render up")
@@ -131,13 +155,27 @@ async def control_image(id: Identity, caller: Rendering, behind: Behind) -> Resp
     responses={
         200: {
             "description": "The events, as `POST /v1/renders` tells them.",
-            "content": {EVENT_STREAM: {"schema": {"type": "string"}}},
-        }
+            "content": events_content(RENDER_EVENTS),
+        },
+        204: {"description": "There are none after `Last-Event-ID`, and none will follow."},
     },
 )
-async def events(id: Identity, caller: Rendering, behind: Behind) -> Response:  # noqa: A002
-    """Every event from the first on, as server-sent events. Close it at `result` or `error`."""
-    return events_of(behind.renders.get(id, caller))
+async def events(
+    id: Identity,  # noqa: A002
+    caller: Rendering,
+    behind: Behind,
+    last_event_id: Annotated[str, Header(description="Only the events after this one.")] = "",
+) -> Response:
+    """Every event from the first on, as server-sent events. Close it at `result` or `error`.
+
+    Each has an `id`. Who comes again with `Last-Event-ID` gets those that follow; after the last
+    one the answer is 204, which ends a browser's EventSource.
+    """
+    render = behind.renders.get(id, caller)
+    after = int(last_event_id) if re.fullmatch(r"[0-9]{1,9}", last_event_id) else -1
+    if render.ended_at is not None and after >= render.last_event:
+        return Response(status_code=HTTPStatus.NO_CONTENT)
+    return events_of(render, after)
 
 
 @router.post("/{id}/cancel", summary="Cancel a render")

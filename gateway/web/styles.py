@@ -6,24 +6,31 @@ from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
+from pydantic import Field
+from starlette.convertors import StringConvertor, register_url_convertor
 
 from gateway.paging import DEFAULT_LIMIT, DEFAULT_PAGE, MAX_LIMIT, MAX_PAGE
 from gateway.web.bodies import THUMBNAIL, Found, Scored, StyleBody, StylePage
 from gateway.web.desk import Behind, Curating, Known
-from gateway.web.forms import FORM, read, values_of
-from gateway.web.schemas import IN_A_FORM, PICTURE, PROBLEMS, form, png
+from gateway.web.forms import FORM, called, read, values_of
+from gateway.web.schemas import IN_A_FORM, NOT_BLANK, PICTURE, PROBLEMS, TAG, form, png
 from pipeline.images import MAX_SIDE, MIN_SIDE
 from pipeline.request import MAX_PROMPT, check_prompt
-from retrieval.styles import MAX_NAME, MAX_TAG, MAX_TAGS
+from retrieval.styles import MAX_NAME, MAX_TAGS
 
 EXAMPLE_NAME, EXAMPLE_ID = "Winter dusk", "winter-dusk"
 
 FIELDS = {
     "image": {**IN_A_FORM, "description": f"{PICTURE} Stored as PNG without metadata."},
-    "name": {"type": "string", "maxLength": MAX_NAME, "description": "The id is made of it."},
+    "name": {
+        "type": "string",
+        "maxLength": MAX_NAME,
+        "pattern": "[0-9A-Za-z]",
+        "description": "The id is made of its Latin letters and digits.",
+    },
     "tags": {
         "type": "array",
-        "items": {"type": "string", "maxLength": MAX_TAG},
+        "items": {"type": "string", **TAG},
         "maxItems": MAX_TAGS,
         "description": "Short words that retrieval can filter by.",
     },
@@ -36,6 +43,15 @@ FIELDS = {
 HINTS = {"image": bytes, "name": str, "tags": tuple[str, ...], "replace": bool}
 
 Identity = Annotated[str, Path(description="The style's id or name.", examples=[EXAMPLE_ID])]
+
+
+class _NotSearch(StringConvertor):
+    """A part of a path, but for the one that is another route's."""
+
+    regex = "(?!search$)[^/]+"
+
+
+register_url_convertor("style", _NotSearch())
 Size = Annotated[
     int | None,
     Query(
@@ -94,22 +110,32 @@ async def search(
     _caller: Known,
     behind: Behind,
     q: Annotated[
-        str, Query(description=f"1 to {MAX_PROMPT} characters.", examples=["snow at dusk"])
+        str,
+        Query(
+            description=f"1 to {MAX_PROMPT} characters.",
+            examples=["snow at dusk"],
+            json_schema_extra={"pattern": NOT_BLANK, "maxLength": MAX_PROMPT},
+        ),
     ],
     limit: Annotated[
         int, Query(ge=1, le=MAX_LIMIT, description="Styles at most.", examples=[3])
     ] = DEFAULT_LIMIT,
     tag: Annotated[
-        list[str] | None, Query(description="Tags that a style must all have; repeatable.")
-    ] = None,
+        list[Annotated[str, Field(json_schema_extra=TAG)]],
+        Query(
+            description="Tags that a style must all have; repeatable.",
+            json_schema_extra={"maxItems": MAX_TAGS},
+        ),
+    ] = [],  # noqa: B006 - FastAPI makes a new one for each call
 ) -> Found:
     """The styles nearest to a sentence, nearest first."""
-    check_prompt(q)
-    found, _, _ = await behind.service.search(q, tuple(tag or ()), limit)
+    with called({"prompt": "q", "style_filter": "tag"}):
+        check_prompt(q)
+        found, _, _ = await behind.service.search(q, tuple(tag), limit)
     return Found(styles=[Scored.of(style) for style in found])
 
 
-@router.get("/{id}", summary="One style")
+@router.get("/{id:style}", summary="One style")
 async def get(id: Identity, _caller: Known, behind: Behind) -> StyleBody:  # noqa: A002
     """What the library says of one style."""
     return StyleBody.of(await behind.service.library.get(id))
@@ -138,7 +164,7 @@ async def image(
     return Response(picture, headers=headers, media_type="image/png")
 
 
-@router.delete("/{id}", summary="Remove a style")
+@router.delete("/{id:style}", summary="Remove a style")
 async def remove(id: Identity, caller: Curating, behind: Behind) -> StyleBody:  # noqa: A002
     """Take a style out of the library; tells what was taken out."""
     with behind.desk.noting(caller, "remove_style", style=id[:MAX_NAME]) as ids:

@@ -18,16 +18,18 @@ from gateway.web.bodies import (
     ChangeBody,
     ComparedBody,
     PastChangesBody,
+    Problem,
     StepBody,
     VerdictBody,
     VersionBody,
     VersionsBody,
 )
 from gateway.web.desk import Administering, Behind
-from gateway.web.events import EVENT_STREAM, steps_of
+from gateway.web.events import steps_of
 from gateway.web.forms import JSON, read, values_of
-from gateway.web.schemas import PROBLEMS, Schema, as_json
-from versions.canary import Bounds, Canary
+from gateway.web.schemas import PROBLEMS, Schema, as_json, events_content
+from versions.aliases import NAMES
+from versions.canary import HIGHEST, Bounds, Canary
 from versions.catalogue import MODELS
 from versions.gates import LEAST_RENDERS
 from versions.operations import WITHDRAWN, Outcome
@@ -106,7 +108,12 @@ CANARY = {
         "description": "Of the renders that it makes as well, unseen.",
     },
     **{
-        bound.name: {"type": "number", "minimum": 0, "default": bound.default}
+        bound.name: {
+            "type": "integer" if isinstance(bound.default, int) else "number",
+            "minimum": 0,
+            "maximum": HIGHEST[bound.name],
+            "default": bound.default,
+        }
         for bound in fields(Bounds)
     },
     "force": FORCE,
@@ -115,13 +122,42 @@ CANARY = {
 BOUNDS = get_type_hints(Bounds)
 CANARY_HINTS = {"share": float, "shadow": float, **BOUNDS, "force": bool, **HINTS}
 
-STEPS: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "Events `progress`, then `result` or `error`.",
-        "content": {EVENT_STREAM: {"schema": {"type": "string"}}},
+Model = Annotated[
+    str,
+    Path(
+        description="A network, or clip for the pair that finds styles.",
+        examples=[EXAMPLE_MODEL],
+        json_schema_extra={"enum": list(MODELS)},
+    ),
+]
+ModelOrAll = Annotated[
+    str,
+    Query(
+        description="Of this one only.",
+        examples=[EXAMPLE_MODEL],
+        json_schema_extra={"enum": ["", *MODELS]},
+    ),
+]
+Name = Annotated[
+    str,
+    Query(
+        description="A number or an alias.",
+        json_schema_extra={"pattern": rf"^(|[1-9][0-9]{{0,8}}|{'|'.join(NAMES)})$"},
+    ),
+]
+EVENTS = (StepBody, ChangeBody, VerdictBody, Problem)
+
+
+def steps(result: type[BaseModel]) -> dict[int | str, dict[str, Any]]:
+    """The response of a route that takes its time."""
+    bodies: dict[str, type[BaseModel]] = {"progress": StepBody, "result": result, "error": Problem}
+    return {
+        200: {
+            "description": "Events `progress`, then `result` or `error`.",
+            "content": events_content(bodies),
+        }
     }
-}
-Model = Annotated[str, Path(description=f"One of {', '.join(MODELS)}.", examples=[EXAMPLE_MODEL])]
+
 
 router = APIRouter(prefix="/v1/versions", tags=["versions"], responses=PROBLEMS)
 
@@ -130,7 +166,7 @@ router = APIRouter(prefix="/v1/versions", tags=["versions"], responses=PROBLEMS)
 async def versions(
     _caller: Administering,
     behind: Behind,
-    model: Annotated[str, Query(description="Of this one only.", examples=[EXAMPLE_MODEL])] = "",
+    model: ModelOrAll = "",
 ) -> VersionsBody:
     """What they are, what they are used as, and whether they are loaded."""
     found = await behind.administration.versions(model)
@@ -143,7 +179,7 @@ async def versions(
 async def history(
     _caller: Administering,
     behind: Behind,
-    model: Annotated[str, Query(description="Of this one only.", examples=[EXAMPLE_MODEL])] = "",
+    model: ModelOrAll = "",
     page_size: Annotated[
         int, Query(ge=1, le=MAX_PAGE, description="Changes on a page.", examples=[10])
     ] = DEFAULT_PAGE,
@@ -161,8 +197,8 @@ async def diff(
     model: Model,
     _caller: Administering,
     behind: Behind,
-    one: Annotated[str, Query(description="A number or an alias.", examples=["1"])] = "champion",
-    other: Annotated[str, Query(description="A number or an alias.", examples=["2"])] = "candidate",
+    one: Annotated[Name, Query(examples=["1"])] = "champion",
+    other: Annotated[Name, Query(examples=["2"])] = "candidate",
 ) -> ComparedBody:
     """Where the manifests of two versions differ."""
     return ComparedBody.of(await behind.administration.diff(model, one, other))
@@ -172,7 +208,7 @@ async def diff(
     "/{model}/publish",
     summary="Publish a version",
     response_class=Response,
-    responses=STEPS,
+    responses=steps(ChangeBody),
     openapi_extra=as_json(PUBLISH, ["source"], {"source": "new", "why": EXAMPLE_WHY}),
 )
 async def publish(
@@ -193,7 +229,7 @@ async def publish(
     "/{model}/gate",
     summary="Gate the candidate",
     response_class=Response,
-    responses=STEPS,
+    responses=steps(VerdictBody),
     openapi_extra=as_json(GATE, [], {"renders": 1, "why": EXAMPLE_WHY}),
 )
 async def gate(request: Request, model: Model, caller: Administering, behind: Behind) -> Response:

@@ -156,6 +156,22 @@ class ServedModel:
 
 
 @dataclass(frozen=True)
+class RenderLimits:
+    """Which pictures can be asked for, in pixels."""
+
+    native_side: int
+    """Of a square picture; what the pack is made for. 0 until the server knows it."""
+    max_pixels: int
+    """Width times height at most; 0 until the server knows it."""
+    min_side: int
+    max_side: int
+    side_step: int
+    """Sides are multiples of it."""
+    max_steps: Mapping[str, int]
+    """Denoising steps at most, by scheduler."""
+
+
+@dataclass(frozen=True)
 class ServerInfo:
     """What serves."""
 
@@ -172,6 +188,7 @@ class ServerInfo:
     """Why the newest choice of versions does not serve; empty where it does."""
     clip: int
     """The version of the pair that embeds, and whose vectors are searched."""
+    limits: RenderLimits
 
 
 @dataclass(frozen=True)
@@ -424,6 +441,7 @@ def info(message: pb.ServerInfoResponse) -> ServerInfo:
         schedulers=tuple(message.schedulers),
         scopes=tuple(message.scopes),
         line_ups={line_up.alias: dict(line_up.versions) for line_up in message.line_ups},
+        limits=_alike(RenderLimits, message.limits, max_steps=dict(message.limits.max_steps)),
     )
 
 

@@ -239,7 +239,7 @@ class ServedModel(_message.Message):
     def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., ready: _Optional[bool] = ...) -> None: ...
 
 class ServerInfoResponse(_message.Message):
-    __slots__ = ("version", "triton_version", "models", "pack", "pack_revision", "schedulers", "scopes", "line_ups", "problem", "clip")
+    __slots__ = ("version", "triton_version", "models", "pack", "pack_revision", "schedulers", "scopes", "line_ups", "problem", "clip", "limits")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     TRITON_VERSION_FIELD_NUMBER: _ClassVar[int]
     MODELS_FIELD_NUMBER: _ClassVar[int]
@@ -250,6 +250,7 @@ class ServerInfoResponse(_message.Message):
     LINE_UPS_FIELD_NUMBER: _ClassVar[int]
     PROBLEM_FIELD_NUMBER: _ClassVar[int]
     CLIP_FIELD_NUMBER: _ClassVar[int]
+    LIMITS_FIELD_NUMBER: _ClassVar[int]
     version: str
     triton_version: str
     models: _containers.RepeatedCompositeFieldContainer[ServedModel]
@@ -260,7 +261,31 @@ class ServerInfoResponse(_message.Message):
     line_ups: _containers.RepeatedCompositeFieldContainer[LineUp]
     problem: str
     clip: int
-    def __init__(self, version: _Optional[str] = ..., triton_version: _Optional[str] = ..., models: _Optional[_Iterable[_Union[ServedModel, _Mapping]]] = ..., pack: _Optional[str] = ..., pack_revision: _Optional[str] = ..., schedulers: _Optional[_Iterable[str]] = ..., scopes: _Optional[_Iterable[str]] = ..., line_ups: _Optional[_Iterable[_Union[LineUp, _Mapping]]] = ..., problem: _Optional[str] = ..., clip: _Optional[int] = ...) -> None: ...
+    limits: RenderLimits
+    def __init__(self, version: _Optional[str] = ..., triton_version: _Optional[str] = ..., models: _Optional[_Iterable[_Union[ServedModel, _Mapping]]] = ..., pack: _Optional[str] = ..., pack_revision: _Optional[str] = ..., schedulers: _Optional[_Iterable[str]] = ..., scopes: _Optional[_Iterable[str]] = ..., line_ups: _Optional[_Iterable[_Union[LineUp, _Mapping]]] = ..., problem: _Optional[str] = ..., clip: _Optional[int] = ..., limits: _Optional[_Union[RenderLimits, _Mapping]] = ...) -> None: ...
+
+class RenderLimits(_message.Message):
+    __slots__ = ("native_side", "max_pixels", "min_side", "max_side", "side_step", "max_steps")
+    class MaxStepsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    NATIVE_SIDE_FIELD_NUMBER: _ClassVar[int]
+    MAX_PIXELS_FIELD_NUMBER: _ClassVar[int]
+    MIN_SIDE_FIELD_NUMBER: _ClassVar[int]
+    MAX_SIDE_FIELD_NUMBER: _ClassVar[int]
+    SIDE_STEP_FIELD_NUMBER: _ClassVar[int]
+    MAX_STEPS_FIELD_NUMBER: _ClassVar[int]
+    native_side: int
+    max_pixels: int
+    min_side: int
+    max_side: int
+    side_step: int
+    max_steps: _containers.ScalarMap[str, int]
+    def __init__(self, native_side: _Optional[int] = ..., max_pixels: _Optional[int] = ..., min_side: _Optional[int] = ..., max_side: _Optional[int] = ..., side_step: _Optional[int] = ..., max_steps: _Optional[_Mapping[str, int]] = ...) -> None: ...
 
 class LineUp(_message.Message):
     __slots__ = ("alias", "versions")

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from contextlib import aclosing
 
+import pytest
+
 from gateway import messages
 from gateway.information import Information
 from gateway.protection.caller import ANYBODY
@@ -40,3 +42,30 @@ async def test_it_names_the_pair_that_embeds_and_finds_styles(tmp_path, style_im
         facts = await Information(painter).facts()
     assert results.info(messages.info(facts, ANYBODY)).clip == 2
     assert InfoBody.of(facts, ANYBODY).clip == 2
+
+
+async def test_it_tells_what_the_pack_can_paint(tmp_path):
+    painter = Painter()
+    exported = tmp_path / "render/1/pack.json"
+    exported.parent.mkdir(parents=True)
+    exported.write_text('{"pack": "tiny", "native_size": 256}')
+    painter.pack = {}
+    assert (await Information(painter).facts()).limits.max_pixels == 0
+    facts = await Information(painter, repository=Plain(tmp_path)).facts()
+    assert (facts.limits.native_side, facts.limits.max_pixels) == (256, 512 * 512)
+    painter.pack = {**PACK, "native_size": 512}
+    facts = await Information(painter, repository=Plain(tmp_path)).facts()
+    limits = results.info(messages.info(facts, ANYBODY)).limits
+    assert (limits.native_side, limits.max_pixels, limits.side_step) == (512, 1024 * 1024, 64)
+    assert (limits.max_steps["ddim"], limits.max_steps["lcm"]) == (150, 50)
+    assert vars(InfoBody.of(facts, ANYBODY).limits) == vars(limits)
+
+
+@pytest.mark.parametrize("content", [None, "", "{"])
+async def test_an_export_that_cannot_be_read_tells_nothing(tmp_path, content):
+    if content is not None:
+        (tmp_path / "render/1").mkdir(parents=True)
+        (tmp_path / "render/1/pack.json").write_text(content)
+    painter = Painter()
+    painter.pack = {}
+    assert (await Information(painter, repository=Plain(tmp_path)).facts()).limits.native_side == 0

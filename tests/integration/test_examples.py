@@ -40,6 +40,7 @@ def run(environment, tmp_path):
             capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
+        assert "undefined" not in done.stderr
         return done.stdout
 
     return run

@@ -81,10 +81,12 @@ def test_what_made_a_picture_is_named_by_its_engines():
              "engines": {"unet": "0123456789abcdef"}}  # fmt: skip
     assert json.loads(wire.pack_identity(facts)) == {
         "name": "tiny", "precision": "fp16", "engine": "tensorrt",
-        "engines": {"unet": "0123456789abcdef"},
+        "engines": {"unet": "0123456789abcdef"}, "native_size": 256,
     }  # fmt: skip
 
 
 def test_an_export_that_named_no_engines_still_has_a_name():
     identity = json.loads(wire.pack_identity({"pack": "tiny", "native_size": 256}))
-    assert identity == {"name": "tiny", "precision": "fp32", "engine": "onnx", "engines": {}}
+    assert identity == {
+        "name": "tiny", "precision": "fp32", "engine": "onnx", "engines": {}, "native_size": 256,
+    }  # fmt: skip

@@ -9,7 +9,9 @@ const key = process.env.MAQUETTE_API_KEY;
 const out = process.argv[2] ?? "render.png";
 const root = fileURLToPath(new URL("../../..", import.meta.url));
 
-const definition = loadSync("maquette/v1/maquette.proto", { includeDirs: [root], keepCase: true });
+// Without defaults, the loader leaves out a field that is 0: step 0, which ends the wait in the queue.
+const options = { includeDirs: [root], keepCase: true, defaults: true };
+const definition = loadSync("maquette/v1/maquette.proto", options);
 const { MaquetteService } = grpc.loadPackageDefinition(definition).maquette.v1;
 const client = new MaquetteService(server, grpc.credentials.createInsecure(), {
   "grpc.max_receive_message_length": 128 * 1024 * 1024,

@@ -16,6 +16,7 @@ import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from PIL import Image
+from starlette.exceptions import HTTPException
 from tritonclient.grpc import service_pb2_grpc
 
 from gateway import errors
@@ -24,6 +25,7 @@ from gateway.observability.metrics import Metrics
 from gateway.openinference.rest import router
 from gateway.openinference.servicer import OpenInferenceServicer
 from gateway.openinference.virtual_model import VirtualModel
+from gateway.over_http import Inflating
 from gateway.protection.caller import Quota, Scope
 from gateway.protection.doorkeeper import Credentials, Doorkeeper
 from gateway.protection.keys import KeyStore
@@ -203,6 +205,12 @@ def _app(virtual_model: VirtualModel, desk: Desk) -> FastAPI:
 
     app = FastAPI()
     app.include_router(router(virtual_model, admitted))
+
+    async def tell_of_http(_request, error):
+        return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+
     app.add_exception_handler(Exception, tell)
     app.add_exception_handler(MaquetteError, tell)
+    app.add_exception_handler(HTTPException, tell_of_http)
+    app.add_middleware(Inflating)
     return app

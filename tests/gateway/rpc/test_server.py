@@ -10,7 +10,10 @@ import logging
 import grpc
 import numpy as np
 import pytest
+from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2
+from grpc_status import rpc_status
 from PIL import Image
 
 from gateway.observability import tracing
@@ -90,6 +93,36 @@ async def test_bytes_that_are_no_message_are_refused_as_such(door):
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await door[0].unary_unary(f"{SERVICE}/{method}")(b"\xff\xff", metadata=door[1])
         assert refused.value.code() is CODE.INVALID_ARGUMENT
+
+
+async def test_a_wrong_field_is_named_in_the_details(door, sketch):
+    stub = MaquetteServiceStub(door[0])
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await stub.Render(pb.RenderRequest(sketch=sketch), metadata=door[1])
+    status = rpc_status.from_call(refused.value)
+    found = error_details_pb2.BadRequest()
+    assert status.details[0].Unpack(found)
+    assert [each.field for each in found.field_violations] == ["prompt"]
+    assert found.field_violations[0].description == status.message == refused.value.details()
+
+
+@pytest.mark.parametrize("version", ["v1", "v1alpha"])
+async def test_reflection(door, version):
+    name = f"grpc.reflection.{version}.ServerReflection"
+    asked = door[0].stream_stream(
+        f"/{name}/ServerReflectionInfo",
+        request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
+        response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
+    )
+    requests = [
+        reflection_pb2.ServerReflectionRequest(list_services=""),
+        reflection_pb2.ServerReflectionRequest(file_containing_symbol=name),
+        reflection_pb2.ServerReflectionRequest(file_containing_symbol=SERVICE[1:]),
+    ]
+    listed, *described = [answer async for answer in asked(iter(requests), metadata=door[1])]
+    services = {service.name for service in listed.list_services_response.service}
+    assert {name, SERVICE[1:]} <= services
+    assert all(answer.file_descriptor_response.file_descriptor_proto for answer in described)
 
 
 async def test_what_is_done_to_styles_and_renders_is_written_down(door, sketch, style_image):

@@ -57,7 +57,7 @@ def free_port() -> int:
         return chosen.getsockname()[1]
 
 
-def broken_routes() -> APIRouter:
+def broken_routes(_served: Served) -> APIRouter:
     """Routes under /v2 as another door brings them, which fail."""
     router = APIRouter()
 
@@ -73,8 +73,12 @@ def broken_routes() -> APIRouter:
 
 
 @asynccontextmanager
-async def serve(folder: Path, quota=BOUNDLESS, **changed):
-    """A server with the settings in `changed`."""
+async def serve(folder: Path, quota=BOUNDLESS, *, other_door=broken_routes, **changed):
+    """A server with the settings in `changed`.
+
+    Args:
+        other_door: makes the routes that are mounted beside our own.
+    """
     settings = Settings(
         http_port=free_port(), library=folder / "library", keys=folder / "keys.json", **changed
     )
@@ -85,7 +89,7 @@ async def serve(folder: Path, quota=BOUNDLESS, **changed):
             httpx.AsyncClient(base_url=url, trust_env=False, timeout=30)
         )
         served = Served(url, client, stage, settings)
-        app = make_app(stage.parts, settings, served.is_ready, broken_routes())
+        app = make_app(stage.parts, settings, served.is_ready, other_door(served))
         await held.enter_async_context(serving(app, settings, 1))
         held.callback(stage.painter.go_on)
         yield served

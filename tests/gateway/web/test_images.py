@@ -55,7 +55,7 @@ async def test_generate_takes_it_in_the_extra_body(client, sketch):
 
 
 async def test_our_own_fields_are_read(client, served, sketch):
-    extra = {"width": 192, "num_images": 2, "id": "mine", "style": "winter", **FAST}
+    extra = {"width": 192, "num_images": 2, "id": "openai", "style": "winter", **FAST}
     tagged = {**extra, "id": "tagged", "style": "", "style_filter": ["snow", "bundled"]}
     for body in (extra, tagged):
         answer = await client.images.edit(
@@ -64,7 +64,7 @@ async def test_our_own_fields_are_read(client, served, sketch):
         assert [item.seed for item in answer.data] == [5, 6]
         assert answer.style == "winter"
         assert answer.warnings == [WARNING]
-    assert (await served.client.get("/v1/renders/mine")).json()["state"] == "succeeded"
+    assert (await served.client.get("/v1/renders/openai")).json()["state"] == "succeeded"
 
 
 @pytest.mark.parametrize("edit", [True, False])
@@ -135,6 +135,7 @@ async def test_generate_says_how_to_send_a_sketch(client):
     [
         ({"n": 5}, "n", "1 to 4"),
         ({"size": "1x1"}, "size", "each 128 to 1024, a multiple of 64"),
+        ({"size": "256x250"}, "size", "each 128 to 1024, a multiple of 64"),
         ({"size": "huge"}, "size", "WIDTHxHEIGHT"),
         ({"response_format": "url"}, "response_format", "never as links"),
         ({"output_format": "webp"}, "output_format", "png"),

@@ -6,9 +6,11 @@ import asyncio
 import base64
 import json
 import logging
+import re
 
 import pytest
 
+from gateway.protection.caller import Scope
 from tests.gateway.fakes import DENIED, STYLES
 from tests.gateway.web.conftest import events_of, until
 
@@ -87,6 +89,81 @@ async def test_events_come_in_order(served, form):
     result = told[-1][1]
     assert (result["state"], result["id"]) == ("succeeded", told[0][1]["id"])
     assert base64.b64decode(result["images"][0]["png"])[:4] == PNG
+
+
+async def test_who_comes_again_hears_what_follows(served, form):
+    await served.client.post("/v1/renders", **form(id="again"))
+
+    async def since(last):
+        headers = {"Last-Event-ID": last}
+        response = await served.client.get("/v1/renders/again/events", headers=headers)
+        ids = re.findall("^id: (.+)$", response.text, re.MULTILINE)
+        return response.status_code, list(map(int, ids))
+
+    last = STEPS + 3
+    assert await since("") == await since("what?") == (200, list(range(last + 1)))
+    assert await since("0") == (200, list(range(1, last + 1)))
+    assert await since(str(last - 1)) == (200, [last])
+    # That ends a browser's EventSource, which would ask again and again.
+    assert await since(str(last)) == await since("999") == (204, [])
+
+
+async def test_after_a_failure_there_is_nothing_to_come_for_again(served, form):
+    served.painter.failure = ZeroDivisionError()
+    headers = {"Accept": "text/event-stream"}
+    asked = form(id="lost", keep_running="true")
+    told = (await served.client.post("/v1/renders", headers=headers, **asked)).text
+    last = re.findall("^id: (.+)$", told, re.MULTILINE)[-1]
+    for heard, status, errors in ((int(last) - 1, 200, 1), (int(last), 204, 0)):
+        headers = {"Last-Event-ID": str(heard)}
+        response = await served.client.get("/v1/renders/lost/events", headers=headers)
+        assert (response.status_code, response.text.count("event: error")) == (status, errors)
+
+
+async def test_lists_ones_own(guarded, form):
+    mine, anothers = guarded.key(Scope.RENDER), guarded.key(Scope.ADMIN)
+    for n in range(3):
+        await guarded.client.post("/v1/renders", headers=mine, **form(id=f"r{n}"))
+    await guarded.client.post("/v1/renders", headers=anothers, **form(id="x"))
+    page, told = {}, []
+    for _ in range(2):
+        response = await guarded.client.get(
+            "/v1/renders",
+            headers=mine,
+            params={"page_size": 2, "page_token": page.get("next_page_token", "")},
+        )
+        page = response.json()
+        told.append([render["id"] for render in page["renders"]])
+        assert all(image["png"] is None for render in page["renders"] for image in render["images"])
+    assert (told, page["next_page_token"]) == ([["r2", "r1"], ["r0"]], "")
+    response = await guarded.client.get("/v1/renders", headers=anothers)
+    assert [render["id"] for render in response.json()["renders"]] == ["x"]
+    response = await guarded.client.get("/v1/renders?page_token=x", headers=mine)
+    assert (response.status_code, response.json()["field"]) == (400, "page_token")
+
+
+@pytest.mark.parametrize("name", ["image/png", "image/jpg", "IMAGE/JPEG", "image/svg+xml", ""])
+async def test_data_urls_of_any_name_and_wrapped(served, as_json, sketch, name):
+    wrapped = base64.encodebytes(sketch).decode()
+    body = {**as_json(), "sketch": f"data:{name};base64,{wrapped}"}
+    response = await served.client.post("/v1/renders", json=body)
+    assert response.status_code == 200, response.text
+
+
+@pytest.mark.parametrize("packed", [bytes, base64.b64encode], ids=["as it is", "base64"])
+async def test_a_part_may_have_no_file_name(served, sketch, packed):
+    head = b'--x\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n'
+    parts = {b"sketch": packed(sketch), b"prompt": b"a house", b"num_inference_steps": b"1"}
+    content = b"".join(head % part for part in parts.items()) + b"--x--\r\n"
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    response = await served.client.post("/v1/renders", content=content, headers=headers)
+    assert response.status_code == 200, response.text
+    for size in (0, 50, len(content) // 2, len(content) - 6):
+        response = await served.client.post("/v1/renders", content=content[:size], headers=headers)
+        assert (response.status_code, response.json()["detail"]) == (
+            400,
+            "body is cut short; allowed: a whole form. Send all of it, up to the last boundary.",
+        )
 
 
 async def test_a_failure_is_the_last_event(served, form):
@@ -251,7 +328,10 @@ async def test_renders_there_are_not(served, path):
         ({"scheduler": "magic"}, "scheduler", "one of"),
         ({"promt": "a house"}, "'promt'", "Did you mean prompt?"),
         ({"style_images": "https://example.com/a.png"}, "style_images", "Nothing is fetched"),
-        ({"style_images": "aGVsbG8="}, "style_images", "a file part"),
+        ({"style_images": "aGVsbG8="}, "style_images", "style_images is 5 bytes; allowed: a PNG"),
+        ({"style_images": "sketch.png"}, "style_images", "Send the picture itself"),
+        ({"style_images": "https://x.y/a.png"}, "style_images", "Nothing is fetched"),
+        ({"seed": -1}, "seed", "Leave it out to have one drawn"),
     ],
 )
 async def test_wrong_fields_of_a_form(served, form, fields, field, words):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import gzip
 import json
 import logging
 import socket
@@ -52,8 +54,45 @@ async def test_paths_and_methods_there_are_not(served):
     assert (response.status_code, response.json()["title"]) == (404, "Not Found")
     assert "/openapi.json" in response.json()["detail"]
     response = await served.client.delete("/livez")
-    assert (response.status_code, response.headers["allow"]) == (405, "GET")
+    assert (response.status_code, response.headers["allow"]) == (405, "GET, HEAD")
     assert response.json()["status"] == 405
+    for path, allowed in (
+        ("/v1/styles", "GET, HEAD, POST"),
+        ("/v1/styles/winter", "GET, HEAD, DELETE"),
+        ("/v1/styles/search", "GET, HEAD"),
+        ("/v1/renders/x/cancel", "POST"),
+    ):
+        response = await served.client.put(path)
+        assert (response.status_code, response.headers["allow"]) == (405, allowed)
+
+
+async def test_head_is_get_without_the_body(served):
+    for path in ("/livez", "/readyz", "/v1/info", "/v1/styles/winter/image", "/v1/renders/none"):
+        head, got = await served.client.head(path), await served.client.get(path)
+        assert (head.status_code, head.content) == (got.status_code, b"")
+        assert head.headers["content-type"] == got.headers["content-type"]
+        assert head.headers["content-length"] == str(len(got.content))
+    told = told_by(served)
+    assert 'http_request_method="HEAD",http_response_status_code="200",http_route="/livez"' in told
+
+
+async def test_head_of_a_picture_that_the_caller_holds(served):
+    etag = (await served.client.head("/v1/styles/winter/image")).headers["etag"]
+    path = "/v1/styles/winter/image"
+    assert (await served.client.head(path, headers={"If-None-Match": etag})).status_code == 304
+
+
+async def test_bodies_may_come_compressed(served, sketch):
+    packed = gzip.compress(json.dumps({
+        "prompt": "a house", "num_inference_steps": 1, "sketch": base64.b64encode(sketch).decode(),
+    }).encode())  # fmt: skip
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    response = await served.client.post("/v1/renders", content=packed, headers=headers)
+    assert response.status_code == 200, response.text
+    headers["Content-Encoding"] = "br"
+    response = await served.client.post("/v1/renders", content=packed, headers=headers)
+    assert (response.status_code, response.headers["accept-encoding"]) == (415, "gzip, deflate")
+    assert "allowed: gzip or deflate" in response.json()["detail"]
 
 
 async def test_under_v2_errors_have_another_form(served):
