@@ -146,6 +146,8 @@ def main(
     given = {name: reference for name, reference in parts.items() if reference}
     wanted = Wanted(pack, packs, given, safety_checker)
     build = Build(engine.value, precision.value)
+    if publish and keep:
+        raise typer.BadParameter("--publish changes what --keep leaves as it is; give one of them.")
     candidates = Candidates(ROOT / "out" / "exported", who, why) if publish else None
     target = Target(repository, tuple(only or ()), candidates)
     raise typer.Exit(command.run(wanted, target, build, force=force, keep=keep))

@@ -23,6 +23,7 @@ from serving import processes, sockets
 from serving.installation import find
 from serving.ports import LOOPBACK
 from versions import aliases, configs, served
+from versions.catalogue import is_managed
 
 READY_SECONDS = 120.0
 POLL_SECONDS = 0.1
@@ -151,6 +152,16 @@ def _link(repository: Path, state: Path) -> str:
     return MODELS
 
 
+def _remedy(repository: Path) -> str:
+    """How engines come into `repository`; no export goes where versions are managed."""
+    if is_managed(repository):
+        return (
+            "Its versions are managed, and no export replaces them: restore the files, or serve "
+            "another folder that `maquette export --repository FOLDER` wrote."
+        )
+    return "Run `make export`, or `maquette export --pack FOLDER`."
+
+
 def require_engines(repository: Path) -> None:
     """Check that the exporter has done its work, before Triton fails over it at length.
 
@@ -166,14 +177,13 @@ def require_engines(repository: Path) -> None:
     ]
     if missing:
         raise Unavailable(
-            f"No engine for {', '.join(missing)} in {repository}. "
-            "Build it with `make export`, or `maquette export --pack FOLDER`."
+            f"No engine for {', '.join(missing)} in {repository}. {_remedy(repository)}"
         )
     finished = repository / "render" / "1" / "pack.json"
     if not finished.exists():
         raise Unavailable(
             f"The engines in {repository} come from an export that did not finish. "
-            "Run `make export`, or `maquette export --pack FOLDER`, again."
+            f"{_remedy(repository)}"
         )
     facts = json.loads(finished.read_text(encoding="utf-8"))
     kind = facts.get("engine", "onnx"), facts.get("precision", "fp32")

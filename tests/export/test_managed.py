@@ -9,12 +9,14 @@ import subprocess
 from dataclasses import asdict
 
 import pytest
+from typer.testing import CliRunner
 
 from export import command, engines
 from export.asked import Build, Candidates, Target, Wanted
 from export.checkpoints.architectures import SMALL
 from export.checkpoints.assemble import assemble
 from export.files import PackError
+from maquette.__main__ import app
 from pipeline import contract
 from tests import exported
 from tests.conftest import ROOT
@@ -117,6 +119,11 @@ class TestCommand:
         (repository / "unet/aliases.json").write_text("{")
         assert self.run(repository, tmp_path, monkeypatch) == 1
         assert "does not say which versions serve" in capsys.readouterr().err
+
+    def test_what_is_kept_is_not_published_to(self):
+        done = CliRunner().invoke(app, ["export", "--pack", "x", "--publish", "--keep"])
+        assert done.exit_code == 2
+        assert "give one of them" in " ".join(done.output.replace("│", " ").split())
 
     def test_every_target_that_serves_keeps_them(self):
         """And only `make export` itself is refused."""

@@ -28,6 +28,13 @@ def test_another_version_does_not_stand_in_for_the_one_that_renders_take(tmp_pat
         launcher.require_engines(tmp_path)
 
 
+def test_no_export_is_advised_where_it_would_be_refused(tmp_path):
+    engines(tmp_path, "unet/3")
+    with pytest.raises(Unavailable, match="versions are managed, .* restore the files") as said:
+        launcher.require_engines(tmp_path)
+    assert "make export" not in str(said.value)
+
+
 LOG = r"""I1120 13:51:54.061713 5743 x.cc:839] "successfully loaded 'canny'"
 E1120 13:51:51.725699 5743 server.cc:241] "CudaDriverHelper has not been initialized."
 E1120 13:51:58.9 5743 x.cc:642] "failed to load 'unet' version 1: Internal: Bad file\n\nAt:\n"
