@@ -34,7 +34,7 @@ CASES = {
         {"style": "", "style_images": [b"x" * 99]}, INVALID, "style_images is 99 bytes"
     ),
     "empty prompt": ({"prompt": ""}, INVALID, "prompt is ''; allowed: 1 to 500 characters"),
-    "long prompt": ({"prompt": "x" * 100_000}, INVALID, "prompt is 'xxx.*100,00.*500 char"),
+    "long prompt": ({"prompt": "x" * 100_000}, INVALID, "prompt is 100,000 char.*at most 65,536"),
     "0 steps": ({"num_inference_steps": 0}, INVALID, "num_inference_steps is 0; .*1 to 150"),
     "-1 steps": ({"num_inference_steps": -1}, INVALID, "num_inference_steps is -1; .*1 to 150"),
     "10,000 steps": ({"num_inference_steps": 10_000}, INVALID, "is 10000; .*1 to 150. Try 150"),
