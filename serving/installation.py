@@ -14,6 +14,9 @@ from pathlib import Path
 from pipeline.errors import Unavailable
 
 WHEEL = "nvidia-pytriton"
+ROOT = Path(__file__).absolute().parent.parent
+PACKAGES = ("pipeline", "serving")
+"""What Triton's Python processes import."""
 CPU_BACKENDS = Path(__file__).parent / "backends"
 BACKENDS = "backends"
 NATIVE_BACKENDS = Path("/opt/tritonserver/backends")
@@ -41,7 +44,8 @@ class Installation:
         """A folder of backends for ``--backend-directory``, as it is called from `scratch`.
 
         Triton's own container has native backends. The wheel has only the Python backend, so the
-        CPU backend that serves ``backend: "onnxruntime"`` is laid beside it, in `scratch`.
+        CPU backend that serves ``backend: "onnxruntime"`` is laid beside it, in `scratch`; and so
+        are our packages, since the folder of the Python backend is where its processes import from.
         """
         if self.python_backend is None or self.stub is None:
             return NATIVE_BACKENDS
@@ -49,20 +53,28 @@ class Installation:
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(self.python_backend, folder / "python")
         shutil.copy2(self.stub, folder / "python")
+        for package in PACKAGES:
+            (folder / "python" / package).symlink_to(ROOT / package, target_is_directory=True)
         shutil.copytree(CPU_BACKENDS, folder, dirs_exist_ok=True)
         return Path(BACKENDS)
 
-    def environment(self) -> dict[str, str]:
+    def environment(self, link: Path) -> dict[str, str]:
         """The server's environment variables.
 
         Triton's Python processes take their packages from the ``python3`` that comes first on PATH,
-        so that has to be the one running now.
+        so that has to be the one running now. The wheel's run it isolated, which knows only ASCII,
+        and so find it by a `link` to its environment, made here; who stops the server removes it.
         """
+        programs = Path(sys.executable).parent
+        if self.stub:
+            link.unlink(missing_ok=True)
+            link.symlink_to(programs.parent, target_is_directory=True)
+            programs = link / programs.name
         inherited = {name: value for name, value in os.environ.items() if INHERITED.fullmatch(name)}
         paths = [*map(str, self.libraries), os.environ.get("LD_LIBRARY_PATH", "")]
         return {
             **inherited,
-            "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}",
+            "PATH": f"{programs}:{os.environ.get('PATH', '')}",
             "LD_LIBRARY_PATH": ":".join(path for path in paths if path),
         }
 

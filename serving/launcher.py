@@ -135,7 +135,9 @@ def spawn(repository: Path, state: Path) -> Triton:
         f"--exit-timeout-secs={EXIT_SECONDS}",
         *(f"--backend-config={name},shm-region-prefix-name={prefix}" for name in BACKENDS),
     ]
-    process = processes.start(command, log, installation.environment(), state)
+    # Beside its shared memory, and removed with that.
+    environment = installation.environment(SHARED_MEMORY / f"{prefix}python")
+    process = processes.start(command, log, environment, state)
     return Triton(process, sockets.grpc_address(state), log, prefix)
 
 

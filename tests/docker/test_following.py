@@ -43,7 +43,8 @@ from serving.installation import find
 there = find()
 own = ["--backend-directory=" + str(Path({state!r}) / there.backend_directory(Path({state!r})))]
 own += ["--backend-config=" + name + ",shm-region-prefix-name={regions}" for name in {backends}]
-os.execve(there.binary, [there.binary, *sys.argv[1:], *own], there.environment())
+link = Path("/dev/shm/{regions}python")
+os.execve(there.binary, [there.binary, *sys.argv[1:], *own], there.environment(link))
 """
 REGIONS = f"containers_{os.getpid()}_"
 """What the names of the shared memory begin with that a container has to itself."""

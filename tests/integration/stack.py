@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,13 +79,15 @@ class LiveStack:
 
 
 @contextmanager
-def live_stack(state: Path, *options: str, **settings: object) -> Iterator[LiveStack]:
+def live_stack(
+    state: Path, *options: str, program: Sequence[str | Path] = (MAQUETTE,), **settings: object
+) -> Iterator[LiveStack]:
     """Start `maquette up` with `options`, and ``MAQUETTE_<SETTING>`` for the gateway."""
     port, http_port = free_port(), free_port()
     ports = {"--port": port, "--http-port": http_port}
     named = [word for option, number in ports.items() for word in (option, str(number))]
     # What `options` say of it comes later, and counts.
-    command = [MAQUETTE, "up", "--repository", EXPORTED, *named]
+    command = [*program, "up", "--repository", EXPORTED, *named]
     named_settings = {f"MAQUETTE_{name.upper()}": str(value) for name, value in settings.items()}
     output = state / "up.out"
     state.mkdir(parents=True, exist_ok=True)

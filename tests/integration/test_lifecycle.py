@@ -64,15 +64,36 @@ def test_health_and_reflection(live):
         assert "maquette.v1.MaquetteService" in services
 
 
+def checkout(folder):
+    """This one at `folder`, made of links; its serving environment."""
+    site = (MAQUETTE.parent.parent / "lib").glob("python*/site-packages")
+    environment = folder / ".venv"
+    (environment / "bin").mkdir(parents=True)
+    for package in ROOT.glob("[a-z]*/__init__.py"):
+        (folder / package.parent.name).symlink_to(package.parent)
+    for name in ("python", "python3"):
+        (environment / "bin" / name).symlink_to(MAQUETTE.with_name(name).resolve())
+    shutil.copy(MAQUETTE.parent.parent / "pyvenv.cfg", environment)
+    for path in next(site).iterdir():
+        here = environment / path.relative_to(MAQUETTE.parent.parent)
+        here.parent.mkdir(parents=True, exist_ok=True)
+        if path.name.startswith("__editable__"):
+            here.write_text(path.read_text().replace(str(ROOT), str(folder)))
+        else:
+            here.symlink_to(path)
+    return environment
+
+
 @pytest.fixture
 def anywhere(tmp_path, monkeypatch):
-    """A stack in folders with hard names, in a bare locale, at an IPv6 address, that wants keys."""
+    """A stack of folders with hard names, in a bare locale, at an IPv6 address, that wants keys."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("LC_ALL", "C")
     state = tmp_path / "Büro 2 (neu) & 'mehr'; 家 $HOME"
     repository = shutil.copytree(REPOSITORY, tmp_path / "Modelle (alt) & neu")
     options = ("--repository", str(repository), "--host", "::1")
-    with live_stack(state, *options, auth="required") as stack:
+    program = (checkout(tmp_path / "Büro 2 (neu)") / "bin/python", "-m", "maquette")
+    with live_stack(state, *options, program=program, auth="required") as stack:
         yield stack
 
 
