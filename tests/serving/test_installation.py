@@ -68,7 +68,8 @@ def test_triton_is_given_what_it_needs_and_no_secret(monkeypatch):
     )
     for name, value in needed.items() | {(name, "secret") for name in secret}:
         monkeypatch.setenv(name, value)
-    found = installation.Installation(Path("tritonserver"), None, None, ()).environment(Path("link"))
+    container = installation.Installation(Path("tritonserver"), None, None, ())
+    found = container.environment(Path("link"))
     assert found.items() >= needed.items()
     assert found["PATH"].startswith(f"{Path(sys.executable).parent}:")
     assert "secret" not in found.values()
