@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
 
+from gateway import bounds
 from gateway.openinference import model, tensors
 from gateway.openinference.model import OUTPUTS, PICTURES, Output
 from gateway.openinference.tensors import InferRequest, Values, shown
@@ -80,6 +81,7 @@ def infer_request(body: bytes, header_length: str | None) -> RestRequest:
         InvalidRequest: it is not as the model's metadata says, or contradicts itself.
     """
     length = _header_length(header_length, len(body))
+    bounds.check_json(body[:length])
     try:
         asked = InferBody.model_validate_json(body[:length])
     except ValidationError as error:

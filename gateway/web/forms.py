@@ -184,6 +184,7 @@ def _content(filename: str | None, content: bytes) -> bytes | str:
 
 async def _read_json(request: Request) -> Sent:
     body = await request.body()
+    bounds.check_json(body)
     try:
         fields = await asyncio.to_thread(json.loads, body)
     except (ValueError, RecursionError) as error:

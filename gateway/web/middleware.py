@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from http import HTTPStatus
 
 from fastapi import Request
@@ -15,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway.concurrency import Places
 from gateway.desk import request_id_of
 from gateway.observability import logs, tracing
 from gateway.observability.metrics import Metrics
@@ -36,6 +38,8 @@ SAFE = {
 HEALTH = {"/livez", "/readyz", "/v2/health/live", "/v2/health/ready"}
 """Answered whoever asks, by whatever name, and above all when there is too much to do."""
 METRICS = "/metrics"
+BODY_SECONDS = 30.0
+BODY_BYTES = 4 * MAX_BODY
 UNTRACED = HEALTH | {METRICS, f"{METRICS}/triton"}
 """What monitors call every few seconds."""
 OVER_TLS = {"Strict-Transport-Security": "max-age=31536000"}
@@ -109,27 +113,45 @@ class Guard:
     """Refuses strange pages, calls that are too many and bodies too large; tells the unexpected.
 
     Args:
-        settings: whom it answers, and how many at once.
+        settings: whom it answers, and how many at once. One caller has half of the places at most.
+        body_seconds: after which a body that does not move is given up.
+        body_bytes: of all bodies together that are being read and worked on.
     """
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        settings: Settings,
+        body_seconds: float = BODY_SECONDS,
+        body_bytes: int = BODY_BYTES,
+    ) -> None:
         self._app = app
         self._settings = settings
-        self._calls = 0
-        """In progress now."""
+        self._places = Places(settings.max_calls, max(settings.max_calls // 2, 1))
+        self._body_seconds = body_seconds
+        self._most = body_bytes
+        self._held = 0
+        """Bytes of bodies now."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        received, answering = 0, False
+        received, ended, answering = 0, False, False
 
         async def receive_some() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
+            nonlocal received, ended
+            # What is waited for after the body is the end of the connection.
+            async with _moving(None if ended else self._body_seconds):
+                message = await receive()
+            ended = ended or not message.get("more_body")
+            size = len(message.get("body", b""))
+            received += size
+            self._held += size
             if received > MAX_BODY:
                 raise too_large()
+            if self._held > self._most:
+                raise Overloaded("The bodies of other calls fill the memory. Try again soon.")
             return message
 
         async def send_on(message: Message) -> None:
@@ -150,6 +172,8 @@ class Guard:
                 raise
             response = await errors.answer(Request(scope), error)
             await response(scope, receive, send)
+        finally:
+            self._held -= received
 
     @contextmanager
     def _place(self, scope: Scope) -> Iterator[None]:
@@ -157,18 +181,26 @@ class Guard:
             yield
             return
         origins.check(Headers(scope=scope), scope["scheme"], self._settings)
-        # Scraped, not called: it shows what is going on above all when there is too much of it.
-        counted = scope["path"] != METRICS
-        if counted and self._calls >= self._settings.max_calls:
-            raise Overloaded(
-                f"{self._calls} calls are in progress already; allowed: "
-                f"{self._settings.max_calls}. Try again in a few seconds."
-            )
-        self._calls += counted
-        try:
+        if scope["path"] == METRICS:
+            # Scraped, not called: it shows what is going on above all when there is too much of it.
             yield
-        finally:
-            self._calls -= counted
+            return
+        with self._places.taken(_credential(Headers(scope=scope))):
+            yield
+
+
+@asynccontextmanager
+async def _moving(seconds: float | None) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError as error:
+        sentence = f"The body did not move for {seconds:g} s. Send it again, or a smaller one."
+        raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, sentence) from error
+
+
+def _credential(headers: Headers) -> str:
+    return headers.get("x-api-key") or headers.get("authorization") or ""
 
 
 def _check_length(headers: Headers) -> None:

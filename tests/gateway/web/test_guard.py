@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
@@ -13,6 +15,7 @@ from starlette.datastructures import Headers
 from gateway.protection.caller import Scope
 from gateway.settings import Settings
 from gateway.web import origins
+from gateway.web.middleware import Guard
 from pipeline.errors import Forbidden
 from tests.gateway.web.conftest import ORIGIN, serve
 from tests.pictures import encoded
@@ -125,6 +128,93 @@ async def test_no_more_calls_at_once_than_may_be(few, sketch):
     async with asyncio.timeout(10):
         while not await answered():
             pass
+
+
+async def test_json_of_too_many_elements_is_refused(served):
+    body = b"[" + b"[]," * 100_000 + b"[]]"
+    headers = {"Content-Type": "application/json"}
+    response = await served.client.post("/v1/renders", content=body, headers=headers)
+    assert response.status_code == 400
+    assert "body is JSON of about 200,002 elements; allowed: at most 10,000" in response.text
+
+
+async def test_a_text_of_a_megabyte_is_refused(served, sketch):
+    body = {"sketch": base64.b64encode(sketch).decode(), "prompt": "a", "style": "x" * 2**20}
+    response = await served.client.post("/v1/renders", json=body)
+    assert response.status_code == 400
+    assert response.json()["detail"].startswith("style is 1,048,576 characters; allowed: at most")
+    response = await served.client.get("/v1/styles/search", params={"prompt": "x" * 60_000})
+    assert response.status_code == 400
+
+
+async def test_one_caller_has_half_of_the_places_at_most(guarded):
+    most, key = guarded.settings.max_calls // 2, guarded.key(Scope.RENDER)
+    async with AsyncExitStack() as held:
+        for _ in range(most):
+            _, writer = await held.enter_async_context(connection(guarded))
+            writer.write(half_sent(key))
+        # Whether all of them have come so far is known when one more is refused.
+        while (found := await guarded.client.get("/v1/info", headers=key)).is_success:
+            pass
+        assert found.status_code == 429
+        assert f"{most} of your calls are in progress already" in found.json()["detail"]
+        assert (await guarded.client.get("/v1/info")).status_code == 401
+
+
+def half_sent(headers):
+    lines = ["POST /v1/renders HTTP/1.1", "Host: localhost", "Content-Type: application/json"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    return "\r\n".join([*lines, "Content-Length: 100", "", "{"]).encode()
+
+
+async def through(guard, *messages):
+    """The status that `guard` answers a body of `messages` with, which then stands still."""
+    coming = list(messages)
+    sent = []
+
+    async def receive():
+        if not coming:
+            await asyncio.Event().wait()
+        return coming.pop(0)
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/v1/renders", "scheme": "http",
+             "headers": [(b"host", b"localhost")], "query_string": b""}  # fmt: skip
+    await guard(scope, receive, send)
+    return sent[0]["status"], json.loads(sent[1]["body"])["detail"]
+
+
+async def reads_all(scope, receive, send):
+    while (await receive()).get("more_body"):
+        pass
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b'{"detail": "read"}'})
+
+
+def part(size, more=True):
+    return {"type": "http.request", "body": bytes(size), "more_body": more}
+
+
+async def test_a_body_that_stands_still_is_given_up():
+    guard = Guard(reads_all, Settings(), body_seconds=0.01)
+    assert await through(guard, part(1, more=False)) == (200, "read")
+    status, sentence = await through(guard, part(1))
+    assert (status, sentence) == (
+        408, "The body did not move for 0.01 s. Send it again, or a smaller one."
+    )  # fmt: skip
+
+
+async def test_bodies_are_bounded_together():
+    guard = Guard(reads_all, Settings(), body_bytes=100)
+    held = asyncio.create_task(through(guard, part(60)))
+    await asyncio.sleep(0)
+    status, sentence = await through(guard, part(30), part(30, more=False))
+    assert (status, sentence) == (429, "The bodies of other calls fill the memory. Try again soon.")
+    held.cancel()
+    await asyncio.wait([held])
+    assert await through(guard, part(60), part(30, more=False)) == (200, "read")
 
 
 @pytest_asyncio.fixture(loop_scope="session")
