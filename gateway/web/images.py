@@ -130,7 +130,20 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
         "description": "The pictures in base64; with stream, events.",
         "content": {
             JSON: {"schema": {"type": "object"}},
-            EVENT_STREAM: {"schema": {"type": "string"}},
+            EVENT_STREAM: {
+                "itemSchema": {
+                    "type": "object",
+                    "required": ["event", "data"],
+                    "properties": {
+                        "event": {"type": "string"},
+                        "data": {
+                            "type": "string",
+                            "contentMediaType": JSON,
+                            "contentSchema": {"type": "object"},
+                        },
+                    },
+                }
+            },
         },
     }
 }

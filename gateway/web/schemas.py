@@ -69,7 +69,8 @@ CALL_FIELDS: Mapping[str, Schema] = {
 }
 IN_A_FORM: Schema = {"type": "string", "format": "binary"}
 IN_JSON: Schema = {"type": "string", "contentEncoding": "base64", "format": "byte"}
-LEFT_OUT: Mapping[str, Schema] = {JSON: {"type": "null"}, FORM: {"const": ""}}
+EMPTY: Schema = {"const": ""}
+LEFT_OUT: Mapping[str, Schema] = {JSON: {"type": "null"}, FORM: EMPTY}
 TYPES = {int: "integer", float: "number", str: "string"}
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
@@ -190,10 +191,18 @@ def _optional(schema: Schema, nothing: Schema) -> Schema:
     about: Schema = {name: schema[name] for name in ("description", "default") if name in schema}
     plain = {name: value for name, value in schema.items() if name not in about}
     if "items" not in plain:
-        return {"anyOf": [plain, nothing], **about}
-    if nothing == LEFT_OUT[FORM]:
-        plain["items"] = {"anyOf": [plain["items"], nothing]}
+        return {**_or(plain, nothing), **about}
+    if nothing == EMPTY:
+        plain["items"] = _or(plain["items"], nothing)
     return {"anyOf": [plain, plain["items"], nothing], **about}
+
+
+def _or(schema: Schema, nothing: Schema) -> Schema:
+    if nothing != EMPTY or schema["type"] != "string":
+        return {"anyOf": [schema, nothing]}
+    if "enum" in schema:
+        return {**schema, "enum": ["", *schema["enum"]]}
+    return {**schema, "pattern": f"^$|{schema['pattern']}"} if "pattern" in schema else schema
 
 
 def _field(name: str, picture: Schema) -> Schema:
