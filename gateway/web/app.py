@@ -103,8 +103,9 @@ def make_app(
 
 def _surround(app: FastAPI, parts: Parts, settings: Settings) -> None:
     # The last one added is the outermost.
-    app.add_middleware(Inflating)
     app.add_middleware(Guard, settings=settings)
+    # Around the guard, which counts what bodies take once they are unpacked.
+    app.add_middleware(Inflating)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,

@@ -16,10 +16,11 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from gateway.observability import tracing
-from gateway.over_http import MAX_BODY
+from gateway.over_http import MAX_BODY, Inflating
 from gateway.protection.caller import Quota, Scope
 from gateway.settings import Settings
 from gateway.web.app import make_app
+from gateway.web.middleware import Guard
 from gateway.web.server import _socket
 from tests.gateway.fakes import DENIED
 from tests.gateway.web.conftest import ORIGIN, serve, until
@@ -80,6 +81,12 @@ async def test_head_of_a_picture_that_the_caller_holds(served):
     etag = (await served.client.head("/v1/styles/winter/image")).headers["etag"]
     path = "/v1/styles/winter/image"
     assert (await served.client.head(path, headers={"If-None-Match": etag})).status_code == 304
+
+
+async def test_bodies_are_counted_as_they_are_unpacked(served):
+    app = make_app(served.stage.parts, served.settings, served.is_ready)
+    from_the_outside = [each.cls for each in app.user_middleware]
+    assert from_the_outside.index(Inflating) < from_the_outside.index(Guard)
 
 
 async def test_bodies_may_come_compressed(served, sketch):
