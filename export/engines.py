@@ -25,14 +25,13 @@ from pipeline import contract
 from pipeline.lineup import EXPORTED
 from pipeline.preview import LatentRgb
 from versions import manifest
+from versions.catalogue import FINISHED
 from versions.errors import Declined
 from versions.manifest import ENGINE_FILES, Manifest
 
 VERSION = str(EXPORTED)
 LIBRARIES = ("torch", "diffusers", "transformers", "onnx", "onnxruntime", "onnxscript")
 """What an engine depends on."""
-FINISHED = f"render/{VERSION}/pack.json"
-"""Away while engines are being replaced, so that a half-exported pack is never served."""
 LATENT_RGB = f"render/{VERSION}/latent_rgb.json"
 BYTES_OF_A_WEIGHT = 4
 STATIC = Path(__file__).parent.parent / "model_repository"

@@ -19,14 +19,11 @@ from pipeline.request import RANGES, SIZE_STEP
 from pipeline.samplers import SAMPLERS, STEP_LIMITS
 from pipeline.size import LARGEST_FACTOR
 from versions.aliases import CLIP
+from versions.catalogue import FINISHED
 from versions.repositories import Repository
 
 VIRTUAL_MODEL = "sketch_to_render"
 """What a whole render is called where callers think in models."""
-
-
-EXPORTED_PACK = Path("render/1/pack.json")
-"""In a model repository: what the exporter tells of the pack."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +126,7 @@ class Information:
 
 def _exported(repository: Path) -> Mapping[str, Any]:
     try:
-        facts: Mapping[str, Any] = json.loads((repository / EXPORTED_PACK).read_bytes())
+        facts: Mapping[str, Any] = json.loads((repository / FINISHED).read_bytes())
     except (OSError, ValueError):
         return {}
     return facts

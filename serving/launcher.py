@@ -23,7 +23,7 @@ from serving import processes, sockets
 from serving.installation import find
 from serving.ports import LOOPBACK
 from versions import aliases, configs, served
-from versions.catalogue import is_managed
+from versions.catalogue import FINISHED, is_managed
 
 READY_SECONDS = 120.0
 POLL_SECONDS = 0.1
@@ -181,7 +181,7 @@ def require_engines(repository: Path) -> None:
         raise Unavailable(
             f"No engine for {', '.join(missing)} in {repository}. {_remedy(repository)}"
         )
-    finished = repository / "render" / "1" / "pack.json"
+    finished = repository / FINISHED
     if not finished.exists():
         raise Unavailable(
             f"The engines in {repository} come from an export that did not finish. "

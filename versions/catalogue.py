@@ -18,6 +18,8 @@ from versions.manifest import ENGINE_FILES, Manifest
 
 MODELS = (*lineup.NETWORKS, PAIR)
 """What can be published, promoted and so on; the pair goes together."""
+FINISHED = f"render/{EXPORTED}/pack.json"
+"""What an export writes last: away while engines are being replaced, so that no half is served."""
 COPY = ".store"
 """A folder of a repository that is a copy of one in an object store."""
 

@@ -111,6 +111,21 @@ def require_folder(repository: Path) -> None:
         raise NotFound(f"{repository} is not a folder. Give the model repository's.")
 
 
+def require_finished(repository: Path) -> None:
+    """See that the export into `repository` ended: none goes on where versions are managed.
+
+    Raises:
+        NotFound: there is no such repository.
+        Declined: it did not.
+    """
+    require_folder(repository)
+    if not (repository / catalogue.FINISHED).exists():
+        raise Declined(
+            f"The export into {repository} did not finish: there is no {catalogue.FINISHED}. Run "
+            "the same `maquette export` again, which goes on where it was, and then this command."
+        )
+
+
 def _mended(repository: Path, who: str) -> Found:
     """Finish or undo what was left half done; a copy that goes on is left alone."""
     left = intent.pending(repository)

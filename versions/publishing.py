@@ -13,6 +13,7 @@ from versions.changes import (
     holding,
     operation,
     outcome,
+    require_finished,
     require_whole,
     switch,
     unnamed,
@@ -53,11 +54,12 @@ def publish(
 
     Raises:
         InvalidRequest: there is no such model.
-        Declined: the engine is not fit; says why.
+        Declined: the engine is not fit, or `repository` is half exported; says why.
         Busy: another publish is in progress.
         Unavailable: it cannot be tried here, or there is no room.
     """
     folders = sources.folders_of(model, source)
+    require_finished(repository)
     doing = f"publish of {model}"
     with _publishing(repository, who, doing, dry_run) as found:
         manifests = {

@@ -161,7 +161,8 @@ class Stored:
 
         Raises:
             NotFound: `source` is no exported repository.
-            Declined: something lies in the store already, or a file of `source` is a link.
+            Declined: something lies in the store already, a file of `source` is a link, or its
+                export did not finish.
             Unavailable: the store does not answer, or does not keep two writers apart.
         """
         with _told(source), changes.operation(source, who, f"upload to {self.url}", dry_run=False):
@@ -171,6 +172,7 @@ class Stored:
                 )
             if not any(stored_in(source)):
                 raise NotFound(f"{source} holds no engines. Give a folder that was exported to.")
+            changes.require_finished(source)
             # What an upload left that was cut short does no harm.
             if any(not is_key(found.key) for found in self._objects.list()):
                 raise Declined(f"{self.url} is not empty. Give another prefix.")

@@ -16,10 +16,10 @@ from export.onnx import Parity, check_parity
 from export.pack import NETWORK_FOLDERS, Pack
 from pipeline import contract
 from versions import manifest
+from versions.catalogue import FINISHED
 
 NETWORK = "vae_encoder"
 """The quickest to export that has dynamic height and width."""
-FINISHED = engines.FINISHED
 
 
 def bring_up_to_date(pack, repository, *, force=False):

@@ -20,6 +20,7 @@ from export.onnx import CPU, TOLERANCE, example_inputs, run_onnx
 from export.pack import LCM_LORA, Pack
 from export.shapes import Size
 from pipeline import contract
+from versions.catalogue import FINISHED
 
 FILE = "pytorch_lora_weights.safetensors"
 SECOND = f"unet/{contract.FEW_STEPS_VERSION}"
@@ -110,7 +111,7 @@ def test_what_is_up_to_date_is_told_from_the_first_version(pack, exported, monke
 
 
 def facts(pack, repository):
-    return json.loads(engines._side_files(pack, repository, Build())[engines.FINISHED])
+    return json.loads(engines._side_files(pack, repository, Build())[FINISHED])
 
 
 def test_the_render_model_is_told_of_it(pack, exported, copied):
@@ -125,7 +126,7 @@ def test_the_render_model_is_told_of_it(pack, exported, copied):
 
 def test_that_of_another_pack_goes_before_anything_else_is_built(pack, exported, copied, tmp_path):
     repository = shutil.copytree(exported[0], tmp_path / "repository")
-    finished = repository / engines.FINISHED
+    finished = repository / FINISHED
     finished.parent.mkdir(exist_ok=True)
     finished.touch()
     engines._remove_others(pack, repository)

@@ -17,6 +17,7 @@ from export.shapes import Widths
 from pipeline import contract
 from tests.conftest import ROOT
 from tests.exported import EXPORTED
+from versions.catalogue import FINISHED
 
 REPOSITORY = EXPORTED
 ALL = tuple(configs.WRITERS)
@@ -102,7 +103,7 @@ def test_an_export_leaves_the_configs_of_its_kind_and_names_them(tiny, tmp_path)
         for network in NAMES:
             found = {path.stem for path in (tmp_path / network / "configs").iterdir()}
             assert found == {name}
-        assert json.loads((tmp_path / engines.FINISHED).read_text())["model_config"] == name
+        assert json.loads((tmp_path / FINISHED).read_text())["model_config"] == name
 
 
 def test_while_small_files_change_the_repository_is_unfinished(tiny, tmp_path, monkeypatch):
@@ -110,7 +111,7 @@ def test_while_small_files_change_the_repository_is_unfinished(tiny, tmp_path, m
     build = Build()
     texts = texts_of(tiny, tmp_path, build)
     engines._write_texts(tmp_path, texts)
-    finished = tmp_path / engines.FINISHED
+    finished = tmp_path / FINISHED
     before = finished.stat().st_mtime_ns
     engines._write_texts(tmp_path, texts)
     assert finished.stat().st_mtime_ns == before, "nothing changed, so nothing is written"

@@ -17,6 +17,7 @@ from export.pack import Pack
 from pipeline import images
 from pipeline.preview import LatentRgb
 from tests.conftest import ROOT
+from versions.catalogue import FINISHED
 
 MIXED = np.array([[0.5, 0.2, -0.1], [-0.3, 0.4, 0.2], [0.1, 0.1, 0.6]])
 SHIFT = np.array([0.1, -0.2, 0.05])
@@ -115,10 +116,10 @@ def test_the_marker_names_every_engine_that_is_there(pack, tmp_path):
     texts = engines._side_files(pack, tmp_path, Build())
     record = engines.read_manifest(tmp_path / "vae_encoder" / engines.VERSION)
     named = {"vae_encoder": record.fingerprint[:16]}
-    assert json.loads(texts[engines.FINISHED])["engines"] == named
+    assert json.loads(texts[FINISHED])["engines"] == named
     assert json.loads(texts[engines.LATENT_RGB])["vae_encoder"] == named["vae_encoder"]
-    assert list(texts)[-1] == engines.FINISHED, "the marker is written last"
+    assert list(texts)[-1] == FINISHED, "the marker is written last"
     engines._write_texts(tmp_path, texts)
-    written = (tmp_path / engines.FINISHED).stat().st_mtime_ns
+    written = (tmp_path / FINISHED).stat().st_mtime_ns
     engines._write_texts(tmp_path, engines._side_files(pack, tmp_path, Build()))
-    assert (tmp_path / engines.FINISHED).stat().st_mtime_ns == written, "it was up to date"
+    assert (tmp_path / FINISHED).stat().st_mtime_ns == written, "it was up to date"

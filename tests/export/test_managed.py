@@ -24,7 +24,7 @@ from tests.export.checkpoints.test_assemble import with_text_half
 from tests.versions.engines import describe, write_repository, write_version
 from versions import aliases, history, locks, manifest, operations
 from versions.aliases import Aliases
-from versions.catalogue import is_managed
+from versions.catalogue import FINISHED, is_managed
 from versions.changes import holding
 from versions.errors import Busy, Declined
 
@@ -174,7 +174,7 @@ class TestOne:
         assert self.export(assembled(), tmp_path, QUICK) == [(QUICK, True)]
         assert manifest.verify(tmp_path / QUICK / "1").network == QUICK
         assert not [*tmp_path.glob("*/1/model.onnx")][1:]
-        assert not (tmp_path / engines.FINISHED).exists()
+        assert not (tmp_path / FINISHED).exists()
 
     def test_network_that_the_pack_has_not(self, assembled, tmp_path):
         with pytest.raises(PackError, match="--only unet/2: .* no such network. It has text_enc"):
@@ -182,8 +182,6 @@ class TestOne:
 
     def test_network_does_not_stand_among_those_of_another_pack(self, assembled, tmp_path):
         repository = write_repository(tmp_path)
-        (repository / engines.FINISHED).parent.mkdir(parents=True)
-        (repository / engines.FINISHED).touch()
         before = files(repository)
         with pytest.raises(PackError, match=r"its .*unet.* would not be of .*leave --only out"):
             self.export(assembled(), repository, QUICK)
@@ -196,7 +194,7 @@ class TestOne:
             if network != QUICK:
                 describe_as_exported(write_version(tmp_path / network / "1", "unet"), network, pack)
         assert self.export(pack, tmp_path, QUICK) == [(QUICK, True)]
-        facts = json.loads((tmp_path / engines.FINISHED).read_text())
+        facts = json.loads((tmp_path / FINISHED).read_text())
         assert set(facts["engines"]) == set(engines.names_of(pack))
 
 

@@ -19,6 +19,7 @@ from export.networks import NAMES, OPTIONAL, names_of, wrap
 from export.onnx import CPU, TOLERANCE
 from export.shapes import Widths
 from tests.conftest import ROOT
+from versions.catalogue import FINISHED
 
 NAME = "safety_checker"
 STEP = 1e-4
@@ -137,9 +138,9 @@ def test_a_pack_has_it_or_not(pack, assembled):
 def test_that_of_another_pack_goes_before_anything_else_is_built(pack, assembled, tmp_path):
     engines.prepare(tmp_path)
     engines._write_texts(
-        tmp_path, configs_of(pack, tmp_path, Build()) | {engines.FINISHED: '{"pack": "other"}'}
+        tmp_path, configs_of(pack, tmp_path, Build()) | {FINISHED: '{"pack": "other"}'}
     )
-    stale, finished = tmp_path / NAME / engines.VERSION, tmp_path / engines.FINISHED
+    stale, finished = tmp_path / NAME / engines.VERSION, tmp_path / FINISHED
     stale.mkdir()
     (stale / build.ONNX_FILE).touch()
     engines._remove_others(pack, tmp_path)

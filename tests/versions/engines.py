@@ -11,6 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from pipeline import contract
 from versions import manifest
 from versions.aliases import CLIP
+from versions.catalogue import FINISHED
 from versions.manifest import Manifest
 
 WIDTH = 6
@@ -29,6 +30,7 @@ def write_repository(folder):
     put(folder / "tokenizer/1/tokenizer.json", {"model": {"vocab": {"a": 0, "z": WORDS - 1}}})
     crop = {"crop_size": {"height": CROP, "width": CROP}}
     put(folder / "image_processor/1/preprocessor_config.json", crop)
+    put(folder / FINISHED, {"pack": "little"})
     return folder
 
 

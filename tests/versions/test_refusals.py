@@ -16,6 +16,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.versions import engines
 from versions import aliases, history, manifest, operations, trial
+from versions.catalogue import FINISHED, is_managed
 from versions.errors import Declined
 
 RANDOM = np.random.default_rng(5)
@@ -231,6 +232,17 @@ def test_a_bad_engine_is_refused_in_one_sentence(repository, new, spoil):
     assert "\n" not in sentence
     assert snapshot_of(repository) == before
     assert not list(repository.rglob(".*.partial"))
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_nothing_is_published_into_half_an_export(repository, new, dry_run):
+    """No export could finish it afterwards, and nothing serves it as it is."""
+    (repository / FINISHED).unlink()
+    before = snapshot_of(repository)
+    with pytest.raises(Declined, match=r"did not finish: .* Run the same `maquette export` again"):
+        operations.publish(repository, "vae_decoder", new(), who="ada", dry_run=dry_run)
+    assert snapshot_of(repository) == before
+    assert not is_managed(repository)
 
 
 @pytest.mark.parametrize("spoil", [nan_weight, half_copied, lies_about_the_network])

@@ -25,6 +25,7 @@ from versions import (
     sources,
 )
 from versions.aliases import Aliases
+from versions.catalogue import FINISHED
 from versions.errors import Busy, Declined
 from versions.index import KEY
 from versions.objects import Objects
@@ -181,7 +182,7 @@ def test_what_fails_or_is_tried_only_leaves_no_trace(machine, url, new):
     before, there = state_of(one.folder), Objects(url).read(KEY)
     with pytest.raises(Declined, match="no previous version"):
         rolled_back(one)
-    assert publish(one, MODEL, str(new()), who="ada", dry_run=True).changed
+    assert publish(one, MODEL, str(new()), who="ada", dry_run=True).would_change
     assert state_of(one.folder) == before
     assert Objects(url).read(KEY) == there
     assert keys(url) == named(url)
@@ -431,6 +432,13 @@ def test_a_place_that_holds_something_is_not_filled(machine, url, built, tmp_pat
         Stored(f"{url}-other", tmp_path / "copy").fill(built, "eve")
     with pytest.raises(NotFound, match="holds no engines"):
         Stored(f"{url}-more", tmp_path / "copy").fill(tmp_path, "eve")
+
+
+def test_half_an_export_is_not_uploaded(url, repository, tmp_path):
+    (repository / FINISHED).unlink()
+    with pytest.raises(Declined, match=r"did not finish: .* Run the same `maquette export` again"):
+        Stored(url, tmp_path / "copy").fill(repository, "eve")
+    assert keys(url) == set()
 
 
 def test_a_store_that_keeps_no_two_writers_apart_is_refused(url, built, tmp_path, monkeypatch):
