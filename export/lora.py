@@ -125,15 +125,20 @@ def _read(path: Path, remedy: str) -> dict[str, dict[str, Layer]]:
 
 def _alphas(path: Path, metadata: Mapping[str, str], remedy: str) -> dict[str, float]:
     """The alpha of each network, where the adapter's metadata tells one."""
-    told = json.loads(metadata.get(METADATA, "{}"))
+    try:
+        told = dict(json.loads(metadata.get(METADATA, "{}")))
+        alphas = {
+            network: float(told[f"{network}.lora_alpha"])
+            for network in OLDER_NAMES
+            if told.get(f"{network}.lora_alpha") is not None
+        }
+    except (ValueError, TypeError) as error:
+        reason = f"its {METADATA} is not what PEFT writes ({error})"
+        raise PackError(f"{path} cannot be fused: {reason}. {remedy}") from error
     unusual = [key for key, value in told.items() if value and key.split(".")[-1] in UNUSUAL]
     if unusual:
         raise PackError(f"{path} asks for {listed(unusual)}, which is not done here. {remedy}")
-    return {
-        network: float(told[f"{network}.lora_alpha"])
-        for network in OLDER_NAMES
-        if told.get(f"{network}.lora_alpha") is not None
-    }
+    return alphas
 
 
 def _place(spelt: str) -> tuple[str, str]:

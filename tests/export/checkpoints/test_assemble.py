@@ -218,6 +218,8 @@ KEY = "lora_unet_mid_block_attentions_0_proj_in"
         ({f"{KEY}.diff_b": 4, f"{KEY}.lokr_w1": 4}, {}, rf"{KEY}.diff_b, {KEY}.lokr_w1"),
         ({"lora_te2_text_model_encoder_layers_0_mlp_fc1.lora_down.weight": 4}, {}, "lora_te2_text"),
         ({}, {"unet.use_dora": True}, "asks for unet.use_dora, which is not done here"),
+        ({}, [1], "its lora_adapter_metadata is not what PEFT writes"),
+        ({}, {"unet.lora_alpha": "two"}, "its lora_adapter_metadata is not what PEFT writes"),
     ],
 )  # fmt: skip
 def test_a_lora_of_which_a_part_would_be_left_out(
