@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -49,11 +49,17 @@ def write(path: Path, data: bytes) -> None:
         durable.write_bytes(path, data)
 
 
-def write_new(path: Path, data: bytes) -> Path:
-    """Put `data` at `path` or, where that is taken, at house-2.png, house-3.png …; the place."""
-    places = (path.with_stem(f"{path.stem}-{n}") for n in itertools.count(2))
+def write_new(path: Path, data: bytes, meant: Collection[Path] = ()) -> Path:
+    """Put `data` at `path` or, where that is taken, at house-2.png, house-3.png …; the place.
+
+    Args:
+        meant: places that are written to afterwards, and so are taken, too.
+    """
+    taken = {place.resolve() for place in meant}
+    others = (path.with_stem(f"{path.stem}-{n}") for n in itertools.count(2))
+    places = (one for one in itertools.chain([path], others) if one.resolve() not in taken)
     with _told(path):
-        free = next(place for place in itertools.chain([path], places) if _claimed(place))
+        free = next(filter(_claimed, places))
         try:
             durable.write_bytes(free, data)
         except BaseException:

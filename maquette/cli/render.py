@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated
@@ -159,7 +159,7 @@ def render(
                 preview_interval=1 if preview else None,
             )
             result = follow(events, preview)
-        files = _write(result, out)
+        files = _write(result, out, [board] if board else [])
         if board:
             versions = made_by(result.versions)
             write(board, make_board(board_of(drawing, result, own), versions))
@@ -200,16 +200,16 @@ def _only(styles: Sequence[str] | None) -> str:
     return styles[0] if styles else ""
 
 
-def _write(result: Result, out: Path | None) -> list[Path]:
-    """Write the pictures to `out` and beside it, or else where nothing is; the files."""
+def _write(result: Result, out: Path | None, meant: Collection[Path]) -> list[Path]:
+    """Write the pictures to `out` and beside it, or where nothing is or is `meant`; the files."""
     if out:
         files = numbered(out, len(result.images))
         for file, image in zip(files, result.images, strict=True):
             write(file, image.png)
         return files
-    files = [write_new(NEW, image.png) for image in result.images]
+    files = [write_new(NEW, image.png, meant) for image in result.images]
     if files[0] != NEW:
-        note(f"{NEW} is there already, so this is {files[0]}. Choose a name with --out.")
+        note(f"{NEW} is taken, so this is {files[0]}. Choose a name with --out.")
     return files
 
 

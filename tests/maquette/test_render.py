@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from maquette.board import MARGIN, PANEL
 from maquette.cli.render import render
 from maquette.client import Client
+from pipeline.png import size_of
 from tests.maquette.little_gateway import LittleGateway, serving
 
 app = typer.Typer()
@@ -58,7 +59,7 @@ def test_without_a_name_no_picture_replaces_another(run, tmp_path):
     second = run("--seed", "2")
     assert (first.exit_code, second.exit_code) == (0, 0)
     assert "note" not in first.stderr.replace("note: the prompt", "")
-    assert "note: render.png is there already, so this is render-2.png" in second.stderr
+    assert "note: render.png is taken, so this is render-2.png" in second.stderr
     assert (tmp_path / "render.png").read_bytes() == kept
     assert (tmp_path / "render-2.png").read_bytes() != kept
     several = run("--count", "2")
@@ -127,6 +128,13 @@ def panel_of(board, column, row):
 
 def is_drawn(panel):
     return panel.getcolors(4) is None
+
+
+def test_a_board_does_not_replace_the_picture_without_a_name(run, tmp_path):
+    done = run("--board", "render.png")
+    assert "note: render.png is taken, so this is render-2.png" in done.stderr
+    board, picture = ((tmp_path / file).read_bytes() for file in ("render.png", "render-2.png"))
+    assert size_of(board)[0] > 3 * PANEL > size_of(picture)[0]
 
 
 def test_every_reference_is_pinned_up(run, tmp_path, style_image):
