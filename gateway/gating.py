@@ -10,7 +10,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from gateway.service import Finished, Service
+from gateway.events import Finished
+from gateway.service import Service
 from gateway.stepwise import Steps
 from pipeline.errors import InvalidRequest, StageFailed, Unavailable
 from pipeline.request import RenderRequest

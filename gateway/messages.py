@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway import errors, service
+from gateway import errors, events
 from gateway.administration import Compared, Listed, Tried
 from gateway.gating import Judged
 from gateway.information import Facts
@@ -57,14 +57,14 @@ def scored_style(found: ScoredStyle) -> pb.ScoredStyle:
     return pb.ScoredStyle(style=style(found.style), score=found.score)
 
 
-def event(identity: str, happened: service.Event) -> pb.RenderStreamResponse:
+def event(identity: str, happened: events.Event) -> pb.RenderStreamResponse:
     """An event of the render `identity` as its message."""
     match happened:
-        case service.Chosen():
+        case events.Chosen():
             return pb.RenderStreamResponse(style=_chosen(happened))
-        case service.Stepped():
+        case events.Stepped():
             return pb.RenderStreamResponse(progress=_progress(happened))
-        case service.Finished():
+        case events.Finished():
             return pb.RenderStreamResponse(result=finished(identity, happened))
 
 
@@ -203,15 +203,15 @@ def _step(step: Step) -> pb.VersionStep:
     return pb.VersionStep(**vars(step))
 
 
-def _chosen(found: service.Chosen) -> pb.ScoredStyle:
+def _chosen(found: events.Chosen) -> pb.ScoredStyle:
     return pb.ScoredStyle(style=style(found.style), score=found.score)
 
 
-def _progress(step: service.Stepped) -> pb.Progress:
+def _progress(step: events.Stepped) -> pb.Progress:
     return pb.Progress(step=step.step, steps=step.steps, previews=step.previews)
 
 
-def finished(identity: str, done: service.Finished) -> pb.RenderResponse:
+def finished(identity: str, done: events.Finished) -> pb.RenderResponse:
     """The finished render `identity` as its message."""
     chosen = done.chosen
     return pb.RenderResponse(
@@ -230,7 +230,7 @@ def finished(identity: str, done: service.Finished) -> pb.RenderResponse:
     )
 
 
-def _timings(seconds: service.Timings) -> pb.Timings:
+def _timings(seconds: events.Timings) -> pb.Timings:
     return pb.Timings(
         queue_seconds=seconds.queue,
         embed_seconds=seconds.embed,

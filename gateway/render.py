@@ -12,8 +12,8 @@ from enum import StrEnum
 from typing import TypeVar
 
 from gateway.errors import code_of
+from gateway.events import Chosen, Event, Finished, Stepped
 from gateway.protection.caller import Caller
-from gateway.service import Chosen, Event, Finished, Stepped
 from pipeline.errors import Cancelled, MaquetteError
 
 Kind = TypeVar("Kind")

@@ -19,10 +19,11 @@ from dataclasses import dataclass, fields
 
 from gateway import little
 from gateway.desk import Desk
+from gateway.events import Event
 from gateway.protection.caller import Caller
 from gateway.protection.limits import Limits
 from gateway.render import Render
-from gateway.service import Event, Service
+from gateway.service import Service
 from pipeline.errors import Conflict, InvalidRequest, NotFound, Unavailable, shorten
 from pipeline.request import RenderRequest
 

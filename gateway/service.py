@@ -7,7 +7,7 @@ import json
 import logging
 import secrets
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 
@@ -15,6 +15,7 @@ from gateway import little
 from gateway.admission import Admission
 from gateway.canary import CANDIDATE, Trial, Went, may_be_caused_by
 from gateway.decoding import PictureDecoder
+from gateway.events import Chosen, Event, Finished, Picture, Stepped, Timings
 from gateway.identity import Identities
 from gateway.inference import Arrays, Inference, ModelDied
 from gateway.lineups import CHAMPION
@@ -34,64 +35,6 @@ from versions.repositories import Repository
 
 log = logging.getLogger("maquette.gateway")
 
-
-@dataclass(frozen=True)
-class Chosen:
-    """The style of a render has been found."""
-
-    style: Style
-    score: float | None
-    """None when the caller named the style, so that nothing was compared."""
-
-
-@dataclass(frozen=True)
-class Stepped:
-    """A step is done; step 0 when the render has left the queue."""
-
-    step: int
-    steps: int
-    previews: tuple[bytes, ...] = ()
-    """One small PNG per picture; none at most steps."""
-
-
-@dataclass(frozen=True)
-class Timings:
-    """Wall-clock seconds of each stage."""
-
-    queue: float
-    embed: float
-    search: float
-    condition: float
-    denoise: float
-    decode: float
-    total: float
-
-
-@dataclass(frozen=True)
-class Picture:
-    """One finished picture."""
-
-    png: bytes
-    seed: int
-    structure_f1: float
-
-
-@dataclass(frozen=True)
-class Finished:
-    """The render is done."""
-
-    pictures: tuple[Picture, ...]
-    chosen: Chosen | None
-    control_image: bytes
-    style_image: bytes
-    """The first reference, or a smaller PNG of it."""
-    warnings: tuple[str, ...]
-    timings: Timings
-    versions: Mapping[str, int]
-    """Of the networks that took part."""
-
-
-Event = Chosen | Stepped | Finished
 
 MAX_SHOWN = 2**19
 """Bytes of a reference picture that an answer repeats as it is."""
@@ -222,7 +165,7 @@ class Service:
             async with aclosing(self._made_by(alias, styled.request)) as outputs:
                 async for output in outputs:
                     if "step" in output:
-                        yield _stepped(output, request)
+                        yield Stepped.of(output, request.num_inference_steps)
         is_tried = not (request.versions or last)
         if alias == CHAMPION and is_tried and self._trial.has_shadow(request):
             self._cast_shadow(styled.request)
@@ -454,8 +397,3 @@ def _nothing_found(request: RenderRequest) -> str:
             "`maquette styles list` shows the tags there are."
         )
     return "The style library is empty. Add pictures with `maquette styles add FOLDER`."
-
-
-def _stepped(output: Arrays, request: RenderRequest) -> Stepped:
-    previews = tuple(output.get("preview", ()))
-    return Stepped(int(output["step"][0]), request.num_inference_steps, previews)

@@ -15,7 +15,7 @@ from gateway.desk import Desk
 from gateway.forgetting import forgetting
 from gateway.gating import Gates
 from gateway.incoming import Sources
-from gateway.inference import Inference, connect
+from gateway.inference import Inference
 from gateway.information import Information
 from gateway.observability import logs
 from gateway.observability.metrics import Metrics
@@ -38,6 +38,7 @@ from gateway.renders import Renders
 from gateway.replica import Replica
 from gateway.service import Service
 from gateway.settings import Settings
+from gateway.triton import connect
 from gateway.version import VERSION
 from pipeline.lineup import EXPORTED
 from retrieval.library import open_library

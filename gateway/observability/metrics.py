@@ -28,7 +28,7 @@ from pipeline import contract
 
 if TYPE_CHECKING:
     from gateway.canary import Went
-    from gateway.service import Timings
+    from gateway.events import Timings
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60)
 """From an embedding on a GPU to a render on a CPU."""

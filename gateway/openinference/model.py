@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, replace
 from typing import Any
 
+from gateway.events import Finished
 from gateway.information import VIRTUAL_MODEL
-from gateway.service import Finished
 from pipeline import contract
 from pipeline.contract import Tensor
 from pipeline.errors import NotFound, shorten

@@ -6,8 +6,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+from gateway.events import Timings
 from gateway.openinference.model import NAME, VERSION
-from gateway.service import Timings
 
 NANOSECONDS = 1e9
 STAGES = ("queue", "compute_input", "compute_infer", "compute_output")

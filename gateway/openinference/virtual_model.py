@@ -8,13 +8,13 @@ from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
 
+from gateway.events import Finished
 from gateway.openinference import model
 from gateway.openinference.model import OUTPUTS, Output
 from gateway.openinference.statistics import Statistics
 from gateway.openinference.tensors import InferRequest
 from gateway.protection.caller import Caller
 from gateway.renders import Asked, Renders
-from gateway.service import Finished
 from pipeline.errors import DeadlineExceeded, StageFailed
 
 EXTENSIONS = ("binary_tensor_data", "model_configuration", "statistics")

@@ -8,11 +8,11 @@ from contextlib import aclosing
 from google.protobuf.message import Message
 
 from gateway import messages
+from gateway.events import Finished
 from gateway.paging import DEFAULT_LIMIT, DEFAULT_PAGE, MAX_LIMIT, MAX_PAGE, checked
 from gateway.protection.caller import Scope
 from gateway.renders import MAX_ID, Asked
 from gateway.rpc.call import Call, server_stream, unary
-from gateway.service import Finished
 from gateway.wiring import Parts
 from maquette.v1 import maquette_pb2 as pb
 from maquette.v1 import maquette_pb2_grpc

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
-from gateway import service
+from gateway import events
 from gateway.administration import Compared, Listed, Tried
 from gateway.gating import Judged
 from gateway.information import Facts
@@ -74,7 +74,7 @@ class Scored(BaseModel):
     )
 
     @classmethod
-    def of(cls, found: ScoredStyle | service.Chosen) -> Scored:
+    def of(cls, found: ScoredStyle | events.Chosen) -> Scored:
         """The body that tells `found`."""
         return cls(style=StyleBody.of(found.style), score=found.score)
 
@@ -95,7 +95,7 @@ class ProgressBody(BaseModel):
     )
 
     @classmethod
-    def of(cls, step: service.Stepped) -> ProgressBody:
+    def of(cls, step: events.Stepped) -> ProgressBody:
         """The body that tells `step`."""
         previews = [f"data:image/png;base64,{in_base64(png)}" for png in step.previews]
         return cls(step=step.step, steps=step.steps, previews=previews)

@@ -13,9 +13,9 @@ from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 from pydantic import BaseModel
 from starlette.types import Receive, Scope, Send
 
+from gateway.events import Chosen, Finished, Stepped
 from gateway.over_http import unless_gone
 from gateway.render import Following, Render
-from gateway.service import Chosen, Finished, Stepped
 from gateway.stepwise import Step
 from gateway.web import errors
 from gateway.web.bodies import Accepted, Problem, ProgressBody, RenderBody, Scored, links

@@ -6,8 +6,8 @@ import json
 
 from fastapi import APIRouter, Request, Response
 
+from gateway.events import Finished
 from gateway.render import Render
-from gateway.service import Finished
 from gateway.web.desk import Behind, Rendering
 from gateway.web.events import finished
 from gateway.web.forms import FORM, called, read, render_request

@@ -14,10 +14,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Request, Response
 from fastapi.sse import format_sse_event
 
+from gateway.events import Finished, Picture, Stepped
 from gateway.information import VIRTUAL_MODEL
 from gateway.protection.caller import Caller
 from gateway.render import Following
-from gateway.service import Finished, Picture, Stepped
 from gateway.web import errors
 from gateway.web.bodies import in_base64, in_json
 from gateway.web.desk import Behind, OpenAIKnown, OpenAIRendering

@@ -13,11 +13,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 
+from gateway.events import Finished
 from gateway.over_http import unless_gone
 from gateway.paging import DEFAULT_PAGE, MAX_PAGE
 from gateway.render import Render
 from gateway.renders import MAX_ID, MAX_KEY, NEXT_PAGE, Asked
-from gateway.service import Finished
 from gateway.web.bodies import RenderBody, RenderPage, in_json, path_of
 from gateway.web.desk import Behind, Rendering
 from gateway.web.events import EVENT_STREAM, events_of, finished

@@ -4,7 +4,7 @@ from dataclasses import fields
 
 import pytest
 
-from gateway import messages, service
+from gateway import events, messages
 from gateway.errors import CODES
 from gateway.inference import CallerError
 from maquette.v1 import maquette_pb2 as pb
@@ -65,9 +65,9 @@ def test_an_empty_message_names_the_prompt():
 
 
 def test_events_become_messages():
-    chosen = service.Chosen(STYLE, 0.25)
+    chosen = events.Chosen(STYLE, 0.25)
     assert messages.event("x", chosen).style.style.id == "art-deco"
-    progress = messages.event("x", service.Stepped(3, 20, (b"p",))).progress
+    progress = messages.event("x", events.Stepped(3, 20, (b"p",))).progress
     assert (progress.step, progress.steps, progress.previews) == (3, 20, [b"p"])
     result = messages.event("x", finished(chosen)).result
     assert result.id == "x"
@@ -78,18 +78,18 @@ def test_events_become_messages():
 
 
 def test_a_style_that_was_named_has_no_score():
-    assert not messages.finished("x", finished(service.Chosen(STYLE, None))).HasField("style_score")
+    assert not messages.finished("x", finished(events.Chosen(STYLE, None))).HasField("style_score")
     assert not messages.finished("x", finished(None)).HasField("style")
 
 
 def finished(chosen):
-    return service.Finished(
-        pictures=(service.Picture(b"png", 2**32 - 1, 0.5),),
+    return events.Finished(
+        pictures=(events.Picture(b"png", 2**32 - 1, 0.5),),
         chosen=chosen,
         control_image=b"c",
         style_image=b"s",
         warnings=("too long",),
-        timings=service.Timings(1, 2, 3, 4, 5, 6, 7),
+        timings=events.Timings(1, 2, 3, 4, 5, 6, 7),
         versions={"unet": 3},
     )
 

@@ -12,6 +12,7 @@ import pytest
 
 from gateway import renders as module
 from gateway.desk import Desk
+from gateway.events import Finished, Picture, Stepped, Timings
 from gateway.observability.metrics import Metrics
 from gateway.protection.caller import Caller, Quota, Scope
 from gateway.protection.doorkeeper import Doorkeeper
@@ -19,7 +20,6 @@ from gateway.protection.keys import KeyStore
 from gateway.protection.limits import Limits, Permit
 from gateway.render import State
 from gateway.renders import Asked, Renders
-from gateway.service import Finished, Picture, Stepped, Timings
 from pipeline.errors import Cancelled, Conflict, InvalidRequest, NotFound, Unavailable
 from pipeline.request import RenderRequest
 

@@ -12,9 +12,10 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from gateway.admission import Admission
+from gateway.events import Finished, Stepped
 from gateway.inference import CallerError, ModelDied
 from gateway.protection.moderation import Moderation
-from gateway.service import Checked, Finished, Service, Stepped
+from gateway.service import Checked, Service
 from pipeline import images, provenance
 from pipeline.errors import NotFound, Refused, StageFailed, Unavailable
 from pipeline.lineup import LineUp

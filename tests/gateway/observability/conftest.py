@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.service import Timings
+from gateway.events import Timings
 
 
 @pytest.fixture(scope="session")

@@ -21,6 +21,7 @@ from tritonclient.grpc import service_pb2_grpc
 
 from gateway import errors
 from gateway.desk import Desk
+from gateway.events import Chosen, Event, Finished, Picture, Stepped, Timings
 from gateway.observability.metrics import Metrics
 from gateway.openinference.rest import router
 from gateway.openinference.servicer import OpenInferenceServicer
@@ -32,7 +33,7 @@ from gateway.protection.keys import KeyStore
 from gateway.protection.limits import Limits
 from gateway.renders import Renders
 from gateway.rpc.decoding import Decoding
-from gateway.service import Checked, Chosen, Event, Finished, Picture, Stepped, Timings
+from gateway.service import Checked
 from pipeline import images
 from pipeline.errors import MaquetteError, NotFound
 from pipeline.lineup import LineUp
