@@ -58,7 +58,7 @@ export: $(DEV_READY) ## Turn the pack (PACK=packs/tiny) into engines, checked ag
 
 # The same, but versions that somebody manages stay as they are: these serve.
 engines: $(DEV_READY)
-	@$(DEV)/bin/python -m export --pack $(PACK) --keep
+	@$(DEV)/bin/python -m export --pack "$(PACK)" --keep
 
 up: setup $(EXPORTED) ## Start Triton and the gateway over what is exported, until Ctrl-C
 	@$(SERVING)/bin/maquette up

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import difflib
 import logging
+import shlex
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -95,7 +96,8 @@ class StyleLibrary:
             raise Unavailable(
                 f"The database of the style library {folder.parent} names no styles, and "
                 f"{there} pictures lie in {folder}. Restore the database from a backup, or run "
-                f"`maquette styles repair {folder.parent}`, which keeps them with names and tags."
+                f"`maquette styles repair {shlex.quote(str(folder.parent))}`, which keeps them "
+                "with names and tags."
             )
 
     async def clips(self) -> tuple[int, ...]:
@@ -383,5 +385,5 @@ def damaged(folder: Path, error: Exception) -> Unavailable:
     return Unavailable(
         f"The database of the style library {folder} cannot be read ({type(error).__name__}: "
         f"{words}). Restore it from a backup, or run `maquette styles repair "
-        f"{folder}`, which keeps the pictures with names and tags."
+        f"{shlex.quote(str(folder))}`, which keeps the pictures with names and tags."
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -26,8 +27,8 @@ def repair(
         done = repaired(library)
     except MaquetteError as error:
         raise fail(error) from error
-    console.print(f"{done.pictures} has the pictures; {done.named} of them have a name.")
+    said = [f"{done.pictures} has the pictures; {done.named} of them have a name."]
     if done.database:
-        console.print(f"{done.database} is the old database.")
-    console.print("Start maquette, and add them:")
-    console.print(f"  maquette styles add {done.pictures}", soft_wrap=True, highlight=False)
+        said.append(f"{done.database} is the old database.")
+    said += ["Start maquette, and add them:", f"  maquette styles add {quote(str(done.pictures))}"]
+    console.print("\n".join(said), markup=False, highlight=False, soft_wrap=True)
