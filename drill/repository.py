@@ -6,11 +6,11 @@ import os
 import shutil
 from pathlib import Path
 
-from versions import aliases
+from versions import aliases, canary, history
 from versions.catalogue import exported_versions
 from versions.manifest import ENGINE_SUFFIXES
 
-OF_ONE_REPOSITORY = (aliases.FILE, "history.jsonl", "__pycache__", ".*")
+OF_ONE_REPOSITORY = (aliases.FILE, canary.FILE, history.FILE, "__pycache__", ".*")
 """What is of its own operations."""
 
 

@@ -181,9 +181,11 @@ def test_a_repository_of_its_own_leaves_out_what_was_published(engine, tmp_path)
     (repository / "unet" / "aliases.json").write_text('{"champion": 3}')
     (repository / "unet" / "config.pbtxt").write_text("as exported")
     (repository / "history.jsonl").write_text("{}\n")
+    (repository / "canary.json").write_text("{}\n")
     copy = copied(repository, tmp_path / "copy")
     assert {path.name for path in (copy / "unet").iterdir()} == {"1", "config.pbtxt"}
     assert not (copy / "history.jsonl").exists()
+    assert not (copy / "canary.json").exists()
     assert (copy / "unet/1/model.onnx").samefile(engine / "model.onnx")
     # What a gateway writes into must not be written into the other repository, too.
     assert not (copy / "unet/config.pbtxt").samefile(repository / "unet/config.pbtxt")

@@ -6,6 +6,7 @@ import pickle
 import sqlite3
 import stat
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -13,7 +14,7 @@ from typer.testing import CliRunner
 from maquette.__main__ import app
 from maquette.cli.style_folders import find_pictures
 from pipeline.errors import NotFound, StageFailed, Unavailable
-from retrieval.library import open_library
+from retrieval.library import damaged, open_library
 from retrieval.pictures import RESERVE, Unwritable
 from retrieval.repair import repair
 from retrieval.vectors import name_of
@@ -252,3 +253,8 @@ async def test_the_command_says_what_comes_next(folder):
 
 async def test_nobody_else_on_the_machine_reads_the_library(folder):
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_the_advised_command_works_for_a_folder_with_a_space():
+    told = str(damaged(Path("Büro 2/library"), ValueError("x")))
+    assert "`maquette styles repair 'Büro 2/library'`" in told
