@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import numpy as np
 from anyio import BrokenWorkerProcess, CapacityLimiter, to_process
@@ -14,11 +17,13 @@ from pipeline.errors import InvalidRequest
 from pipeline.images import MAX_SIDE, MIN_SIDE, Decoded
 from pipeline.png import size_of
 
-AT_ONCE = max(2, (os.cpu_count() or 1) // 4)
-"""Pictures; the rest of the cores is for renders."""
+AT_ONCE = min(8, max(2, (os.cpu_count() or 1) // 4))
+"""Pictures; the rest of the cores is for renders. A container may have fewer than it sees."""
 SECONDS = 20.0
 """For one picture. The slowest that is let in takes about two on a core of its own."""
 ROOM_SECONDS = 1.0
+# All of them stay: one that is started anew while a caller waits is left behind when they leave.
+to_process.WORKER_MAX_IDLE_TIME = sys.maxsize
 _SMALL = images.encode_png(np.zeros((MIN_SIDE, MIN_SIDE, 3), np.uint8))
 
 
@@ -35,14 +40,15 @@ class PictureDecoder:
         self._at_once = at_once
         self._limiter = CapacityLimiter(at_once)
         self._seconds = seconds
+        self._replacing: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Start the processes, so that the first caller need not wait for them."""
-        starting = (
-            to_process.run_sync(images.to_png, _SMALL, "sketch", limiter=self._limiter)
-            for _ in range(self._at_once)
-        )
-        await asyncio.gather(*starting)
+        await asyncio.gather(*(self._start_one() for _ in range(self._at_once)))
+
+    async def close(self) -> None:
+        """Wait for processes that are being started: a loop that ends meanwhile may hang."""
+        await asyncio.gather(*self._replacing, return_exceptions=True)
 
     async def has_room(self) -> bool:
         """Whether the next picture waits for a process for a second at most."""
@@ -63,19 +69,47 @@ class PictureDecoder:
         """
         if _is_ours(data):
             return Decoded(data)
-        async with self._free:
-            try:
-                async with asyncio.timeout(self._seconds):
-                    return await to_process.run_sync(
-                        images.to_png, data, field, cancellable=True, limiter=self._limiter
-                    )
-            except TimeoutError as error:
-                allowed = f"a picture that is decoded in {self._seconds:g} s"
-                raise InvalidRequest(field, data, allowed, "Scale it down.") from error
-            except BrokenWorkerProcess as error:
-                allowed = "a complete PNG, JPEG or WebP file"
-                remedy = "The decoder does not survive this file. Save it again."
-                raise InvalidRequest(field, data, allowed, remedy) from error
+        try:
+            async with self._process(), asyncio.timeout(self._seconds):
+                return await to_process.run_sync(
+                    images.to_png, data, field, cancellable=True, limiter=self._limiter
+                )
+        except TimeoutError as error:
+            allowed = f"a picture that is decoded in {self._seconds:g} s"
+            raise InvalidRequest(field, data, allowed, "Scale it down.") from error
+        except BrokenWorkerProcess as error:
+            allowed = "a complete PNG, JPEG or WebP file"
+            remedy = "The decoder does not survive this file. Save it again."
+            raise InvalidRequest(field, data, allowed, remedy) from error
+
+    @asynccontextmanager
+    async def _process(self) -> AsyncIterator[None]:
+        """One of the processes, for the block; another takes its place where that ends it.
+
+        anyio leaves a process behind whose start is cancelled, so no caller waits for one.
+        """
+        await self._free.acquire()
+        try:
+            yield
+        except (asyncio.CancelledError, TimeoutError, BrokenWorkerProcess):
+            task = asyncio.create_task(self._replace(), name="start a decoder")
+            self._replacing.add(task)
+            task.add_done_callback(self._replacing.discard)
+            raise
+        except BaseException:
+            self._free.release()
+            raise
+        else:
+            self._free.release()
+
+    async def _replace(self) -> None:
+        try:
+            await self._start_one()
+        finally:
+            self._free.release()
+
+    async def _start_one(self) -> None:
+        await to_process.run_sync(images.to_png, _SMALL, "sketch", limiter=self._limiter)
 
 
 def _is_ours(data: bytes) -> bool:

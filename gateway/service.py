@@ -229,11 +229,12 @@ class Service:
         return self._trial.counts
 
     async def close(self) -> None:
-        """End the shadows that are still made: nobody waits for them."""
+        """End the shadows that are still made, which nobody waits for, and the decoder."""
         for task in self._shadows:
             task.cancel()
         await asyncio.gather(*self._shadows, return_exceptions=True)
         await self._trial.close()
+        await self._decoder.close()
 
     def _cast_shadow(self, request: RenderRequest) -> None:
         task = asyncio.create_task(self._shadow(replace(request, preview_interval=0)))

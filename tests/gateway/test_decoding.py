@@ -74,6 +74,8 @@ async def test_what_takes_too_long_is_ended():
     with pytest.raises(InvalidRequest, match="^sketch is .*a picture that is decoded in 0.5 s"):
         await decoding
     assert not worker.is_running()
+    await decoder.close()
+    assert len(workers()) == 1
 
 
 async def test_a_file_that_the_decoder_does_not_survive_is_refused():
@@ -93,4 +95,21 @@ async def test_there_is_no_room_while_every_process_stands_still():
     assert not await decoder.has_room()
     decoding.cancel()
     await asyncio.gather(decoding, return_exceptions=True)
-    assert await decoder.has_room()
+    async with asyncio.timeout(30):
+        while not await decoder.has_room():  # until another process has started
+            pass
+
+
+async def test_who_leaves_while_a_process_starts_leaves_none_behind():
+    decoder = PictureDecoder(at_once=1)
+    decoding, _ = await at_work(decoder, SLOW)
+    decoding.cancel()
+    await asyncio.gather(decoding, return_exceptions=True)
+    waiting = asyncio.create_task(decoder.decode(PHOTO, "sketch"))
+    async with asyncio.timeout(30):
+        while not any(each.cpu_times().user > 0.02 for each in workers()):  # noqa: ASYNC110 - it is another process
+            await asyncio.sleep(0.01)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    assert await decoder.decode(PHOTO, "sketch")
+    assert len(workers()) == 1
