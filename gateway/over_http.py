@@ -98,6 +98,8 @@ def _inflated(receive: Receive, encoding: str) -> Receive:
             raise _not_accepted(encoding)
         body = message.get("body", b"")
         packed += len(body)
+        if packed > MAX_BODY:  # which may unpack to nothing, for ever
+            raise too_large()
         most = min(MAX_BODY, max(UNBOUND_BYTES, MAX_RATIO * packed))
         try:
             inflated = inflater.decompress(body, most - grown + 1)

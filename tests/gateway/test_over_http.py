@@ -76,6 +76,13 @@ async def test_no_body_grows_beyond_what_may_be_sent_at_all():
     assert refused.value.status_code == 413
 
 
+async def test_what_unpacks_to_nothing_ends_as_well():
+    empty_block = b"\x00\x00\x00\xff\xff"
+    with pytest.raises(HTTPException, match="at most") as refused:
+        await unpacked(b"\x78\x01" + empty_block * (MAX_BODY // 5), "deflate", 1_000_000)
+    assert refused.value.status_code == 413
+
+
 @pytest.mark.parametrize("encoding", ["br", "gzip, gzip", "x" * 500])
 async def test_others_are_refused_and_those_accepted_are_named(encoding):
     with pytest.raises(HTTPException, match="allowed: gzip or deflate") as refused:
