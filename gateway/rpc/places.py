@@ -21,7 +21,7 @@ from gateway.rpc.call import Context, abort
 from gateway.rpc.entrance import OPEN
 from pipeline.errors import DeadlineExceeded, InvalidRequest, Overloaded, Words
 
-HEALTH_CALLS = 256
+HEALTH_CALLS, HEALTH_EACH = 256, 128
 WATCHES, WATCHES_EACH = 64, 16
 REFLECTIONS = 16
 REFLECTION = "grpc.reflection."
@@ -51,7 +51,7 @@ class Bounds(grpc.aio.ServerInterceptor):
 
     def __init__(self, max_calls: int) -> None:
         self._calls = Pool(Places(max_calls, max(max_calls // 2, 1)), arrival_seconds=60)
-        self._health = Pool(Places(HEALTH_CALLS), arrival_seconds=5)
+        self._health = Pool(Places(HEALTH_CALLS, HEALTH_EACH), 5, by_host=True)
         self._watches = Pool(Places(WATCHES, WATCHES_EACH), 5, stay_seconds=600, by_host=True)
         self._reflection = Pool(Places(REFLECTIONS), 5, stay_seconds=60)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import ExitStack
 
 import grpc
 import pytest
@@ -11,7 +12,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from gateway.concurrency import Places
 from gateway.protection.caller import Scope
 from gateway.protection.keys import KeyStore
-from gateway.rpc.places import WATCHES_EACH, _only
+from gateway.rpc.places import HEALTH_EACH, WATCHES_EACH, Bounds, _only
 from maquette.v1 import maquette_pb2 as pb
 from maquette.v1.maquette_pb2_grpc import MaquetteServiceStub
 from pipeline.errors import DeadlineExceeded, InvalidRequest, Overloaded
@@ -74,6 +75,17 @@ async def test_calls_whose_request_does_not_come_take_no_place_of_callers(door, 
     assert (await stub.ServerInfo(pb.ServerInfoRequest(), metadata=metadata)).version
     for each in half:
         each.cancel()
+
+
+def test_one_host_has_half_of_the_places_of_health_at_most():
+    pool = Bounds(1)._pool("/grpc.health.v1.Health/Check")
+    assert pool.by_host
+    with ExitStack() as held:
+        for _ in range(HEALTH_EACH):
+            held.enter_context(pool.places.taken("ipv4:203.0.113.7"))
+        with pytest.raises(Overloaded, match="of your calls"):
+            held.enter_context(pool.places.taken("ipv4:203.0.113.7"))
+        held.enter_context(pool.places.taken("ipv4:127.0.0.1"))
 
 
 async def test_one_caller_has_half_of_the_places_at_most(door, channel):
