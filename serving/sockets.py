@@ -11,6 +11,7 @@ import hashlib
 import os
 import stat
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -43,7 +44,8 @@ def make_folder(state: Path) -> None:
         Unavailable: somebody else made it before.
     """
     made = folder(state)
-    made.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        made.mkdir(mode=0o700, parents=True)
     found = made.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
         raise Unavailable(f"{made} belongs to somebody else. Choose another folder with --state.")

@@ -24,6 +24,12 @@ def test_a_path_that_is_too_long_for_a_socket_is_another_one(tmp_path):
     assert str(os.getuid()) in sockets.folder(state).name
 
 
+def test_a_file_in_its_place_is_told(tmp_path):
+    (tmp_path / "sockets").touch()
+    with pytest.raises(Unavailable, match="belongs to somebody else"):
+        sockets.make_folder(tmp_path)
+
+
 def test_a_folder_that_leads_elsewhere_is_not_used(tmp_path):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "sockets").symlink_to(tmp_path / "elsewhere")
