@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.versions.engines import write_version
-from versions import aliases
+from versions import aliases, catalogue
 from versions.aliases import CLIP, Aliases
 
 MODEL = "vae_decoder"
@@ -20,4 +20,7 @@ def versioned(folder: Path) -> Path:
             write_version(folder / network / str(version), network, seed=version)
     for model in (MODEL, CLIP[0]):
         aliases.write(folder, model, Aliases(champion=1, candidate=2))
+    finished = folder / catalogue.FINISHED
+    finished.parent.mkdir(parents=True)
+    finished.write_text('{"pack": "tiny", "native_size": 256}')
     return folder
