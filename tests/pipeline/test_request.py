@@ -60,13 +60,17 @@ def test_a_bad_value_is_refused_with_its_name_and_range(field, value):
     assert len(str(refused.value)) < 300
 
 
-@pytest.mark.parametrize("field", [name for name in RANGES if name != "style_weights"])
+@pytest.mark.parametrize("field", sorted(RANGES.keys() - {"seed", "style_weights"}))
 def test_the_value_that_a_message_proposes_is_accepted(field):
     allowed = RANGES[field]
     for wrong in (allowed.low - 1, allowed.high + 1):
         message = str(_refusal(field, wrong))
         proposed = float(re.search(r"Try ([\d.]+)\.$", message).group(1))
         assert allowed.holds(proposed)
+
+
+def test_no_seed_is_proposed_to_who_wants_any():
+    assert str(_refusal("seed", -1)).endswith("Leave it out to have one drawn.")
 
 
 def test_a_sampler_with_fewer_steps_says_so():
