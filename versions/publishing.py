@@ -14,6 +14,7 @@ from versions.changes import (
     operation,
     outcome,
     require_finished,
+    require_folder,
     require_whole,
     switch,
     unnamed,
@@ -59,9 +60,11 @@ def publish(
         Unavailable: it cannot be tried here, or there is no room.
     """
     folders = sources.folders_of(model, source)
-    require_finished(repository)
+    require_folder(repository)
     doing = f"publish of {model}"
     with _publishing(repository, who, doing, dry_run) as found:
+        # Not before: of an export that is in progress its lock says more.
+        require_finished(repository)
         manifests = {
             name: sources.checked(repository, name, folder) for name, folder in folders.items()
         }

@@ -208,6 +208,8 @@ class TestBesidesOthers:
     def test_nobody_publishes_while_engines_are_replaced(self, assembled, tmp_path):
         repository = write_repository(tmp_path / "repository")
         new = write_version(tmp_path / "new", "unet", seed=1)
+        # One that is exported whole is not mixed with another pack's.
+        (repository / FINISHED).unlink()
         export = engines.export_pack(
             assembled(), repository, Build(), only=[QUICK], report=lambda _doing: None
         )

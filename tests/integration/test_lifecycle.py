@@ -158,6 +158,7 @@ def test_triton_is_its_owners_only(live):
 
 def test_triton_and_its_models_know_no_secret_of_the_gateway(tmp_path, monkeypatch):
     monkeypatch.setenv("MAQUETTE_JWT_SECRET", "s" * 32)
+    monkeypatch.setenv("MAQUETTE_JWT_AUDIENCE", "maquette")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "k" * 32)
     with live_stack(tmp_path) as stack:
         triton = triton_of(stack)
