@@ -23,6 +23,9 @@ from tests.integration.reference import by_diffusers, picture, pixels
 from tests.integration.stack import live_stack, ready_models, stub_of
 from tests.pictures import encoded
 
+# Ten networks are exported before the first, beside other tests.
+pytestmark = pytest.mark.timeout(900)
+
 EXAMPLES = ROOT / "examples"
 
 PROMPT, NEGATIVE = "watercolour library with arched windows", "neon, night"
