@@ -35,8 +35,11 @@ COMMANDS = [line for line in LINES if line.startswith("maquette ") and line not 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory):
     """A stack of its own, because the README's commands change the library."""
-    with live_stack(tmp_path_factory.mktemp("readme")) as stack:
-        yield stack
+    with pytest.MonkeyPatch.context() as patch:
+        # A reader has one gateway, which every command finds; the tests may have others.
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("home")))
+        with live_stack(tmp_path_factory.mktemp("readme")) as stack:
+            yield stack
 
 
 @pytest.fixture(scope="module")
