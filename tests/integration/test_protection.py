@@ -39,7 +39,8 @@ def bearer(credentials):
 
 def token(**claims):
     now = int(time.time())
-    return jwt.encode({"sub": "ann", "exp": now + 60, "scope": "render", **claims}, SECRET)
+    usual = {"sub": "ann", "exp": now + 60, "aud": "maquette", "scope": "maquette:render"}
+    return jwt.encode({**usual, **claims}, SECRET)
 
 
 def refused(call, request, metadata=()):
@@ -66,7 +67,10 @@ def guarded(live, tmp_path_factory):
         "styles": key(folder, "styles", "--scope", "styles"),
         "tight": key(folder, "tight", "--scope", "render", "--renders-per-minute", "3"),
     }
-    settings = {"AUTH": "required", "JWT_SECRET": SECRET, "AUDIT": folder / "audit.log"}
+    settings = {
+        "AUTH": "required", "JWT_SECRET": SECRET, "JWT_AUDIENCE": "maquette",
+        "AUDIT": folder / "audit.log",
+    }  # fmt: skip
     with gateway(live, folder, **settings) as started, started.channel() as channel:
         add_style(channel, bearer(keys["styles"]))
         yield started, keys, folder
