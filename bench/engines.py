@@ -20,7 +20,7 @@ from bench.children import Answer, Child, child
 from bench.stack import Stack
 from maquette.paths import MODEL_REPOSITORY
 from pipeline import contract
-from pipeline.lineup import EXPORTED
+from pipeline.pinned_versions import EXPORTED
 from pipeline.wire import NUMPY_DTYPES
 from serving.onnx_network import OnnxNetwork
 

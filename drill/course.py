@@ -23,7 +23,7 @@ from drill.pictures import References
 from evaluation import gate
 from maquette.client import AsyncClient, CallFailed
 from pipeline.errors import Unavailable
-from pipeline.lineup import EXPORTED
+from pipeline.pinned_versions import EXPORTED
 from serving.launcher import MODELS
 from versions import aliases, operations
 from versions.errors import Declined
@@ -284,8 +284,8 @@ class Drill:
         for request in asked:
             png, versions = await load.render(request)
             found.append(self.references.wrong(request.name, png, versions))
-        old = self.references.line_ups["old"]
-        return not any(found) and aliases.read(self.repository).line_up().versions == old
+        old = self.references.served_versions["old"]
+        return not any(found) and aliases.read(self.repository).pinned().versions == old
 
     async def _operate(self, operation: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         call = partial(operation, self.repository, *arguments, who=WHO, **options)
@@ -298,20 +298,20 @@ class Drill:
             Unavailable: it does not.
         """
         wanted = {
-            alias: line_up.versions
-            for alias, line_up in aliases.read(self.repository).line_ups().items()
+            alias: pinned.versions
+            for alias, pinned in aliases.read(self.repository).served_versions().items()
         }
         deadline = time.monotonic() + SERVED_SECONDS
-        while {name: dict(one) for name, one in (await self._line_ups()).items()} != wanted:
+        while {name: dict(one) for name, one in (await self._served_versions()).items()} != wanted:
             if time.monotonic() > deadline:
                 raise Unavailable(f"The gateway does not follow in {SERVED_SECONDS:g} s.")
             await asyncio.sleep(POLL_SECONDS)
 
-    async def _line_ups(self) -> Any:
+    async def _served_versions(self) -> Any:
         info = await self.client.info()
         if info.problem:
             raise Unavailable(info.problem)
-        return info.line_ups
+        return info.served_versions
 
     def _champion(self) -> Path:
         """The folder of the UNet that renders."""

@@ -88,11 +88,11 @@ class Load:
         result = await self._client.render(self._sketch, request.prompt, **options)
         return result.images[0].png, dict(result.versions)
 
-    async def learn(self, line_up: str, asked: Sequence[Request], versions: str) -> None:
+    async def learn(self, pinned: str, asked: Sequence[Request], versions: str) -> None:
         """Keep what each of `asked` looks like made by `versions`, alone and undisturbed."""
         for request in asked:
             png, made_by = await self.render(request, versions)
-            self._references.learn(request.name, line_up, png, made_by)
+            self._references.learn(request.name, pinned, png, made_by)
             self._advance()
 
     async def go_on(self, asked: Iterator[tuple[Request, str]]) -> None:

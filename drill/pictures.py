@@ -1,4 +1,4 @@
-"""Which line-up made a picture, as its pixels tell."""
+"""Which set of versions made a picture, as its pixels tell."""
 
 from __future__ import annotations
 
@@ -18,43 +18,45 @@ Versions = Mapping[str, int]
 
 @dataclass(frozen=True)
 class References:
-    """What each request looks like when one line-up makes all of it."""
+    """What each request looks like when one set of versions makes all of it."""
 
     pictures: dict[tuple[str, str], Picture] = field(default_factory=dict)
-    """By the request's name and the line-up's."""
-    line_ups: dict[str, dict[str, int]] = field(default_factory=dict)
-    """The version of each network, by the line-up's name."""
+    """By the request's name and the set of versions's."""
+    served_versions: dict[str, dict[str, int]] = field(default_factory=dict)
+    """The version of each network, by the set of versions's name."""
 
-    def learn(self, request: str, line_up: str, png: bytes, versions: Versions) -> None:
-        """Take `png` for what `line_up` makes of `request`.
+    def learn(self, request: str, pinned: str, png: bytes, versions: Versions) -> None:
+        """Take `png` for what `pinned` makes of `request`.
 
         Raises:
-            ValueError: the line-up was others before.
+            ValueError: the set of versions was others before.
         """
-        if self.line_ups.setdefault(line_up, dict(versions)) != dict(versions):
-            raise ValueError(f"{line_up} was {self.line_ups[line_up]}, and is {dict(versions)}")
-        self.pictures[request, line_up] = _decoded(png)
+        if self.served_versions.setdefault(pinned, dict(versions)) != dict(versions):
+            raise ValueError(
+                f"{pinned} was {self.served_versions[pinned]}, and is {dict(versions)}"
+            )
+        self.pictures[request, pinned] = _decoded(png)
 
     def tells_apart(self) -> bool:
-        """Whether no request looks alike in two line-ups, so that a mixture can be found out."""
+        """Whether no request looks alike in two sets of versions, so that a mixture is found."""
         return not any(
             same(one, other)
-            for (request, line_up), one in self.pictures.items()
+            for (request, pinned), one in self.pictures.items()
             for (another, rival), other in self.pictures.items()
-            if request == another and line_up < rival
+            if request == another and pinned < rival
         )
 
     def wrong(self, request: str, png: bytes, versions: Versions) -> str:
         """Why `png` is not what its `versions` make of `request`; empty where it is."""
-        named = [name for name, line_up in self.line_ups.items() if line_up == dict(versions)]
+        named = [name for name, pinned in self.served_versions.items() if pinned == dict(versions)]
         if not named:
-            return f"{request}: made by {dict(versions)}, which is no line-up of the drill"
+            return f"{request}: made by {dict(versions)}, which is no set of versions of the drill"
         picture = _decoded(png)
         if same(picture, self.pictures[request, named[0]]):
             return ""
         alike = [
-            line_up
-            for (name, line_up), other in self.pictures.items()
+            pinned
+            for (name, pinned), other in self.pictures.items()
             if name == request and same(picture, other)
         ]
         like = f"looks like {alike[0]}" if alike else "looks like none"

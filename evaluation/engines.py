@@ -1,4 +1,4 @@
-"""The engines of one line-up, run from their files beside whatever serves them."""
+"""The engines of one set of versions, run from their files beside whatever serves them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from evaluation.in_process import Arrays, InProcess
 from pipeline import contract, images
 from pipeline.errors import Unavailable
-from pipeline.lineup import EXPORTED
+from pipeline.pinned_versions import EXPORTED
 from pipeline.samplers import NoiseSchedule
 from serving.onnx_network import OnnxNetwork
 from training.bundled import style_pictures

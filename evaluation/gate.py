@@ -11,14 +11,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from evaluation import denoising, duel, gate_report, golden, thresholds
+from evaluation import compare, denoising, gate_report, golden, thresholds
 from evaluation.cases import Case, cases
-from evaluation.duel import Bout, Door, GatewayDoor
+from evaluation.compare import Comparison, Door, GatewayDoor
 from evaluation.engines import ClipEngines, Engines, runs_here
 from evaluation.measures import STYLE_PICTURES, image_retrieval, text_retrieval
 from evaluation.stylometry import Stylometer
 from maquette.client import Client
-from pipeline import lineup
+from pipeline import pinned_versions
 from pipeline.errors import InvalidRequest, NotFound, Unavailable
 from versions import aliases
 from versions.aliases import CLIP, PAIR
@@ -117,35 +117,37 @@ def judged(  # noqa: PLR0913 - one parameter per option
     if model == PAIR:
         limits = thresholds.read("clip", thresholds_file)
         champion = dict.fromkeys(CLIP, snapshot.of(PAIR).champion)
-        line_ups = {"champion": champion, "candidate": dict.fromkeys(CLIP, version)}
-        found = clip_measures(repository, line_ups, progress)
-        return _decide(line_ups, found, limits, [], folder)
+        served_versions = {"champion": champion, "candidate": dict.fromkeys(CLIP, version)}
+        found = clip_measures(repository, served_versions, progress)
+        return _decide(served_versions, found, limits, [], folder)
     limits = thresholds.read("paint", thresholds_file)
     scenes = (
         golden.of_folder(golden_folder, renders)
         if golden_folder
         else golden.held_out(renders or RENDERS)
     )
-    line_ups = {side: snapshot.line_up(side).versions for side in duel.SIDES}
-    duel.wait_for(door, line_ups, SERVED_SECONDS)
-    with progress("renders", duel.renders_to_make(len(scenes))) as advance:
-        bouts = duel.fight(door, scenes, line_ups, advance)
-    found = {MADE: float(len(bouts))} | duel.measured(bouts, Stylometer.bundled())
-    found |= network_measures(repository, line_ups, progress)
-    return _decide(line_ups, found, limits, bouts, folder)
+    served_versions = {side: snapshot.pinned(side).versions for side in compare.SIDES}
+    compare.wait_for(door, served_versions, SERVED_SECONDS)
+    with progress("renders", compare.renders_to_make(len(scenes))) as advance:
+        comparisons = compare.fight(door, scenes, served_versions, advance)
+    found = {MADE: float(len(comparisons))} | compare.measured(comparisons, Stylometer.bundled())
+    found |= network_measures(repository, served_versions, progress)
+    return _decide(served_versions, found, limits, comparisons, folder)
 
 
 def network_measures(
-    repository: Path, line_ups: Mapping[str, Mapping[str, int]], progress: Shown
+    repository: Path, served_versions: Mapping[str, Mapping[str, int]], progress: Shown
 ) -> dict[str, float]:
     """What the engines of both are wrong by, from their files; nothing where a CPU cannot run them.
 
     Renders hide what these show: see ``evaluation/thresholds.toml``.
     """
-    networks = (*lineup.NETWORKS, "vae_encoder")
-    if not all(runs_here(repository, one, name) for one in line_ups.values() for name in networks):
+    networks = (*pinned_versions.NETWORKS, "vae_encoder")
+    if not all(
+        runs_here(repository, one, name) for one in served_versions.values() for name in networks
+    ):
         return {}
-    sides = {side: Engines(repository, versions) for side, versions in line_ups.items()}
+    sides = {side: Engines(repository, versions) for side, versions in served_versions.items()}
     asked: list[Case] = cases(NOISED)
     with progress("noised pictures", len(sides) * NOISED) as advance:
         wrong = {
@@ -160,7 +162,7 @@ def network_measures(
 
 
 def clip_measures(
-    repository: Path, line_ups: Mapping[str, Mapping[str, int]], progress: Shown
+    repository: Path, served_versions: Mapping[str, Mapping[str, int]], progress: Shown
 ) -> dict[str, float]:
     """What held-out phrases and style pictures find with the pairs of both, run from their files.
 
@@ -168,8 +170,8 @@ def clip_measures(
         Unavailable: a pair is made for a GPU.
     """
     found = {}
-    with progress("pairs", len(line_ups)) as advance:
-        for side, versions in line_ups.items():
+    with progress("pairs", len(served_versions)) as advance:
+        for side, versions in served_versions.items():
             unfit = [name for name in CLIP if not runs_here(repository, versions, name)]
             if unfit:
                 raise Unavailable(
@@ -196,24 +198,24 @@ def _require_candidate(model: str, version: int, candidate: int | None) -> None:
 
 
 def _decide(
-    line_ups: Mapping[str, Mapping[str, int]],
+    served_versions: Mapping[str, Mapping[str, int]],
     measures: Mapping[str, float],
     limits: thresholds.Thresholds,
-    bouts: list[Bout],
+    comparisons: list[Comparison],
     folder: Path,
 ) -> Verdict:
     missed = tuple(thresholds.missed(measures, limits))
     verdict = Verdict(
         not missed,
-        line_ups["candidate"],
-        line_ups["champion"],
+        served_versions["candidate"],
+        served_versions["champion"],
         measures,
         missed,
         str(folder / gate_report.PAGE),
     )
     # Not before: a gate that breaks off leaves the report on the verdict that is kept.
     shutil.rmtree(folder, ignore_errors=True)
-    gate_report.write(verdict, limits, bouts, folder)
+    gate_report.write(verdict, limits, comparisons, folder)
     return verdict
 
 

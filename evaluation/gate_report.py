@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from evaluation import sheets
-from evaluation.duel import Bout, Made
+from evaluation.compare import Comparison, Made
 from evaluation.thresholds import Thresholds
 from pipeline.images import Picture
 from versions import durable
@@ -16,48 +16,60 @@ from versions.gates import Verdict
 PAGE, FIGURES, SHEET = "report.md", "report.json", "sheet.png"
 
 
-def write(verdict: Verdict, limits: Thresholds, bouts: Sequence[Bout], folder: Path) -> None:
+def write(
+    verdict: Verdict, limits: Thresholds, comparisons: Sequence[Comparison], folder: Path
+) -> None:
     """Write ``report.md``, ``report.json`` and, where there are renders, ``sheet.png``."""
     folder.mkdir(parents=True, exist_ok=True)
-    found = {**asdict(verdict), "thresholds": dict(limits), "scenes": [_row(one) for one in bouts]}
+    found = {
+        **asdict(verdict),
+        "thresholds": dict(limits),
+        "scenes": [_row(one) for one in comparisons],
+    }
     durable.write_json(folder / FIGURES, found)
-    durable.write_text(folder / PAGE, page(verdict, limits, bouts))
-    if bouts:
-        rows = [(label(bout), pictures(bout)) for bout in bouts]
+    durable.write_text(folder / PAGE, page(verdict, limits, comparisons))
+    if comparisons:
+        rows = [(label(comparison), pictures(comparison)) for comparison in comparisons]
         sheets.write_sheet(rows, folder / SHEET, columns=2)
 
 
-def page(verdict: Verdict, limits: Thresholds, bouts: Sequence[Bout]) -> str:
+def page(verdict: Verdict, limits: Thresholds, comparisons: Sequence[Comparison]) -> str:
     """The report in Markdown."""
     parts = [
         "# Passed" if verdict.passed else "# Did not pass",
-        f"Candidate: {_versions(verdict.line_up)}. Champion: {_versions(verdict.champion)}.",
+        f"Candidate: {_versions(verdict.pinned)}. Champion: {_versions(verdict.champion)}.",
         "\n".join(f"- {sentence}" for sentence in verdict.missed),
         _table(verdict, limits),
     ]
-    if bouts:
-        failures = [f"- {bout.scene.name}: {bout.failure}" for bout in bouts if bout.failure]
+    if comparisons:
+        failures = [
+            f"- {comparison.scene.name}: {comparison.failure}"
+            for comparison in comparisons
+            if comparison.failure
+        ]
         parts += ["\n".join(failures), f"![sketch, style, champion, candidate]({SHEET})"]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def label(bout: Bout) -> str:
+def label(comparison: Comparison) -> str:
     """What stands above a scene's pictures."""
-    before, after = (bout.structure_f1(made) for made in (bout.champion, bout.candidate))
+    before, after = (
+        comparison.structure_f1(made) for made in (comparison.champion, comparison.candidate)
+    )
     return (
-        f"{bout.scene.name}: sketch, style, champion, candidate; "
-        f"F1 {before:.2f}, {after:.2f}; distance {bout.distance:.2f}"
+        f"{comparison.scene.name}: sketch, style, champion, candidate; "
+        f"F1 {before:.2f}, {after:.2f}; distance {comparison.distance:.2f}"
     )
 
 
-def pictures(bout: Bout) -> list[Picture]:
+def pictures(comparison: Comparison) -> list[Picture]:
     """Sketch, style, champion and candidate; a white sheet for what there is not."""
-    style = bout.scene.style_image
+    style = comparison.scene.style_image
     return [
-        sheets.panel(bout.scene.sketch),
+        sheets.panel(comparison.scene.sketch),
         sheets.panel(style) if style else sheets.empty_panel(),
-        _painted(bout.champion),
-        _painted(bout.candidate),
+        _painted(comparison.champion),
+        _painted(comparison.candidate),
     ]
 
 
@@ -78,17 +90,17 @@ def _table(verdict: Verdict, limits: Thresholds) -> str:
     return "\n".join(lines)
 
 
-def _row(bout: Bout) -> Mapping[str, object]:
+def _row(comparison: Comparison) -> Mapping[str, object]:
     return {
-        "scene": bout.scene.name,
-        "structure_f1": bout.structure_f1(bout.candidate),
-        "structure_f1_champion": bout.structure_f1(bout.champion),
-        "perceptual_distance": bout.distance,
-        "seconds": bout.candidate.seconds if bout.candidate else None,
-        "seconds_champion": bout.champion.seconds,
-        "failure": bout.failure,
+        "scene": comparison.scene.name,
+        "structure_f1": comparison.structure_f1(comparison.candidate),
+        "structure_f1_champion": comparison.structure_f1(comparison.champion),
+        "perceptual_distance": comparison.distance,
+        "seconds": comparison.candidate.seconds if comparison.candidate else None,
+        "seconds_champion": comparison.champion.seconds,
+        "failure": comparison.failure,
     }
 
 
-def _versions(line_up: Mapping[str, int]) -> str:
-    return ", ".join(f"{network} {version}" for network, version in line_up.items())
+def _versions(pinned: Mapping[str, int]) -> str:
+    return ", ".join(f"{network} {version}" for network, version in pinned.items())

@@ -12,7 +12,7 @@ from tritonclient.grpc import InferenceServerClient, InferInput
 
 from evaluation.cases import Ask
 from maquette.client import Client
-from pipeline import contract, images, lineup
+from pipeline import contract, images, pinned_versions
 from pipeline.images import Picture
 from training.bundled import style_pictures
 from training.styles import STYLES
@@ -43,7 +43,7 @@ class ServedPainter:
     ) -> None:
         self.gateway, self.triton, self.settings = gateway, triton, settings
         self.vae = str(champions.champion("vae_decoder"))
-        self.clip = lineup.clip_ensemble("embed_image", champions.champion(CLIP[0]))
+        self.clip = pinned_versions.clip_ensemble("embed_image", champions.champion(CLIP[0]))
         found = sorted(style.name for style in gateway.styles())
         if found != sorted(style.name for style in STYLES):
             raise ValueError(f"the library must hold the bundled styles alone; it holds {found}")

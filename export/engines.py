@@ -22,7 +22,7 @@ from export.networks import NAMES, OPTIONAL, names_of
 from export.onnx import OPSET, Parity
 from export.pack import NETWORK_FOLDERS, Pack
 from pipeline import contract
-from pipeline.lineup import EXPORTED
+from pipeline.pinned_versions import EXPORTED
 from pipeline.preview import LatentRgb
 from versions import manifest
 from versions.catalogue import FINISHED

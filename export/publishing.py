@@ -14,7 +14,7 @@ from versions import aliases, manifest, repositories
 from versions.catalogue import MODELS, members
 from versions.changes import Outcome
 from versions.errors import Declined
-from versions.repositories import Plain
+from versions.repositories import LocalRepository
 
 
 def models_to_publish(
@@ -71,4 +71,6 @@ def publish(
     """
     for model in models:
         report(f"publishing {model}")
-        yield repositories.publish(Plain(repository), model, str(source), who=who, why=why)
+        yield repositories.publish(
+            LocalRepository(repository), model, str(source), who=who, why=why
+        )

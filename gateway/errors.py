@@ -7,7 +7,6 @@ from http import HTTPStatus
 
 import grpc
 
-from gateway.inference import CallerError
 from pipeline.errors import (
     Cancelled,
     Conflict,
@@ -23,6 +22,10 @@ from pipeline.errors import (
     Unavailable,
 )
 from versions.errors import Busy
+
+
+class CallerError(MaquetteError):
+    """A served model found the caller's input wrong; its message names the field."""
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gateway import little
-from gateway.identity import Identities
-from gateway.inference import Inference, ServedModel
+from gateway.background import offload
+from gateway.triton.identity import Identities
+from gateway.triton.inference import Inference, ServedModel
 from gateway.version import VERSION
 from pipeline.errors import Unavailable
-from pipeline.lineup import LineUp
+from pipeline.pinned_versions import PinnedVersions
 from pipeline.request import RANGES, SIZE_STEP
 from pipeline.samplers import SAMPLERS, STEP_LIMITS
 from pipeline.size import LARGEST_FACTOR
@@ -62,7 +62,7 @@ class Facts:
     """Empty until a render has told it."""
     pack_revision: str
     """Changes with every engine that is exported anew or promoted."""
-    line_ups: Mapping[str, LineUp]
+    served_versions: Mapping[str, PinnedVersions]
     """What may be asked for now, by alias."""
     problem: str
     """Why the newest choice of versions does not serve; empty where it does."""
@@ -105,9 +105,11 @@ class Information:
             models=models,
             pack=str(pack.get("name", "")),
             pack_revision=_revision(pack.get("engines", {})),
-            line_ups=self._inference.line_ups.by_alias,
-            problem=" ".join(filter(None, (self._inference.line_ups.problem, self._behind()))),
-            clip=self._inference.line_ups.clip,
+            served_versions=self._inference.served_versions.by_alias,
+            problem=" ".join(
+                filter(None, (self._inference.served_versions.problem, self._behind()))
+            ),
+            clip=self._inference.served_versions.clip,
             limits=RenderLimits(
                 int((self._inference.pack or self._exported).get("native_size", 0))
             ),
@@ -115,12 +117,12 @@ class Information:
 
     async def _pack(self) -> Mapping[str, Any]:
         """What renders are made with now; empty until a render has told what was exported."""
-        told, line_ups = self._inference.pack, self._inference.line_ups
-        if not told or not line_ups.ready:
+        told, served_versions = self._inference.pack, self._inference.served_versions
+        if not told or not served_versions.ready:
             return told
-        versions = line_ups.champion.versions | dict.fromkeys(CLIP, line_ups.clip)
+        versions = served_versions.champion.versions | dict.fromkeys(CLIP, served_versions.clip)
         known = self._identities.are_known(versions)
-        found = await little.run(known, self._identities.of, told, versions)
+        found = await offload.run(known, self._identities.of, told, versions)
         return {**found, "engines": {**told["engines"], **found["engines"]}}
 
 

@@ -11,18 +11,18 @@ from pathlib import Path
 
 from grpc_health.v1 import health_pb2
 
-from gateway.connections import QuietAboutAccepting, allowed_at_each_door
-from gateway.observability import logs, tracing
-from gateway.openinference.rest import router
-from gateway.openinference.servicer import OpenInferenceServicer
-from gateway.openinference.virtual_model import VirtualModel
-from gateway.rpc.maquette import MaquetteServicer
-from gateway.rpc.server import listen, make_server, report_health
+from gateway.doors.connections import QuietAboutAccepting, allowed_at_each_door
+from gateway.doors.grpc.server import listen, make_server, report_health
+from gateway.doors.grpc.servicer import MaquetteServicer
+from gateway.doors.http.app import make_app
+from gateway.doors.http.dependencies import admitted
+from gateway.doors.http.server import serving
+from gateway.doors.openinference.rest import router
+from gateway.doors.openinference.servicer import OpenInferenceServicer
+from gateway.doors.openinference.virtual_model import VirtualModel
 from gateway.settings import Settings, read
+from gateway.telemetry import logs, tracing
 from gateway.version import VERSION
-from gateway.web.app import make_app
-from gateway.web.desk import admitted
-from gateway.web.server import serving
 from gateway.wiring import assembled
 from pipeline.addresses import join
 from pipeline.errors import MaquetteError

@@ -4,28 +4,34 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 
 from pydantic import SecretStr
 
-from gateway.administration import Administration
-from gateway.admission import Admission
-from gateway.decoding import PictureDecoder
-from gateway.desk import Desk
-from gateway.forgetting import forgetting
-from gateway.gating import Gates
-from gateway.incoming import Sources
-from gateway.inference import Inference
+from gateway.auth.audit import Audit
+from gateway.auth.authenticator import Authenticator
+from gateway.auth.call_context import CallContext
+from gateway.auth.caller import Quota
+from gateway.auth.keys import KeyStore
+from gateway.auth.keysets import following
+from gateway.auth.limits import Limits
+from gateway.auth.tokens import Key, Tokens, read_public_key
+from gateway.doors.parts import Parts
 from gateway.information import Information
-from gateway.observability import logs
-from gateway.observability.metrics import Metrics
-from gateway.protection.audit import Audit
-from gateway.protection.caller import Quota
-from gateway.protection.doorkeeper import Doorkeeper
-from gateway.protection.keys import KeyStore
-from gateway.protection.keysets import following
-from gateway.protection.limits import Limits
-from gateway.protection.moderation import (
+from gateway.renders.registry import Renders
+from gateway.rollout.administration import Administration
+from gateway.rollout.gating import Gates
+from gateway.rollout.publish_sources import Sources
+from gateway.rollout.replica import Replica
+from gateway.rollout.vector_cleanup import forgetting
+from gateway.settings import Settings
+from gateway.telemetry import logs
+from gateway.telemetry.metrics import Metrics
+from gateway.triton.connection import connect
+from gateway.triton.inference import Inference
+from gateway.version import VERSION
+from gateway.worker.admission import Admission
+from gateway.worker.decoding import PictureDecoder
+from gateway.worker.moderation import (
     DeniedHashes,
     DeniedWords,
     Moderation,
@@ -33,31 +39,13 @@ from gateway.protection.moderation import (
     SafetyChecker,
     load_moderator,
 )
-from gateway.protection.tokens import Key, Tokens, read_public_key
-from gateway.renders import Renders
-from gateway.replica import Replica
-from gateway.service import Service
-from gateway.settings import Settings
-from gateway.triton import connect
-from gateway.version import VERSION
-from pipeline.lineup import EXPORTED
+from gateway.worker.service import Service
+from pipeline.pinned_versions import EXPORTED
 from retrieval.library import open_library
 from versions import aliases
-from versions.repositories import Plain, Repository, Stored
+from versions.repositories import LocalRepository, ObjectStoreRepository, Repository
 
 MEGABYTE = 1_000_000
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What the doors stand on."""
-
-    desk: Desk
-    inference: Inference
-    service: Service
-    renders: Renders
-    information: Information
-    administration: Administration
 
 
 @asynccontextmanager
@@ -72,7 +60,7 @@ async def assembled(settings: Settings) -> AsyncIterator[Parts]:
         limits = Limits(_plain(settings.redis_url))
         held.push_async_callback(limits.close)
         tokens = await held.enter_async_context(_tokens(settings))
-        desk = Desk(_doorkeeper(settings, limits, tokens), metrics, _audit(settings))
+        desk = CallContext(_authenticator(settings, limits, tokens), metrics, _audit(settings))
         if desk.audit:
             held.callback(desk.audit.close)
         inference = await held.enter_async_context(
@@ -93,13 +81,13 @@ async def assembled(settings: Settings) -> AsyncIterator[Parts]:
                 _champion_clip(settings),
             )
         )
-        await held.enter_async_context(inference.line_ups.following(library))
+        await held.enter_async_context(inference.served_versions.following(library))
         if settings.repository:
             await held.enter_async_context(forgetting(settings.repository, library))
         admission = Admission(settings.max_running, settings.max_waiting)
         metrics.watch(lambda: admission.waiting, lambda: admission.running)
         repository = _repository(settings)
-        replica = Replica(repository) if isinstance(repository, Stored) else None
+        replica = Replica(repository) if isinstance(repository, ObjectStoreRepository) else None
         if replica:
             await held.enter_async_context(replica.following())
         decoder = PictureDecoder()
@@ -138,8 +126,8 @@ def _repository(settings: Settings) -> Repository | None:
     if settings.repository is None:
         return None
     if settings.repository_url:
-        return Stored(settings.repository_url, settings.repository)
-    return Plain(settings.repository)
+        return ObjectStoreRepository(settings.repository_url, settings.repository)
+    return LocalRepository(settings.repository)
 
 
 def _champion_clip(settings: Settings) -> int:
@@ -149,7 +137,7 @@ def _champion_clip(settings: Settings) -> int:
     return aliases.read(settings.repository).champion(aliases.CLIP[0])
 
 
-def _doorkeeper(settings: Settings, limits: Limits, tokens: Tokens | None) -> Doorkeeper:
+def _authenticator(settings: Settings, limits: Limits, tokens: Tokens | None) -> Authenticator:
     quota = Quota(
         calls_per_minute=settings.calls_per_minute,
         renders_per_minute=settings.renders_per_minute,
@@ -157,7 +145,7 @@ def _doorkeeper(settings: Settings, limits: Limits, tokens: Tokens | None) -> Do
         renders_per_day=settings.renders_per_day,
     )
     keys = KeyStore(settings.keys)
-    return Doorkeeper(limits, quota, keys, tokens, required=settings.auth_required)
+    return Authenticator(limits, quota, keys, tokens, required=settings.auth_required)
 
 
 @asynccontextmanager

@@ -204,7 +204,7 @@ PYTHON_MODELS = (
             Tensor("height", "INT32", (1,), optional=True),
             Tensor("num_images", "INT32", (1,), optional=True),
             Tensor("preview_interval", "INT32", (1,), optional=True),
-            Tensor("line_up", "BYTES", (1,), optional=True),
+            Tensor("pinned", "BYTES", (1,), optional=True),
         ),
         (
             Tensor("step", "INT32", (1,)),

@@ -26,7 +26,7 @@ from pipeline.denoise import (
     denoise,
 )
 from pipeline.errors import InvalidRequest, Words
-from pipeline.lineup import LineUp
+from pipeline.pinned_versions import PinnedVersions
 from pipeline.preview import LatentRgb, previews
 from pipeline.request import RANGES, RenderRequest
 from pipeline.samplers import SAMPLERS, Array, NoiseSchedule
@@ -44,7 +44,7 @@ class Infer(Protocol):
     """Runs one model of the contract: Triton in production, torch or a closed form in tests."""
 
     async def __call__(self, model: str, inputs: Tensors) -> Mapping[str, npt.NDArray[Any]]:
-        """`model`'s outputs by name. It is called as :mod:`pipeline.lineup` names it."""
+        """`model`'s outputs by name. It is called as :mod:`pipeline.pinned_versions` names it."""
 
 
 @dataclass(frozen=True)
@@ -85,14 +85,14 @@ async def render(
     request: RenderRequest,
     pack: PackFacts,
     on_step: OnStep,
-    line_up: LineUp = LineUp(),  # noqa: B008 - it is frozen
+    pinned: PinnedVersions = PinnedVersions(),  # noqa: B008 - it is frozen
 ) -> Rendered:
     """Condition once, denoise ``request.num_inference_steps`` times, decode, score.
 
     Args:
         infer: runs the served models ``condition``, ``vae_decoder`` and the denoisers.
         on_step: awaited after each step; what it raises (a cancellation) ends the render.
-        line_up: the versions that make it, all of it.
+        pinned: the versions that make it, all of it.
     """
     sketch = await asyncio.to_thread(images.decode, request.sketch, "sketch")
     width, height = render_size(sketch.size, request.width, request.height, pack.native_size)
@@ -103,7 +103,7 @@ async def render(
 
     started = time.perf_counter()
     conditioning, dropped_tokens = await _condition(
-        infer, line_up.ensemble("condition"), request, (width, height)
+        infer, pinned.ensemble("condition"), request, (width, height)
     )
     _require_edges(conditioning, request)
     conditioned = time.perf_counter()
@@ -111,7 +111,7 @@ async def render(
         pack.schedule, request.num_inference_steps, Noise(seeds, height, width)
     )
     latents = await denoise(
-        denoiser=_denoiser(infer, line_up.ensemble("denoiser_lcm" if distilled else "denoiser")),
+        denoiser=_denoiser(infer, pinned.ensemble("denoiser_lcm" if distilled else "denoiser")),
         sampling=sampling,
         steps=request.num_inference_steps,
         conditioning=conditioning,
@@ -119,7 +119,7 @@ async def render(
         on_prediction=_with_previews(on_step, request, pack),
     )
     denoised = time.perf_counter()
-    pixels = await decode(_decoder(infer, line_up.network("vae_decoder")), latents, pack.vae_tile)
+    pixels = await decode(_decoder(infer, pinned.network("vae_decoder")), latents, pack.vae_tile)
     # PNG and Canny take longer than a step's arithmetic, so other renders' steps go first.
     files, scores, control_image = await asyncio.to_thread(
         _finish, pixels, conditioning.control_image[0], request
@@ -144,7 +144,7 @@ async def render(
         condition_seconds=conditioned - started,
         denoise_seconds=denoised - conditioned,
         decode_seconds=time.perf_counter() - denoised,
-        versions=line_up.versions | ({"unet": contract.FEW_STEPS_VERSION} if distilled else {}),
+        versions=pinned.versions | ({"unet": contract.FEW_STEPS_VERSION} if distilled else {}),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline import contract
 from pipeline.errors import InvalidRequest, Words
-from pipeline.lineup import ALIASES
+from pipeline.pinned_versions import ALIASES
 from pipeline.samplers import SAMPLERS, STEP_LIMITS
 
 

@@ -59,7 +59,7 @@ class NoiseSchedule:
 
     @property
     def num_train_timesteps(self) -> int:
-        """Steps of the forward process; timesteps run from 0 to one less."""
+        """Progress of the forward process; timesteps run from 0 to one less."""
         return len(self.alphas_cumprod)
 
     def sigmas(self, timesteps: Floats) -> list[float]:

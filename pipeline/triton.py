@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import triton_python_backend_utils as pb_utils
 
-from pipeline import contract, lineup
+from pipeline import contract, pinned_versions
 from pipeline.errors import InvalidRequest, MaquetteError, StageFailed
 from pipeline.wire import NUMPY_DTYPES
 
@@ -118,13 +118,13 @@ async def infer(model: str, inputs: Mapping[str, npt.NDArray[Any]]) -> Arrays:
     """Run another served model and return its outputs.
 
     Args:
-        model: as :mod:`pipeline.lineup` names it.
+        model: as :mod:`pipeline.pinned_versions` names it.
 
     Raises:
         ModelFailed: it answered with an error.
     """
-    names = [tensor.name for tensor in contract.MODELS[lineup.base(model)].outputs]
-    name, version = lineup.name_and_version(model)
+    names = [tensor.name for tensor in contract.MODELS[pinned_versions.base(model)].outputs]
+    name, version = pinned_versions.name_and_version(model)
     call = pb_utils.InferenceRequest(
         model_name=name,
         # Triton would take the newest, which may be a candidate.

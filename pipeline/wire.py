@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline import contract, lineup
+from pipeline import contract, pinned_versions
 from pipeline.errors import InvalidRequest, Words
-from pipeline.lineup import LineUp
+from pipeline.pinned_versions import PinnedVersions
 from pipeline.request import RenderRequest
 
 NUMPY_DTYPES: dict[str, type[np.generic]] = {
@@ -29,18 +29,18 @@ NUMPY_DTYPES: dict[str, type[np.generic]] = {
 Arrays = dict[str, npt.NDArray[Any]]
 
 _TUPLES = {field.name for field in fields(RenderRequest) if "tuple" in str(field.type)}
-_TEXTS = {field.name for field in fields(RenderRequest) if field.type == "str"} | {"line_up"}
+_TEXTS = {field.name for field in fields(RenderRequest) if field.type == "str"} | {"pinned"}
 
 
-_LINE_UP = "line_up"
+_PINNED = "pinned"
 """The one input that is no field of a request: what its ``versions`` stand for."""
 
 
-def to_tensors(request: RenderRequest, line_up: LineUp = LineUp()) -> Arrays:  # noqa: B008 - frozen
+def to_tensors(request: RenderRequest, pinned: PinnedVersions = PinnedVersions()) -> Arrays:  # noqa: B008 - frozen
     """The ``render`` model's inputs for `request`; what is None or empty is left to its default."""
-    tensors: Arrays = {_LINE_UP: np.array([line_up.to_json().encode()], np.object_)}
+    tensors: Arrays = {_PINNED: np.array([pinned.to_json().encode()], np.object_)}
     for tensor in contract.MODELS["render"].inputs:
-        if tensor.name == _LINE_UP:
+        if tensor.name == _PINNED:
             continue
         value = getattr(request, tensor.name)
         if value is not None and value != ():
@@ -50,7 +50,7 @@ def to_tensors(request: RenderRequest, line_up: LineUp = LineUp()) -> Arrays:  #
     return tensors
 
 
-def from_tensors(tensors: Arrays) -> tuple[RenderRequest, LineUp]:
+def from_tensors(tensors: Arrays) -> tuple[RenderRequest, PinnedVersions]:
     """The request that `tensors` say, and the versions that are to make it.
 
     Raises:
@@ -59,8 +59,8 @@ def from_tensors(tensors: Arrays) -> tuple[RenderRequest, LineUp]:
     if not len(tensors.get("style_images", ())):
         raise InvalidRequest("style_images", (), "at least one encoded image", "Send one.")
     values = {name: _value(name, array) for name, array in tensors.items()}
-    line_up = lineup.from_json(values.pop(_LINE_UP, "{}"))
-    return RenderRequest(**values), line_up
+    pinned = pinned_versions.from_json(values.pop(_PINNED, "{}"))
+    return RenderRequest(**values), pinned
 
 
 def pack_identity(facts: Mapping[str, Any]) -> bytes:

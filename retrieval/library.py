@@ -16,7 +16,7 @@ from qdrant_client import AsyncQdrantClient
 
 from pipeline.errors import Conflict, MaquetteError, NotFound, Unavailable, Words, shorten
 from pipeline.images import decode, encode_png
-from pipeline.lineup import EXPORTED
+from pipeline.pinned_versions import EXPORTED
 from retrieval.pictures import Pictures, Recent, Unwritable, digest
 from retrieval.reembedding import Progress, reembed
 from retrieval.styles import MAX_NAME, ScoredStyle, Style, checked_tags, slug, style_id

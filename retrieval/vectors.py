@@ -27,7 +27,7 @@ from pipeline.errors import (
     StageFailed,
     Unavailable,
 )
-from pipeline.lineup import EXPORTED
+from pipeline.pinned_versions import EXPORTED
 from retrieval.pictures import unwritable
 from retrieval.styles import ScoredStyle, Style, point_id
 

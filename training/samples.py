@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from pipeline.control import canny
 from pipeline.request import DEFAULTS
+from training.augmentations import UNSTEADY, by_another_hand
 from training.draw import draw_sketch, draw_styled
-from training.hands import UNSTEADY, by_another_hand
 from training.looks import Look
 from training.scenes import Scene, make_scene, wobble
 from training.splits import Split, seed_of

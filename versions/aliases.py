@@ -12,20 +12,20 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from pipeline import lineup
+from pipeline import pinned_versions
 from pipeline.errors import InvalidRequest, NotFound, Unavailable
-from pipeline.lineup import EXPORTED, LineUp
+from pipeline.pinned_versions import EXPORTED, PinnedVersions
 from versions import durable, reading
 
 FILE = "aliases.json"
 LOCK = ".lock"
-NAMES = lineup.ALIASES
+NAMES = pinned_versions.ALIASES
 CLIP = ("clip_text", "clip_image")
 """A pair: vectors of one are compared with vectors of the other, so both have the same version.
 The file of the first says it for both."""
 PAIR = "clip"
 """What the two are called together."""
-VERSIONED = (*lineup.NETWORKS, *CLIP)
+VERSIONED = (*pinned_versions.NETWORKS, *CLIP)
 """Models whose versions can be published."""
 
 
@@ -52,7 +52,7 @@ class Snapshot:
 
     aliases: Mapping[str, Aliases]
 
-    def line_up(self, alias: str = "champion") -> LineUp:
+    def pinned(self, alias: str = "champion") -> PinnedVersions:
         """What `alias` stands for; a model without such a version takes part with its champion.
 
         Raises:
@@ -62,21 +62,21 @@ class Snapshot:
         if alias not in NAMES:
             allowed = ", ".join(NAMES)
             raise InvalidRequest("versions", alias, allowed, "Leave it empty for the champion.")
-        wanted = {name: getattr(self.aliases[name], alias) for name in lineup.NETWORKS}
+        wanted = {name: getattr(self.aliases[name], alias) for name in pinned_versions.NETWORKS}
         if not any(wanted.values()):
             raise NotFound(f"No network has a {alias} version. `maquette models list` shows them.")
-        return LineUp(
+        return PinnedVersions(
             **{name: version or self.aliases[name].champion for name, version in wanted.items()}
         )
 
-    def line_ups(self) -> dict[str, LineUp]:
-        """Every line-up that is to be served, by its alias."""
+    def served_versions(self) -> dict[str, PinnedVersions]:
+        """Every set of versions that is to be served, by its alias."""
         present = {
             alias
             for alias in NAMES
-            if any(getattr(self.aliases[name], alias) for name in lineup.NETWORKS)
+            if any(getattr(self.aliases[name], alias) for name in pinned_versions.NETWORKS)
         }
-        return {alias: self.line_up(alias) for alias in NAMES if alias in present}
+        return {alias: self.pinned(alias) for alias in NAMES if alias in present}
 
     def champion(self, model: str) -> int:
         """The champion of `model`; of one without versions, what was exported."""
@@ -88,7 +88,7 @@ class Snapshot:
 
     def candidates(self) -> dict[str, int]:
         """The candidates that paint, by the network's name."""
-        found = {name: self.aliases[name].candidate for name in lineup.NETWORKS}
+        found = {name: self.aliases[name].candidate for name in pinned_versions.NETWORKS}
         return {name: version for name, version in found.items() if version is not None}
 
     def clips(self) -> frozenset[int]:

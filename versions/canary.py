@@ -130,7 +130,7 @@ def entry(
         found.who,
         found.why,
         forced=forced,
-        line_up=dict(tried),
+        pinned=dict(tried),
         measures=measures
         | ({name: float(n) for name, n in vars(counts).items()} if counts else {}),
     )

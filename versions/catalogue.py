@@ -7,16 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline import contract, lineup
+from pipeline import contract, pinned_versions
 from pipeline.errors import InvalidRequest, NotFound
-from pipeline.lineup import EXPORTED
+from pipeline.pinned_versions import EXPORTED
 from versions import aliases, history, manifest
 from versions.aliases import CLIP, NAMES, PAIR
 from versions.errors import Declined
 from versions.index import TEXTS
 from versions.manifest import ENGINE_FILES, Manifest
 
-MODELS = (*lineup.NETWORKS, PAIR)
+MODELS = (*pinned_versions.NETWORKS, PAIR)
 """What can be published, promoted and so on; the pair goes together."""
 FINISHED = f"render/{EXPORTED}/pack.json"
 """What an export writes last: away while engines are being replaced, so that no half is served."""
@@ -157,9 +157,9 @@ def digest(folder: Path) -> str:
         return ""
 
 
-def digests(repository: Path, line_up: Mapping[str, int]) -> dict[str, str]:
-    """What tells each version of `line_up` from others of its number; empty without a manifest."""
-    return {model: digest(repository / model / str(version)) for model, version in line_up.items()}
+def digests(repository: Path, pinned: Mapping[str, int]) -> dict[str, str]:
+    """What tells each version of `pinned` from others of its number; empty without a manifest."""
+    return {model: digest(repository / model / str(version)) for model, version in pinned.items()}
 
 
 def _version(repository: Path, model: str, version: int, served: aliases.Aliases) -> Version:

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from pipeline import contract, lineup
+from pipeline import contract, pinned_versions
 from pipeline.errors import MaquetteError, NotFound
 from versions import aliases, canary, catalogue, intent, locks, manifest
 from versions.aliases import Aliases, Snapshot
@@ -36,8 +36,8 @@ class Outcome:
 
     @property
     def serving(self) -> Mapping[str, int]:
-        """The version of each network in the champion's line-up afterwards."""
-        return self.named.line_up().versions if self.named.aliases else {}
+        """The version of each network in the champion's set of versions afterwards."""
+        return self.named.pinned().versions if self.named.aliases else {}
 
 
 class Found(str):
@@ -168,7 +168,7 @@ def with_aliases(
     """
     plan = replace(plan, aliases={members(model)[0]: after})
     same = after.candidate == before.of(model).candidate
-    if same or model not in lineup.NETWORKS or not canary.read(repository).is_on:
+    if same or model not in pinned_versions.NETWORKS or not canary.read(repository).is_on:
         return plan, ""
     why = f"The candidate of {model} changed."
     return replace(plan, canary=Canary(who=plan.entry.who, why=why)), "The canary is over."

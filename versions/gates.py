@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline import lineup
+from pipeline import pinned_versions
 from versions import catalogue, history
 from versions.aliases import PAIR, Snapshot
 from versions.catalogue import members
@@ -23,7 +23,7 @@ class Verdict:
     """How a candidate did beside the champion, on the same scenes in the same server."""
 
     passed: bool
-    line_up: Mapping[str, int]
+    pinned: Mapping[str, int]
     """The version of each model that was tried as the candidate, by the model's name."""
     champion: Mapping[str, int]
     """The same of what it was compared with."""
@@ -39,8 +39,8 @@ def why_not(repository: Path, before: Snapshot, model: str, version: int) -> str
     """Why `version` may not be promoted by its gate; empty where it may."""
     wanted = dict.fromkeys(members(model), version)
     others: list[str] = []
-    if model in lineup.NETWORKS:
-        wanted = {**before.line_up().versions, model: version}
+    if model in pinned_versions.NETWORKS:
+        wanted = {**before.pinned().versions, model: version}
         others = [name for name in before.candidates() if name != model]
     what = f"{model} {version}"
     return _why_not(
@@ -53,7 +53,7 @@ def why_not_tried(repository: Path, before: Snapshot) -> str:
     tried = before.candidates()
     what = " with ".join(f"{model} {version}" for model, version in tried.items())
     remedy = _remedy(before, *next(iter(tried.items())), [])
-    return _why_not(repository, before, before.line_up("candidate").versions, what, [], remedy)
+    return _why_not(repository, before, before.pinned("candidate").versions, what, [], remedy)
 
 
 def too_few(entry: Entry) -> str:
@@ -80,7 +80,7 @@ def _why_not(
 ) -> str:
     digests = catalogue.digests(repository, wanted)
     for entry in reversed(history.read(repository)):
-        tried = {name: entry.line_up.get(name) for name in wanted}
+        tried = {name: entry.pinned.get(name) for name in wanted}
         if entry.action != "gate" or tried != wanted:
             continue
         champion = before.of(entry.model).champion

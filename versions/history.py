@@ -15,8 +15,8 @@ from pipeline.errors import InvalidRequest, Unavailable
 from versions import durable, reading
 
 FILE = "history.jsonl"
-KEYS = {"from_version": "from", "to_version": "to"}
-"""Names in the file that Python keeps for itself."""
+KEYS = {"from_version": "from", "to_version": "to", "pinned": "line_up"}
+"""Names in the file that Python keeps for itself, or that changed since files were written."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Entry:
     """Whether it was done without a passed gate."""
     passed: bool | None = None
     """Of a gate: what it decided."""
-    line_up: Mapping[str, int] = field(default_factory=dict)
+    pinned: Mapping[str, int] = field(default_factory=dict)
     """Of a gate or a canary: the version of each model that was tried."""
     sha256: Mapping[str, str] = field(default_factory=dict)
     """What tells each of them from others of that number, by the model's name."""

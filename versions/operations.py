@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pipeline import contract
 from pipeline.errors import InvalidRequest, NotFound
-from pipeline.lineup import EXPORTED
+from pipeline.pinned_versions import EXPORTED
 from versions import aliases, canary, catalogue, configs, gates, history, intent, locks
 from versions.aliases import PAIR, Aliases
 from versions.canary import Canary, Counts
@@ -329,10 +329,10 @@ def record_gate(
             who,
             why or " ".join(verdict.missed),
             from_version=verdict.champion.get(members(model)[0]),
-            to_version=verdict.line_up.get(members(model)[0]),
+            to_version=verdict.pinned.get(members(model)[0]),
             passed=verdict.passed,
-            line_up=dict(verdict.line_up),
-            sha256=catalogue.digests(repository, verdict.line_up),
+            pinned=dict(verdict.pinned),
+            sha256=catalogue.digests(repository, verdict.pinned),
             report=verdict.report,
             measures=dict(verdict.measures),
         )

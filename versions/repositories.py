@@ -56,7 +56,7 @@ class Repository(Protocol):
             Unavailable: it cannot be reached.
         """
 
-    def glance(self) -> None:
+    def sync_aliases(self) -> None:
         """The same at once, without what would have to be fetched: what is named is here."""
 
     def change(
@@ -82,7 +82,7 @@ class Repository(Protocol):
         """
 
 
-class Plain:
+class LocalRepository:
     """A repository that is a folder on this machine."""
 
     def __init__(self, folder: Path) -> None:
@@ -91,7 +91,7 @@ class Plain:
     def pull(self, report: Report = silent) -> None:
         """Nothing: the folder is the repository."""
 
-    def glance(self) -> None:
+    def sync_aliases(self) -> None:
         """Nothing, likewise."""
 
     def change(self, do: Callable[[Path], Result], **_how: object) -> Result:
@@ -99,7 +99,7 @@ class Plain:
         return do(self.folder)
 
 
-class Stored:
+class ObjectStoreRepository:
     """A repository in an object store, and the folder that is its copy.
 
     Args:
@@ -124,7 +124,7 @@ class Stored:
         """Whether the copy was brought to what the store said at some time, with all files."""
         return bool(self._known())
 
-    def glance(self) -> None:
+    def sync_aliases(self) -> None:
         """Have the copy name what the store does, as far as it is here."""
         with _told(self.folder), self._copy.locked():
             found = self._look(unless=self._known())
@@ -287,7 +287,7 @@ class Stored:
         with suppress(MaquetteError, OSError):
             if before.files.keys() != after.files.keys():
                 self._sweep(before, after)
-            self.glance()
+            self.sync_aliases()
             if near:
                 with self._copy.locked("files"):
                     self._bring(silent, near)
@@ -334,8 +334,8 @@ def opened(location: str | Path, folder: Path | None = None) -> Repository:
         InvalidRequest: it is an address, but of no bucket.
     """
     if isinstance(location, str) and fetching.is_elsewhere(location):
-        return Stored(location, folder or _cache(location))
-    return Plain(Path(location))
+        return ObjectStoreRepository(location, folder or _cache(location))
+    return LocalRepository(Path(location))
 
 
 def publish(

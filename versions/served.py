@@ -9,9 +9,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from pipeline import contract, lineup
+from pipeline import contract, pinned_versions
 from pipeline.errors import MaquetteError
-from pipeline.lineup import EXPORTED
+from pipeline.pinned_versions import EXPORTED
 from versions import aliases, configs
 from versions.aliases import CLIP, VERSIONED, Snapshot
 
@@ -43,7 +43,7 @@ def models_of(repository: Path, snapshot: Snapshot | None = None) -> list[str]:
     snapshot = snapshot or aliases.read(repository)
     plain = {network: EXPORTED in _trusted(snapshot, network) for network in VERSIONED}
     left_out: set[str] = set()
-    if not all(plain[network] for network in lineup.NETWORKS):
+    if not all(plain[network] for network in pinned_versions.NETWORKS):
         left_out.update(_PAINTING)
     if not all(plain[network] for network in CLIP):
         left_out.update(_EMBEDDING)

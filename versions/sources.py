@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pipeline import contract
 from pipeline.errors import NotFound, Unavailable
-from pipeline.lineup import EXPORTED
+from pipeline.pinned_versions import EXPORTED
 from versions import aliases, catalogue, durable, manifest, trial
 from versions.catalogue import members
 from versions.errors import Declined
@@ -137,7 +137,7 @@ def try_one(repository: Path, network: str, folder: Path, found: Manifest, repor
             champions[name] = str((champion / found.engine).resolve())
     version = str(EXPORTED)
     trial.try_engine(
-        trial.Trial(
+        trial.EngineValidation(
             network=network,
             engine=str((folder / found.engine).resolve()),
             precision=found.build["precision"],

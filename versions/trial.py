@@ -55,7 +55,7 @@ Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Trial:
+class EngineValidation:
     """What is tried, and beside what. Folders and files are absolute."""
 
     network: str
@@ -79,7 +79,7 @@ def runs_here(build: Mapping[str, str]) -> bool:
     return build["engine"] != "tensorrt" and build["precision"] == "fp32"
 
 
-def try_engine(trial: Trial, seconds: float = SECONDS) -> None:
+def try_engine(trial: EngineValidation, seconds: float = SECONDS) -> None:
     """Try an engine, in a process of its own that ends with this one.
 
     Raises:
@@ -135,7 +135,7 @@ def main(argument: str, tether: int) -> int:
         tether: a file descriptor that ends when the parent does.
     """
     threading.Thread(target=_end_with_parent, args=(tether,), daemon=True).start()
-    trial = Trial(**json.loads(argument))
+    trial = EngineValidation(**json.loads(argument))
     os.nice(NICENESS)
     _bound_memory(trial)
     try:
@@ -155,14 +155,14 @@ def _end_with_parent(tether: int) -> None:
     os._exit(1)
 
 
-def _bound_memory(trial: Trial) -> None:
+def _bound_memory(trial: EngineValidation) -> None:
     files = [Path(trial.engine), *map(Path, trial.champions.values())]
     largest = max(sum(part.stat().st_size for part in path.parent.iterdir()) for path in files)
     limit = MEMORY + ENGINE_COPIES * largest
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
-def check(trial: Trial) -> None:
+def check(trial: EngineValidation) -> None:
     """Everything that is looked at, in this process.
 
     Raises:
@@ -254,7 +254,7 @@ class Neighbours:
     The sizes that a pack fixes stand nowhere but in its networks, so they are asked.
     """
 
-    def __init__(self, trial: Trial) -> None:
+    def __init__(self, trial: EngineValidation) -> None:
         self._trial = trial
         self._given: dict[tuple[str, int], dict[str, Array]] = {}
 

@@ -11,7 +11,7 @@ from maquette.client import CallFailed, Client
 from versions import locks
 from versions.aliases import CLIP, Snapshot
 from versions.canary import Canary, Counts
-from versions.repositories import Repository, Stored
+from versions.repositories import ObjectStoreRepository, Repository
 
 SECONDS = 15.0
 """For engines of the tiny pack; larger ones are loaded on after the command has ended."""
@@ -29,7 +29,7 @@ def follows(
     ca: Path | None,
     tls: bool,
 ) -> tuple[bool | None, str]:
-    """Wait until the gateway at `server` serves the line-ups of `wanted`, and its CLIP.
+    """Wait until the gateway at `server` serves the sets of versions of `wanted`, and its CLIP.
 
     Args:
         alias: what the change was about.
@@ -50,7 +50,7 @@ def follows(
 def _when(at: Repository) -> str:
     """When what `at` says takes effect, as far as can be known without asking a gateway."""
     ask = "Give its address with --server to see that it serves it."
-    if isinstance(at, Stored):
+    if isinstance(at, ObjectStoreRepository):
         return f"one that follows {at.url} takes it over within seconds. {ask}"
     if locks.is_followed(at.folder):
         return f"but one follows {at.folder}, and takes it over within seconds. {ask}"
@@ -75,15 +75,15 @@ def counts_of(
 
 
 def _wait(client: Client, server: str, wanted: Snapshot, alias: str) -> tuple[bool | None, str]:
-    line_ups = {alias: line_up.versions for alias, line_up in wanted.line_ups().items()}
+    served_versions = {alias: pinned.versions for alias, pinned in wanted.served_versions().items()}
     clip = wanted.champion(CLIP[0])
     deadline = time.monotonic() + SECONDS
     while True:
         info = client.info()
-        served = {alias: dict(found) for alias, found in info.line_ups.items()}
-        if (served, info.clip) == (line_ups, clip):
+        served = {alias: dict(found) for alias, found in info.served_versions.items()}
+        if (served, info.clip) == (served_versions, clip):
             return True, f"The gateway at {server} is serving it."
-        if info.problem and (served.get(alias), info.clip) == (line_ups.get(alias), clip):
+        if info.problem and (served.get(alias), info.clip) == (served_versions.get(alias), clip):
             return True, f"The gateway at {server} is serving it, but: {info.problem}"
         if info.problem:
             return False, f"The gateway at {server} goes on with what it had: {info.problem}"

@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from gateway.protection.caller import Scope
-from gateway.protection.keys import Key, KeyStore
+from gateway.auth.caller import Scope
+from gateway.auth.keys import Key, KeyStore
 from maquette import running
 from maquette.cli.common import console, errors, fail, in_markup, plain
 from pipeline.errors import MaquetteError

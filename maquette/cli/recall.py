@@ -150,8 +150,8 @@ def _paint(made: Provenance, sketch: bytes, own: Sequence[bytes], client: Client
 
 def _versions(made: Provenance, client: Client) -> str:
     """The alias that stands for the versions that made it, or none: then the service chooses."""
-    line_ups = client.info().line_ups
-    return next((alias for alias, up in line_ups.items() if up == made.pack.versions), "")
+    served_versions = client.info().served_versions
+    return next((alias for alias, up in served_versions.items() if up == made.pack.versions), "")
 
 
 def _style(made: Provenance, own: Sequence[bytes], client: Client) -> RenderOptions:

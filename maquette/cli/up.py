@@ -15,8 +15,8 @@ from typing import Annotated
 
 import typer
 
-from gateway.protection.caller import Scope
-from gateway.protection.keys import KeyStore
+from gateway.auth.caller import Scope
+from gateway.auth.keys import KeyStore
 from gateway.settings import Settings, read
 from maquette import running
 from maquette.cli.common import console, errors, fail, in_markup, note
@@ -30,7 +30,7 @@ from pipeline.errors import MaquetteError, Unavailable
 from serving import stack
 from serving.stack import Options, Stack
 from versions.copies import copy_own_files
-from versions.repositories import Stored, opened
+from versions.repositories import ObjectStoreRepository, opened
 
 WATCH_SECONDS = 0.2
 OWN_KEY_LIFETIME = timedelta(minutes=10)
@@ -128,7 +128,7 @@ def served_from(location: str, state: Path) -> tuple[Path, dict[str, str]]:
         MaquetteError: the store cannot be had, and there is no whole copy of it.
     """
     repository = opened(location, state / "repository")
-    if not isinstance(repository, Stored):
+    if not isinstance(repository, ObjectStoreRepository):
         return repository.folder, {"MAQUETTE_REPOSITORY_URL": ""}
     try:
         with progress() as report:

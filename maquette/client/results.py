@@ -182,7 +182,7 @@ class ServerInfo:
     pack_revision: str
     schedulers: tuple[str, ...]
     scopes: tuple[str, ...]
-    line_ups: Mapping[str, Mapping[str, int]]
+    served_versions: Mapping[str, Mapping[str, int]]
     """What a render's ``versions`` may ask for, by alias: the version of each network."""
     problem: str
     """Why the newest choice of versions does not serve; empty where it does."""
@@ -243,7 +243,7 @@ class Change:
     version: int
     """The one that was published, promoted, rolled back to or retired; 0 for none."""
     champion: Mapping[str, int]
-    """The version of each network that paints in the champion's line-up afterwards."""
+    """The version of each network that paints in the champion's set of versions afterwards."""
     would_change: bool
     """Whether a dry run found something to change."""
 
@@ -334,7 +334,7 @@ class PastChange:
     """Whether it was done without a passed gate."""
     passed: bool | None
     """Of a gate, what it decided."""
-    line_up: Mapping[str, int]
+    pinned: Mapping[str, int]
     """The version of each network that was tried."""
     sha256: Mapping[str, str]
     """What tells each of them from others of that number."""
@@ -365,7 +365,7 @@ class GateVerdict:
     """Sentences for people."""
     missed: tuple[str, ...]
     """A sentence for each threshold that was not met; none if it passed."""
-    line_up: Mapping[str, int]
+    pinned: Mapping[str, int]
     """The version of each network that was tried."""
     champion: Mapping[str, int]
     """The same of what it was compared with."""
@@ -440,7 +440,7 @@ def info(message: pb.ServerInfoResponse) -> ServerInfo:
         models=tuple(_alike(ServedModel, model) for model in message.models),
         schedulers=tuple(message.schedulers),
         scopes=tuple(message.scopes),
-        line_ups={line_up.alias: dict(line_up.versions) for line_up in message.line_ups},
+        served_versions={pinned.alias: dict(pinned.versions) for pinned in message.served_versions},
         limits=_alike(RenderLimits, message.limits, max_steps=dict(message.limits.max_steps)),
     )
 
@@ -477,7 +477,7 @@ def comparison(message: pb.DiffVersionsResponse) -> Comparison:
 def past_change(message: pb.PastChange) -> PastChange:
     """Something that was done, from its message."""
     unset = {name: _optional(message, name) for name in ("from_version", "to_version", "passed")}
-    maps = {name: dict(getattr(message, name)) for name in ("line_up", "sha256", "measures")}
+    maps = {name: dict(getattr(message, name)) for name in ("pinned", "sha256", "measures")}
     return _alike(PastChange, message, **unset, **maps)
 
 
@@ -502,7 +502,7 @@ def gating(message: pb.GateVersionResponse) -> VersionStep | GateVerdict | None:
 
 
 def _verdict(message: pb.GateVerdict) -> GateVerdict:
-    maps = {name: dict(getattr(message, name)) for name in ("line_up", "champion", "measures")}
+    maps = {name: dict(getattr(message, name)) for name in ("pinned", "champion", "measures")}
     return _alike(
         GateVerdict, message, said=tuple(message.said), missed=tuple(message.missed), **maps
     )

@@ -239,7 +239,7 @@ class ServedModel(_message.Message):
     def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., ready: _Optional[bool] = ...) -> None: ...
 
 class ServerInfoResponse(_message.Message):
-    __slots__ = ("version", "triton_version", "models", "pack", "pack_revision", "schedulers", "scopes", "line_ups", "problem", "clip", "limits")
+    __slots__ = ("version", "triton_version", "models", "pack", "pack_revision", "schedulers", "scopes", "served_versions", "problem", "clip", "limits")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     TRITON_VERSION_FIELD_NUMBER: _ClassVar[int]
     MODELS_FIELD_NUMBER: _ClassVar[int]
@@ -247,7 +247,7 @@ class ServerInfoResponse(_message.Message):
     PACK_REVISION_FIELD_NUMBER: _ClassVar[int]
     SCHEDULERS_FIELD_NUMBER: _ClassVar[int]
     SCOPES_FIELD_NUMBER: _ClassVar[int]
-    LINE_UPS_FIELD_NUMBER: _ClassVar[int]
+    SERVED_VERSIONS_FIELD_NUMBER: _ClassVar[int]
     PROBLEM_FIELD_NUMBER: _ClassVar[int]
     CLIP_FIELD_NUMBER: _ClassVar[int]
     LIMITS_FIELD_NUMBER: _ClassVar[int]
@@ -258,11 +258,11 @@ class ServerInfoResponse(_message.Message):
     pack_revision: str
     schedulers: _containers.RepeatedScalarFieldContainer[str]
     scopes: _containers.RepeatedScalarFieldContainer[str]
-    line_ups: _containers.RepeatedCompositeFieldContainer[LineUp]
+    served_versions: _containers.RepeatedCompositeFieldContainer[PinnedVersions]
     problem: str
     clip: int
     limits: RenderLimits
-    def __init__(self, version: _Optional[str] = ..., triton_version: _Optional[str] = ..., models: _Optional[_Iterable[_Union[ServedModel, _Mapping]]] = ..., pack: _Optional[str] = ..., pack_revision: _Optional[str] = ..., schedulers: _Optional[_Iterable[str]] = ..., scopes: _Optional[_Iterable[str]] = ..., line_ups: _Optional[_Iterable[_Union[LineUp, _Mapping]]] = ..., problem: _Optional[str] = ..., clip: _Optional[int] = ..., limits: _Optional[_Union[RenderLimits, _Mapping]] = ...) -> None: ...
+    def __init__(self, version: _Optional[str] = ..., triton_version: _Optional[str] = ..., models: _Optional[_Iterable[_Union[ServedModel, _Mapping]]] = ..., pack: _Optional[str] = ..., pack_revision: _Optional[str] = ..., schedulers: _Optional[_Iterable[str]] = ..., scopes: _Optional[_Iterable[str]] = ..., served_versions: _Optional[_Iterable[_Union[PinnedVersions, _Mapping]]] = ..., problem: _Optional[str] = ..., clip: _Optional[int] = ..., limits: _Optional[_Union[RenderLimits, _Mapping]] = ...) -> None: ...
 
 class RenderLimits(_message.Message):
     __slots__ = ("native_side", "max_pixels", "min_side", "max_side", "side_step", "max_steps")
@@ -287,7 +287,7 @@ class RenderLimits(_message.Message):
     max_steps: _containers.ScalarMap[str, int]
     def __init__(self, native_side: _Optional[int] = ..., max_pixels: _Optional[int] = ..., min_side: _Optional[int] = ..., max_side: _Optional[int] = ..., side_step: _Optional[int] = ..., max_steps: _Optional[_Mapping[str, int]] = ...) -> None: ...
 
-class LineUp(_message.Message):
+class PinnedVersions(_message.Message):
     __slots__ = ("alias", "versions")
     class VersionsEntry(_message.Message):
         __slots__ = ("key", "value")
@@ -587,8 +587,8 @@ class ListVersionChangesResponse(_message.Message):
     def __init__(self, changes: _Optional[_Iterable[_Union[PastChange, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class PastChange(_message.Message):
-    __slots__ = ("id", "time", "action", "model", "who", "why", "from_version", "to_version", "forced", "passed", "line_up", "sha256", "report", "measures", "source")
-    class LineUpEntry(_message.Message):
+    __slots__ = ("id", "time", "action", "model", "who", "why", "from_version", "to_version", "forced", "passed", "pinned", "sha256", "report", "measures", "source")
+    class PinnedEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
         VALUE_FIELD_NUMBER: _ClassVar[int]
@@ -619,7 +619,7 @@ class PastChange(_message.Message):
     TO_VERSION_FIELD_NUMBER: _ClassVar[int]
     FORCED_FIELD_NUMBER: _ClassVar[int]
     PASSED_FIELD_NUMBER: _ClassVar[int]
-    LINE_UP_FIELD_NUMBER: _ClassVar[int]
+    PINNED_FIELD_NUMBER: _ClassVar[int]
     SHA256_FIELD_NUMBER: _ClassVar[int]
     REPORT_FIELD_NUMBER: _ClassVar[int]
     MEASURES_FIELD_NUMBER: _ClassVar[int]
@@ -634,12 +634,12 @@ class PastChange(_message.Message):
     to_version: int
     forced: bool
     passed: bool
-    line_up: _containers.ScalarMap[str, int]
+    pinned: _containers.ScalarMap[str, int]
     sha256: _containers.ScalarMap[str, str]
     report: str
     measures: _containers.ScalarMap[str, float]
     source: str
-    def __init__(self, id: _Optional[str] = ..., time: _Optional[str] = ..., action: _Optional[str] = ..., model: _Optional[str] = ..., who: _Optional[str] = ..., why: _Optional[str] = ..., from_version: _Optional[int] = ..., to_version: _Optional[int] = ..., forced: _Optional[bool] = ..., passed: _Optional[bool] = ..., line_up: _Optional[_Mapping[str, int]] = ..., sha256: _Optional[_Mapping[str, str]] = ..., report: _Optional[str] = ..., measures: _Optional[_Mapping[str, float]] = ..., source: _Optional[str] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., time: _Optional[str] = ..., action: _Optional[str] = ..., model: _Optional[str] = ..., who: _Optional[str] = ..., why: _Optional[str] = ..., from_version: _Optional[int] = ..., to_version: _Optional[int] = ..., forced: _Optional[bool] = ..., passed: _Optional[bool] = ..., pinned: _Optional[_Mapping[str, int]] = ..., sha256: _Optional[_Mapping[str, str]] = ..., report: _Optional[str] = ..., measures: _Optional[_Mapping[str, float]] = ..., source: _Optional[str] = ...) -> None: ...
 
 class VersionStep(_message.Message):
     __slots__ = ("doing", "done", "total")
@@ -692,8 +692,8 @@ class GateVersionResponse(_message.Message):
     def __init__(self, step: _Optional[_Union[VersionStep, _Mapping]] = ..., verdict: _Optional[_Union[GateVerdict, _Mapping]] = ...) -> None: ...
 
 class GateVerdict(_message.Message):
-    __slots__ = ("passed", "said", "missed", "line_up", "champion", "measures", "report")
-    class LineUpEntry(_message.Message):
+    __slots__ = ("passed", "said", "missed", "pinned", "champion", "measures", "report")
+    class PinnedEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
         VALUE_FIELD_NUMBER: _ClassVar[int]
@@ -717,18 +717,18 @@ class GateVerdict(_message.Message):
     PASSED_FIELD_NUMBER: _ClassVar[int]
     SAID_FIELD_NUMBER: _ClassVar[int]
     MISSED_FIELD_NUMBER: _ClassVar[int]
-    LINE_UP_FIELD_NUMBER: _ClassVar[int]
+    PINNED_FIELD_NUMBER: _ClassVar[int]
     CHAMPION_FIELD_NUMBER: _ClassVar[int]
     MEASURES_FIELD_NUMBER: _ClassVar[int]
     REPORT_FIELD_NUMBER: _ClassVar[int]
     passed: bool
     said: _containers.RepeatedScalarFieldContainer[str]
     missed: _containers.RepeatedScalarFieldContainer[str]
-    line_up: _containers.ScalarMap[str, int]
+    pinned: _containers.ScalarMap[str, int]
     champion: _containers.ScalarMap[str, int]
     measures: _containers.ScalarMap[str, float]
     report: str
-    def __init__(self, passed: _Optional[bool] = ..., said: _Optional[_Iterable[str]] = ..., missed: _Optional[_Iterable[str]] = ..., line_up: _Optional[_Mapping[str, int]] = ..., champion: _Optional[_Mapping[str, int]] = ..., measures: _Optional[_Mapping[str, float]] = ..., report: _Optional[str] = ...) -> None: ...
+    def __init__(self, passed: _Optional[bool] = ..., said: _Optional[_Iterable[str]] = ..., missed: _Optional[_Iterable[str]] = ..., pinned: _Optional[_Mapping[str, int]] = ..., champion: _Optional[_Mapping[str, int]] = ..., measures: _Optional[_Mapping[str, float]] = ..., report: _Optional[str] = ...) -> None: ...
 
 class PromoteVersionRequest(_message.Message):
     __slots__ = ("model", "version", "why", "force", "expected_champion", "dry_run")

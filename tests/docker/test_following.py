@@ -70,7 +70,7 @@ class Containers:
 
     def served(self):
         """The version of `MODEL` behind each alias."""
-        return {alias: up[MODEL] for alias, up in self.client.info().line_ups.items()}
+        return {alias: up[MODEL] for alias, up in self.client.info().served_versions.items()}
 
     def held_to(self):
         """What Triton is held to of `MODEL`."""
@@ -174,7 +174,7 @@ def gateway(folder, triton_port, port):
 def serves(port):
     try:
         with Client(f"127.0.0.1:{port}") as client:
-            return bool(client.info().line_ups)
+            return bool(client.info().served_versions)
     except CallFailed:
         return False
 

@@ -45,7 +45,7 @@ def references():
         ("a", 105, NEW, "a: said to be by new, looks like none"),
         ("a", 102, OLD, "a: said to be by old, looks like none"),
         ("a", 60, NEW, "a: said to be by new, looks like none"),
-        ("b", 60, {"unet": 4}, "b: made by {'unet': 4}, which is no line-up of the drill"),
+        ("b", 60, {"unet": 4}, "b: made by {'unet': 4}, which is no set of versions of the drill"),
     ],
 )
 def test_pixels_tell_who_painted(request_name, level, versions, wrong, references):

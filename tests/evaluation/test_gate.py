@@ -12,7 +12,7 @@ import pytest
 
 from evaluation import denoising, gate, thresholds
 from evaluation.cases import cases
-from evaluation.duel import SIDES, Bout, Made, renders_to_make
+from evaluation.compare import SIDES, Comparison, Made, renders_to_make
 from evaluation.golden import Scene, held_out, of_folder
 from evaluation.in_process import InProcess
 from evaluation.similarity import ms_ssim
@@ -21,7 +21,7 @@ from maquette.v1.maquette_pb2_grpc import MaquetteServiceServicer
 from pipeline import contract
 from pipeline.errors import Cancelled, InvalidRequest, NotFound, Unavailable
 from pipeline.images import encode_png
-from pipeline.lineup import LineUp
+from pipeline.pinned_versions import PinnedVersions
 from pipeline.samplers import NoiseSchedule
 from tests.maquette.little_gateway import serving
 from versions import aliases
@@ -30,7 +30,7 @@ from versions.gates import MADE
 
 RENDERS = 2
 TRUTHS = {case.index: case.truth() for case in cases(4)}
-LINE_UPS = {"champion": LineUp(unet=1), "candidate": LineUp(unet=3)}
+LINE_UPS = {"champion": PinnedVersions(unet=1), "candidate": PinnedVersions(unet=3)}
 
 
 class Studio(MaquetteServiceServicer):
@@ -67,10 +67,10 @@ class Studio(MaquetteServiceServicer):
     def ServerInfo(self, request, context):
         self.infos += 1
         told = [
-            pb.LineUp(alias=alias, versions=line_up.versions)
-            for alias, line_up in self.served.items()
+            pb.PinnedVersions(alias=alias, versions=pinned.versions)
+            for alias, pinned in self.served.items()
         ]
-        return pb.ServerInfoResponse(line_ups=told, problem=self.problem)
+        return pb.ServerInfoResponse(served_versions=told, problem=self.problem)
 
 
 @pytest.fixture
@@ -136,7 +136,7 @@ def test_the_same_pictures_pass_and_the_report_shows_them(repository, tmp_path):
     studio = Studio()
     verdict = judged(studio, repository, tmp_path)
     assert (verdict.passed, verdict.missed) == (True, ())
-    assert verdict.line_up == LINE_UPS["candidate"].versions
+    assert verdict.pinned == LINE_UPS["candidate"].versions
     assert verdict.champion == LINE_UPS["champion"].versions
     assert verdict.measures["perceptual_distance"] == 0
     assert verdict.measures[MADE] == RENDERS
@@ -184,8 +184,14 @@ def test_a_little_difference_is_no_fault(repository, tmp_path):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda studio: studio.made_by.update(candidate=LineUp()), "was made by .*unet 1.* not by"),
-        (lambda studio: studio.made_by.update(champion=LineUp(vae_decoder=2)), "by the champion"),
+        (
+            lambda studio: studio.made_by.update(candidate=PinnedVersions()),
+            "was made by .*unet 1.* not by",
+        ),
+        (
+            lambda studio: studio.made_by.update(champion=PinnedVersions(vae_decoder=2)),
+            "by the champion",
+        ),
         (lambda studio: setattr(studio, "problem", "unet 3 does not load."), "unet 3 does not lo"),
     ],
 )
@@ -269,8 +275,8 @@ def test_what_is_no_number_is_missed():
 def test_a_render_of_another_size_is_as_far_as_can_be():
     scene = Scene("one", b"", "", None, 0)
     small, large = (Made(encode_png(np.zeros((s, s, 3), np.uint8)), {}, 1) for s in (64, 128))
-    bout = Bout(scene, large, small, again=large)
-    assert (bout.distance, bout.repeat_difference) == (1, 255)
+    comparison = Comparison(scene, large, small, again=large)
+    assert (comparison.distance, comparison.repeat_difference) == (1, 255)
 
 
 def test_likeness_falls_with_noise_and_colour_counts():

@@ -11,32 +11,32 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gateway.administration import Administration
-from gateway.admission import Admission
-from gateway.desk import Desk
-from gateway.gating import Gates
-from gateway.incoming import Sources
-from gateway.inference import Arrays, ServedModel, Vector
+from gateway.auth.audit import Audit
+from gateway.auth.authenticator import Authenticator
+from gateway.auth.call_context import CallContext
+from gateway.auth.caller import Quota
+from gateway.auth.keys import KeyStore
+from gateway.auth.limits import Limits
+from gateway.doors.parts import Parts
 from gateway.information import Information
-from gateway.lineups import LineUps
-from gateway.observability.metrics import Metrics
-from gateway.protection.audit import Audit
-from gateway.protection.caller import Quota
-from gateway.protection.doorkeeper import Doorkeeper
-from gateway.protection.keys import KeyStore
-from gateway.protection.limits import Limits
-from gateway.protection.moderation import DeniedWords, Moderation
-from gateway.renders import Renders
-from gateway.service import Service
+from gateway.renders.registry import Renders
+from gateway.rollout.administration import Administration
+from gateway.rollout.gating import Gates
+from gateway.rollout.publish_sources import Sources
 from gateway.settings import Settings
-from gateway.wiring import Parts
+from gateway.telemetry.metrics import Metrics
+from gateway.triton.inference import Arrays, ServedModel, Vector
+from gateway.triton.pinned_versions import ServedVersions
+from gateway.worker.admission import Admission
+from gateway.worker.moderation import DeniedWords, Moderation
+from gateway.worker.service import Service
 from pipeline.contract import CLIP_DIM
 from pipeline.images import encode_png
-from pipeline.lineup import LineUp
+from pipeline.pinned_versions import PinnedVersions
 from pipeline.request import RenderRequest
 from retrieval.library import open_library
 from tests.conftest import ROOT
-from versions.repositories import Plain
+from versions.repositories import LocalRepository
 
 SIDE = 64
 PACK = {"name": "painted", "precision": "fp32", "engine": "none", "engines": {}}
@@ -54,7 +54,7 @@ class Painter:
 
     def __init__(self) -> None:
         self.pack = PACK
-        self.line_ups = LineUps()
+        self.served_versions = ServedVersions()
         self.ready = True
         self.failure: Exception | None = None
         """Raised after the first step, when set."""
@@ -87,7 +87,7 @@ class Painter:
     async def embed_image(self, png: bytes, clip=1) -> Vector:
         return _vector(png)
 
-    async def render(self, request: RenderRequest, line_up=None) -> AsyncGenerator[Arrays]:
+    async def render(self, request: RenderRequest, pinned=None) -> AsyncGenerator[Arrays]:
         self.begun += 1
         ended = False
         try:
@@ -98,7 +98,7 @@ class Painter:
                 if self.failure:
                     raise self.failure
             ended = True
-            yield _last(request, line_up or LineUp())
+            yield _last(request, pinned or PinnedVersions())
         finally:
             self.left_early += not ended
 
@@ -116,7 +116,7 @@ def _step(step: int, request: RenderRequest) -> Arrays:
     return told
 
 
-def _last(request: RenderRequest, line_up: LineUp) -> Arrays:
+def _last(request: RenderRequest, pinned: PinnedVersions) -> Arrays:
     seeds = [(request.seed or 0) + n for n in range(request.num_images)]
     warnings = [WARNING.encode()] if len(request.prompt.split()) > 20 else []
     return {
@@ -129,7 +129,7 @@ def _last(request: RenderRequest, line_up: LineUp) -> Arrays:
         "denoise_seconds": np.array([0.2], np.float32),
         "decode_seconds": np.array([0.3], np.float32),
         "pack": _files([json.dumps(PACK).encode()]),
-        "versions": _files([json.dumps(line_up.versions).encode()]),
+        "versions": _files([json.dumps(pinned.versions).encode()]),
     }
 
 
@@ -160,11 +160,11 @@ async def staged(settings: Settings, quota: Quota = BOUNDLESS) -> AsyncIterator[
         limits = Limits(None)
         held.push_async_callback(limits.close)
         keys = KeyStore(settings.keys)
-        doorkeeper = Doorkeeper(limits, quota, keys, required=settings.auth_required)
+        authenticator = Authenticator(limits, quota, keys, required=settings.auth_required)
         audit = Audit(settings.audit, lambda: "") if settings.audit else None
         if audit:
             held.callback(audit.close)
-        desk = Desk(doorkeeper, Metrics("0"), audit)
+        desk = CallContext(authenticator, Metrics("0"), audit)
         library = await held.enter_async_context(open_library(settings.library))
         for name, tag in STYLES.items():
             picture = (ROOT / f"examples/styles/{name}.png").read_bytes()
@@ -180,7 +180,7 @@ async def staged(settings: Settings, quota: Quota = BOUNDLESS) -> AsyncIterator[
         held.push_async_callback(renders.close, 0)
         told = Information(painter)
         gates = Gates(service, settings.reports)
-        repository = Plain(settings.repository) if settings.repository else None
+        repository = LocalRepository(settings.repository) if settings.repository else None
         sources = Sources(settings.incoming, settings.publish_sources)
         ruled = Administration(
             repository, desk, painter, told, library, gates, sources,

@@ -4,16 +4,16 @@ from contextlib import aclosing
 
 import pytest
 
-from gateway import messages
+from gateway.auth.caller import ANYBODY
+from gateway.doors.grpc import messages
+from gateway.doors.http.schemas import InfoBody
 from gateway.information import Information
-from gateway.protection.caller import ANYBODY
-from gateway.web.bodies import InfoBody
 from maquette.client import results
-from pipeline.lineup import LineUp
+from pipeline.pinned_versions import PinnedVersions
 from retrieval.library import open_library
 from tests.gateway.fakes import PACK, Painter
 from tests.versions.engines import write_version
-from versions.repositories import Plain
+from versions.repositories import LocalRepository
 
 
 async def test_it_tells_the_pack_and_engines_that_serve(tmp_path, monkeypatch):
@@ -21,19 +21,19 @@ async def test_it_tells_the_pack_and_engines_that_serve(tmp_path, monkeypatch):
     monkeypatch.setitem(PACK, "engines", {"unet": "a" * 16, "vae_encoder": "b" * 16})
     write_version(tmp_path / "unet/3", "unet", fingerprint="d" * 64, pack="mine")
     painter = Painter()
-    information = Information(painter, repository=Plain(tmp_path))
+    information = Information(painter, repository=LocalRepository(tmp_path))
     before = await information.facts()
-    painter.line_ups.by_alias = {"champion": LineUp(unet=3)}
+    painter.served_versions.by_alias = {"champion": PinnedVersions(unet=3)}
     after = await information.facts()
     assert (before.pack, after.pack) == ("painted", "painted (unet of mine)")
     assert before.pack_revision != after.pack_revision
-    painter.line_ups.by_alias = {"champion": LineUp()}
+    painter.served_versions.by_alias = {"champion": PinnedVersions()}
     assert await information.facts() == before
 
 
 async def test_it_names_the_pair_that_embeds_and_finds_styles(tmp_path, style_image):
     painter = Painter()
-    async with open_library(tmp_path) as library, painter.line_ups.following(library):
+    async with open_library(tmp_path) as library, painter.served_versions.following(library):
         await library.add(style_image, "winter", [], painter.embed_image)
         assert (await Information(painter).facts()).clip == 1
         async with aclosing(library.reembed(2, painter.embed_image)) as steps:
@@ -51,10 +51,10 @@ async def test_it_tells_what_the_pack_can_paint(tmp_path):
     exported.write_text('{"pack": "tiny", "native_size": 256}')
     painter.pack = {}
     assert (await Information(painter).facts()).limits.max_pixels == 0
-    facts = await Information(painter, repository=Plain(tmp_path)).facts()
+    facts = await Information(painter, repository=LocalRepository(tmp_path)).facts()
     assert (facts.limits.native_side, facts.limits.max_pixels) == (256, 512 * 512)
     painter.pack = {**PACK, "native_size": 512}
-    facts = await Information(painter, repository=Plain(tmp_path)).facts()
+    facts = await Information(painter, repository=LocalRepository(tmp_path)).facts()
     limits = results.info(messages.info(facts, ANYBODY)).limits
     assert (limits.native_side, limits.max_pixels, limits.side_step) == (512, 1024 * 1024, 64)
     assert (limits.max_steps["ddim"], limits.max_steps["lcm"]) == (150, 50)
@@ -68,4 +68,6 @@ async def test_an_export_that_cannot_be_read_tells_nothing(tmp_path, content):
         (tmp_path / "render/1/pack.json").write_text(content)
     painter = Painter()
     painter.pack = {}
-    assert (await Information(painter, repository=Plain(tmp_path)).facts()).limits.native_side == 0
+    assert (
+        await Information(painter, repository=LocalRepository(tmp_path)).facts()
+    ).limits.native_side == 0

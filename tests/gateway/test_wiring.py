@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from gateway import wiring
-from gateway.protection.caller import Caller, Scope
+from gateway.auth.caller import Caller, Scope
 from gateway.settings import Settings
 from tests.gateway import fakes
 from tests.gateway.versioned import MODEL, versioned

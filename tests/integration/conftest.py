@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from maquette.v1 import maquette_pb2 as pb
-from tests.gateway.observability.collector import collecting
+from tests.gateway.telemetry.collector import collecting
 from tests.integration.stack import live_stack, stub_of
 
 

@@ -19,7 +19,7 @@ from serving import sockets
 from serving.ports import free_port
 from tests.conftest import ROOT
 from tests.exported import EXPORTED
-from tests.gateway.observability.collector import Collector
+from tests.gateway.telemetry.collector import Collector
 
 MAQUETTE = ROOT / ".venv" / "bin" / "maquette"
 START_SECONDS = 120

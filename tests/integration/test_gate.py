@@ -58,8 +58,8 @@ def test_noise_on_the_weights_is_found_out(candidate, names, repository, monkeyp
 
 
 def test_nothing_is_measured_of_engines_that_do_not_run_here(repository):
-    line_ups = {"champion": {}, "candidate": {"unet": 9}}
-    assert gate.network_measures(repository, line_ups, silent) == {}
+    served_versions = {"champion": {}, "candidate": {"unet": 9}}
+    assert gate.network_measures(repository, served_versions, silent) == {}
 
 
 @pytest.mark.parametrize(("spread", "passed"), [(0.0, True), (3.0, False)])
@@ -76,5 +76,5 @@ def test_a_new_clip_is_tried_on_phrases_and_pictures(
         repository, "127.0.0.1:1", None, None, False, "clip", 2, out=tmp_path, progress=silent
     )
     assert verdict.passed == passed
-    assert verdict.line_up == {"clip_text": 2, "clip_image": 2}
+    assert verdict.pinned == {"clip_text": 2, "clip_image": 2}
     assert verdict.measures["text_top1_champion"] >= 0.95

@@ -9,8 +9,8 @@ import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway.rpc.maquette import SERVICE_NAME
-from tests.gateway.observability.queries import all_names, expressions
+from gateway.doors.grpc.servicer import SERVICE_NAME
+from tests.gateway.telemetry.queries import all_names, expressions
 from tests.integration.stack import wait_until
 
 OF_PROMETHEUS = {"up"}

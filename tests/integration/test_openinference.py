@@ -15,7 +15,7 @@ from PIL import Image
 
 from maquette.v1 import maquette_pb2 as pb
 from tests.conftest import ROOT
-from tests.gateway.openinference.clients import FLAVOURS, MODEL
+from tests.gateway.doors.openinference.clients import FLAVOURS, MODEL
 from tools.perf_analyzer import perf_analyzer
 
 PAGE = ROOT / "docs" / "open-inference-protocol.md"

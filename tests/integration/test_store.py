@@ -12,7 +12,7 @@ from tests.exported import EXPORTED
 from tests.integration.stack import live_stack, wait_until
 from tests.versions import object_store
 from versions import aliases, operations
-from versions.repositories import Stored, publish
+from versions.repositories import ObjectStoreRepository, publish
 
 SECONDS = 90
 URL = f"s3://{object_store.BUCKET}/maquette"
@@ -31,7 +31,7 @@ def test_a_gateway_follows_the_store_and_outlives_it(tmp_path, sketch, monkeypat
     with object_store.running(tmp_path / "server") as store:
         for name, value in store.environment.items():
             monkeypatch.setenv(name, value)
-        elsewhere = Stored(URL, tmp_path / "elsewhere")
+        elsewhere = ObjectStoreRepository(URL, tmp_path / "elsewhere")
         elsewhere.fill(exported, "eve")
         stack = live_stack(tmp_path / "state", "--repository", URL)
         with stack as serving, Client(serving.address) as client:
@@ -40,13 +40,13 @@ def test_a_gateway_follows_the_store_and_outlives_it(tmp_path, sketch, monkeypat
             elsewhere.change(
                 lambda at: operations.promote(at, "unet", who="bob", force=True, why="a test")
             )
-            wait_until(lambda: client.info().line_ups["champion"]["unet"] == 3, SECONDS)
+            wait_until(lambda: client.info().served_versions["champion"]["unet"] == 3, SECONDS)
             assert render(client) == 3
 
             client.rollback("unet", why="too pale")
             elsewhere.pull()
             assert aliases.read(elsewhere.folder).of("unet").champion == 1
-            wait_until(lambda: client.info().line_ups["champion"]["unet"] == 1, SECONDS)
+            wait_until(lambda: client.info().served_versions["champion"]["unet"] == 1, SECONDS)
 
             store.stop()
             wait_until(lambda: URL in client.info().problem, SECONDS)

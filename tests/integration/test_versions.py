@@ -47,7 +47,7 @@ class Versioned:
         wait_until(lambda: self.served() == expected, SECONDS)
 
     def served(self):
-        return {alias: up["unet"] for alias, up in self.client.info().line_ups.items()}
+        return {alias: up["unet"] for alias, up in self.client.info().served_versions.items()}
 
     def render(self, sketch, **options):
         """The version of the UNet that a fixed render says it has, and its pixels."""
@@ -178,7 +178,7 @@ def test_a_network_is_published_and_gated_through_the_api(versioned, sketch):
         versioned.client.promote("unet")
     *steps, verdict = versioned.client.gate("unet", 1)
     assert (verdict.passed, verdict.missed) == (True, ())
-    assert (verdict.line_up["unet"], verdict.champion["unet"]) == (change.version, 1)
+    assert (verdict.pinned["unet"], verdict.champion["unet"]) == (change.version, 1)
     # By its pictures it is another one; measured are the engines as well.
     assert verdict.measures["perceptual_distance"] > 0
     assert 0.5 < verdict.measures["denoising_error_ratio"] < 1.25

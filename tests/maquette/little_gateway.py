@@ -89,10 +89,12 @@ class LittleGateway(MaquetteServiceServicer):
     def ServerInfo(self, _request, context):
         self._admit("ServerInfo", context)
         models = [pb.ServedModel(name="unet", version="1", ready=True)]
-        line_ups = [pb.LineUp(alias=alias, versions=up) for alias, up in self.versions.items()]
+        served_versions = [
+            pb.PinnedVersions(alias=alias, versions=up) for alias, up in self.versions.items()
+        ]
         return pb.ServerInfoResponse(
-            version="9.9", models=models, pack="little", scopes=["render"], line_ups=line_ups,
-            clip=self.clip, problem=self.problem,
+            version="9.9", models=models, pack="little", scopes=["render"],
+            served_versions=served_versions, clip=self.clip, problem=self.problem,
         )  # fmt: skip
 
     def ListVersions(self, _request, context):

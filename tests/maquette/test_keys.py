@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 from typer.testing import CliRunner
 
-from gateway.protection.caller import Scope
-from gateway.protection.keys import KeyStore
+from gateway.auth.caller import Scope
+from gateway.auth.keys import KeyStore
 from maquette.cli.keys import app
 
 

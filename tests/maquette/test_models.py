@@ -21,7 +21,7 @@ from versions.gates import MADE, Verdict
 from versions.locks import following as following_it
 from versions.locks import operating
 from versions.objects import Objects
-from versions.repositories import Plain, Stored
+from versions.repositories import LocalRepository, ObjectStoreRepository
 
 NOBODY = "127.0.0.1:9"
 NOBODY_HTTP = f"http://{NOBODY}"
@@ -267,8 +267,8 @@ class Follower(LittleGateway):
 
     def ServerInfo(self, request, context):  # noqa: N802 - as the protocol calls it
         if self.calls:
-            line_ups = aliases.read(self.repository).line_ups()
-            self.versions = {alias: found.versions for alias, found in line_ups.items()}
+            served_versions = aliases.read(self.repository).served_versions()
+            self.versions = {alias: found.versions for alias, found in served_versions.items()}
             self.versions.pop(self.lacking, None)
         return super().ServerInfo(request, context)
 
@@ -310,7 +310,13 @@ def test_a_new_pair_is_served_when_it_is_searched_with(repository, monkeypatch, 
     gateway.clip = searched
     with serving(gateway) as address:
         serves, _ = following.follows(
-            aliases.read(repository), "champion", Plain(repository), address, None, None, tls=False
+            aliases.read(repository),
+            "champion",
+            LocalRepository(repository),
+            address,
+            None,
+            None,
+            tls=False,
         )
     assert serves == (True if searched == 2 else None)
 
@@ -341,10 +347,10 @@ def judged(monkeypatch, repository):
         def main(repository, server, api_key, ca, tls, model, version, *others):
             calls.append((model, version, server, *others))
             tried = aliases.read(repository)
-            line_ups = [tried.line_up(alias).versions for alias in ("candidate", "champion")]
+            served_versions = [tried.pinned(alias).versions for alias in ("candidate", "champion")]
             missed = () if passed else ("structure_f1 is 0.1; at least 0.7.",)
             measures = {MADE: float(others[-1]), "structure_f1": 0.1}
-            return Verdict(passed, *line_ups, measures, missed, "out/report.html")
+            return Verdict(passed, *served_versions, measures, missed, "out/report.html")
 
         module = SimpleNamespace(main=main, RENDERS=8)
         monkeypatch.setitem(sys.modules, "evaluation.gate", module)
@@ -494,14 +500,14 @@ def test_what_is_waited_for_is_what_the_command_left(stored, source, url, monkey
     stored("one", "publish", MODEL, source)
     waited = []
     monkeypatch.setattr(changing, "follows", lambda wanted, *_: waited.append(wanted) or (True, ""))
-    tidy = Stored._tidy
+    tidy = ObjectStoreRepository._tidy
 
     def overtaken(self, *given):
         tidy(self, *given)
-        monkeypatch.setattr(Stored, "_tidy", tidy)
+        monkeypatch.setattr(ObjectStoreRepository, "_tidy", tidy)
         self.change(lambda at: operations.withdraw(at, MODEL, "candidate", who="bob"))
 
-    monkeypatch.setattr(Stored, "_tidy", overtaken)
+    monkeypatch.setattr(ObjectStoreRepository, "_tidy", overtaken)
     shown = stored("one", "publish", MODEL, write_version(source, MODEL, seed=2))
     assert shown.exit_code == 0
     assert [found.of(MODEL).candidate for found in waited] == [3]

@@ -9,7 +9,7 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-from gateway.protection.keys import KeyStore
+from gateway.auth.keys import KeyStore
 from maquette import running
 from maquette.__main__ import app
 from maquette.running import Running, recorded

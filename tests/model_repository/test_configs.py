@@ -9,7 +9,7 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
 from pipeline import contract
-from pipeline.lineup import EXPORTED
+from pipeline.pinned_versions import EXPORTED
 
 REPOSITORY = Path(__file__).resolve().parents[2] / "model_repository"
 DTYPES = {"BYTES": "TYPE_STRING"}

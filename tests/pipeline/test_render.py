@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline import contract, control, images, lineup
+from pipeline import contract, control, images, pinned_versions
 from pipeline.errors import InvalidRequest
-from pipeline.lineup import LineUp
+from pipeline.pinned_versions import PinnedVersions
 from pipeline.render import PackFacts, render
 from pipeline.request import RenderRequest
 from pipeline.samplers import NoiseSchedule
@@ -31,7 +31,7 @@ class ClosedFormStack:
 
     async def __call__(self, model, inputs):
         self.called.append(model)
-        name = lineup.base(model)
+        name = pinned_versions.base(model)
         assert set(inputs) == {tensor.name for tensor in contract.MODELS[name].inputs}
         return getattr(self, name)(inputs)
 
@@ -108,16 +108,16 @@ async def test_lcm_without_guidance_steps_through_weights_made_for_it(
 
 @pytest.mark.parametrize("few_steps", [False, True])
 async def test_all_of_a_render_is_made_by_one_line_up(sketch, style_image, few_steps):
-    stack, line_up = ClosedFormStack(), LineUp(controlnet=2, unet=3, vae_decoder=4)
+    stack, pinned = ClosedFormStack(), PinnedVersions(controlnet=2, unet=3, vae_decoder=4)
     asked = request(sketch, style_image, scheduler="lcm", guidance_scale=1, num_inference_steps=2)
     pack = replace(PACK, few_steps=few_steps)
-    done = await render(stack, asked, pack, ignore, line_up)
+    done = await render(stack, asked, pack, ignore, pinned)
     mark = "controlnet2-unet3-vae_decoder4"
     denoiser = "denoiser_lcm" if few_steps else "denoiser"
     assert stack.called == [f"condition.{mark}", *[f"{denoiser}.{mark}"] * 2, "vae_decoder/4"]
     # The UNet for few steps is no newer or older version of the other one.
     unet = contract.FEW_STEPS_VERSION if few_steps else 3
-    assert done.versions == {**line_up.versions, "unet": unet}
+    assert done.versions == {**pinned.versions, "unet": unet}
 
 
 async def test_several_images_have_seeds_in_a_row_and_equal_the_single_ones(sketch, style_image):

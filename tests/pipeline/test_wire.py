@@ -8,7 +8,7 @@ import pytest
 
 from pipeline import contract, wire
 from pipeline.errors import InvalidRequest
-from pipeline.lineup import LineUp
+from pipeline.pinned_versions import PinnedVersions
 from pipeline.request import RenderRequest
 
 FULL = RenderRequest(
@@ -30,18 +30,18 @@ FULL = RenderRequest(
 
 
 def test_a_request_survives_the_wire():
-    line_up = LineUp(unet=3, vae_decoder=2)
-    assert wire.from_tensors(wire.to_tensors(FULL, line_up)) == (FULL, line_up)
+    pinned = PinnedVersions(unet=3, vae_decoder=2)
+    assert wire.from_tensors(wire.to_tensors(FULL, pinned)) == (FULL, pinned)
 
 
 def test_defaults_stay_defaults():
     plain = RenderRequest(b"s", "p", style_images=(b"i",), ip_adapter_scale=(0.75,))
     tensors = wire.to_tensors(plain)
     assert not {"seed", "width", "height", "style_weights"} & set(tensors)
-    assert wire.from_tensors(tensors) == (plain, LineUp())
+    assert wire.from_tensors(tensors) == (plain, PinnedVersions())
     # Who calls Triton without a gateway need not know of versions.
-    del tensors["line_up"]
-    assert wire.from_tensors(tensors) == (plain, LineUp())
+    del tensors["pinned"]
+    assert wire.from_tensors(tensors) == (plain, PinnedVersions())
 
 
 def test_tensors_have_the_contracts_dtypes():
@@ -55,7 +55,7 @@ def test_every_field_but_the_librarys_travels():
     at_the_gateway = {"style", "style_filter", "versions"}
     travelling = {tensor.name for tensor in contract.MODELS["render"].inputs}
     assert (
-        travelling - {"line_up"} == {field.name for field in fields(RenderRequest)} - at_the_gateway
+        travelling - {"pinned"} == {field.name for field in fields(RenderRequest)} - at_the_gateway
     )
 
 
@@ -67,8 +67,8 @@ def test_every_field_but_the_librarys_travels():
         ("seed", np.array([1, 2], np.int64), "seed is 2 values; allowed: one value"),
         ("num_inference_steps", np.array([0], np.int32), "num_inference_steps is 0"),
         ("guidance_scale", np.array([np.nan], np.float32), "guidance_scale is nan"),
-        ("line_up", np.array([b'{"unet": 0}'], object), "line_up is .* a version, 1 or more"),
-        ("line_up", np.array([b"{}", b"{}"], object), "line_up is 2 values"),
+        ("pinned", np.array([b'{"unet": 0}'], object), "pinned is .* a version, 1 or more"),
+        ("pinned", np.array([b"{}", b"{}"], object), "pinned is 2 values"),
     ],
 )
 def test_bad_tensors_are_refused_by_name(name, array, words):

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from tests.versions.engines import write_repository, write_version
-from versions.repositories import Stored
+from versions.repositories import ObjectStoreRepository
 
 
 @pytest.fixture(autouse=True)
@@ -39,10 +39,10 @@ def new(tmp_path):
 @pytest.fixture
 def machine(url, built, tmp_path):
     """Machines that work on one repository in a store, each with a copy of its own."""
-    Stored(url, tmp_path / "nobody").fill(built, "eve")
+    ObjectStoreRepository(url, tmp_path / "nobody").fill(built, "eve")
 
     def make(name):
-        found = Stored(url, tmp_path / name / "repository")
+        found = ObjectStoreRepository(url, tmp_path / name / "repository")
         found.pull()
         return found
 

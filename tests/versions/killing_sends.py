@@ -18,7 +18,7 @@ from tests.versions.killing import OPERATIONS, broken_versions, leftovers, state
 from versions import index, operations, trial
 from versions.history import Entry
 from versions.objects import Objects
-from versions.repositories import Stored
+from versions.repositories import ObjectStoreRepository
 
 FORCED = {"force": True, "why": "a test"}
 REQUESTS = ("read", "write", "upload", "download", "list", "delete")
@@ -70,23 +70,23 @@ def tried(repository, folder, url, source, operate, step):
     how = {"whole": True, "patient": True} if operate is OPERATIONS["publish"] else {}
 
     def prepare():
-        Stored(url, one).fill(repository, "eve")
-        Stored(url, one).pull()
+        ObjectStoreRepository(url, one).fill(repository, "eve")
+        ObjectStoreRepository(url, one).pull()
         return state_of(one)
 
     def killed():
         die_at(step)
-        Stored(url, one).change(lambda at: operate(at, source), **how)
+        ObjectStoreRepository(url, one).change(lambda at: operate(at, source), **how)
 
     def look():
-        Stored(url, other).pull()
+        ObjectStoreRepository(url, other).pull()
         said = {"now": state_of(other), "broken": broken_versions(other)}
-        Stored(url, one).pull()
+        ObjectStoreRepository(url, one).pull()
         said["same"] = state_of(one) == said["now"]
         if said["now"]["history"] == before["history"]:
-            Stored(url, one).change(lambda at: operate(at, source), **how)
+            ObjectStoreRepository(url, one).change(lambda at: operate(at, source), **how)
         else:
-            Stored(url, one).change(
+            ObjectStoreRepository(url, one).change(
                 lambda at: operations.record(at, Entry("reembed", "clip", "bob"))
             )
         said["broken"] += broken_versions(one)
@@ -118,10 +118,10 @@ def pulled(folder, url, source):
     one, other = folder / "one", folder / "other"
 
     def prepare():
-        first = Stored(url, one)
+        first = ObjectStoreRepository(url, one)
         first.fill(folder / "repository", "eve")
         first.change(lambda at: OPERATIONS["publish"](at, source), whole=True)
-        Stored(url, other).pull()
+        ObjectStoreRepository(url, other).pull()
         for name in ("withdraw", "retire", "publish"):
             first.change(lambda at, name=name: OPERATIONS[name](at, source), whole=True)
         first.change(lambda at: operations.promote(at, "vae_decoder", who="ada", **FORCED))
@@ -129,7 +129,7 @@ def pulled(folder, url, source):
 
     def killed(step):
         killing.die_at(step)
-        Stored(url, other).pull()
+        ObjectStoreRepository(url, other).pull()
         return "through"
 
     after = in_a_child(prepare)

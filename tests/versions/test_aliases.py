@@ -8,14 +8,14 @@ import threading
 import pytest
 
 from pipeline.errors import InvalidRequest, NotFound, Unavailable
-from pipeline.lineup import LineUp
+from pipeline.pinned_versions import PinnedVersions
 from versions import aliases
 from versions.aliases import CLIP, VERSIONED, Aliases
 
 
 def test_without_files_everything_is_as_exported(tmp_path):
     found = aliases.read(tmp_path)
-    assert found.line_ups() == {"champion": LineUp()}
+    assert found.served_versions() == {"champion": PinnedVersions()}
     assert {model: found.of(model) for model in VERSIONED} == dict.fromkeys(VERSIONED, Aliases())
     assert not list(tmp_path.iterdir()), "a reader writes nothing"
 
@@ -24,10 +24,10 @@ def test_a_line_up_has_the_champion_of_what_has_no_such_version(tmp_path):
     aliases.write(tmp_path, "unet", Aliases(champion=3, candidate=4, previous=1))
     aliases.write(tmp_path, "vae_decoder", Aliases(champion=2))
     found = aliases.read(tmp_path)
-    assert found.line_ups() == {
-        "champion": LineUp(unet=3, vae_decoder=2),
-        "candidate": LineUp(unet=4, vae_decoder=2),
-        "previous": LineUp(unet=1, vae_decoder=2),
+    assert found.served_versions() == {
+        "champion": PinnedVersions(unet=3, vae_decoder=2),
+        "candidate": PinnedVersions(unet=4, vae_decoder=2),
+        "previous": PinnedVersions(unet=1, vae_decoder=2),
     }
     assert found.candidates() == {"unet": 4}
 
@@ -35,9 +35,9 @@ def test_a_line_up_has_the_champion_of_what_has_no_such_version(tmp_path):
 def test_aliases_that_no_network_has_are_told(tmp_path):
     found = aliases.read(tmp_path)
     with pytest.raises(NotFound, match="No network has a candidate version"):
-        found.line_up("candidate")
+        found.pinned("candidate")
     with pytest.raises(InvalidRequest, match="allowed: champion, candidate, previous"):
-        found.line_up("newest")
+        found.pinned("newest")
 
 
 @pytest.mark.parametrize("model", CLIP)
@@ -82,4 +82,4 @@ def test_a_reader_never_sees_half_of_a_change(tmp_path):
         aliases.write(tmp_path, "vae_decoder", Aliases(2))
         assert not seen
     reader.join()
-    assert seen[0].line_up() == LineUp(unet=3, vae_decoder=2)
+    assert seen[0].pinned() == PinnedVersions(unet=3, vae_decoder=2)

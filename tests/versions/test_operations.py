@@ -66,7 +66,7 @@ def actions(repository):
 
 def verdict(repository, passed=True, renders=LEAST_RENDERS, **versions):
     """What a gate decided that tried `versions` beside the champions."""
-    champion = aliases.read(repository).line_up().versions
+    champion = aliases.read(repository).pinned().versions
     missed = () if passed else ("structure_f1 is 0.1; at least 0.7.",)
     measures = {MADE: float(renders), "structure_f1": 0.7}
     return Verdict(passed, {**champion, **versions}, champion, measures, missed, "r")
@@ -478,7 +478,7 @@ def test_the_history_says_what_a_canary_came_to(published):
     pass_gate(published)
     operations.set_canary(published, Canary(0.25, who="ada"))
     begun = history.read(published)[-1]
-    assert (begun.line_up, begun.measures) == ({MODEL: 2}, {"share": 0.25, "shadow": 0})
+    assert (begun.pinned, begun.measures) == ({MODEL: 2}, {"share": 0.25, "shadow": 0})
     operations.set_canary(published, Canary(who="gate"), counts=Counts(57, 2, 512))
     measures = history.read(published)[-1].measures
     assert (measures["candidate_renders"], measures["failed_renders"]) == (57, 2)

@@ -330,7 +330,7 @@ def test_engines_for_a_gpu_are_checked_without_running_them(repository, new):
 
 def test_an_engine_that_takes_too_long_is_refused(repository, new):
     folder = new()
-    tried = trial.Trial("vae_decoder", str(folder / "model.onnx"), "fp32")
+    tried = trial.EngineValidation("vae_decoder", str(folder / "model.onnx"), "fp32")
     with pytest.raises(Declined, match="was not done with its trial after 0.01 s"):
         trial.try_engine(tried, seconds=0.01)
 
@@ -341,7 +341,7 @@ def test_a_trial_ends_with_whoever_asked_for_it(repository, tmp_path):
     os.mkfifo(vocabulary)
     engine = str(repository / "text_encoder/1/model.onnx")
     champions = {"text_encoder": engine}
-    asked = trial.Trial("text_encoder", engine, "fp32", champions, str(vocabulary))
+    asked = trial.EngineValidation("text_encoder", engine, "fp32", champions, str(vocabulary))
     reading, writing = os.pipe()
     words = [sys.executable, "-m", "versions.trial", json.dumps(asdict(asked)), str(reading)]
     with subprocess.Popen(words, cwd=ROOT, pass_fds=(reading,)) as child:

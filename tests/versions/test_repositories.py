@@ -29,7 +29,7 @@ from versions.catalogue import FINISHED
 from versions.errors import Busy, Declined
 from versions.index import KEY
 from versions.objects import Objects
-from versions.repositories import Plain, Stored, opened, publish
+from versions.repositories import LocalRepository, ObjectStoreRepository, opened, publish
 
 MODEL = "vae_decoder"
 FORCED = {"force": True, "why": "a test"}
@@ -74,7 +74,7 @@ def named(url):
 
 def test_two_machines_see_what_either_does(machine, url, repository, new):
     one, other = machine("one"), machine("other")
-    plain = Plain(repository)
+    plain = LocalRepository(repository)
     source = new()
     for act in (
         lambda on: published(on, source),
@@ -254,12 +254,12 @@ def test_a_version_that_is_retired_while_it_is_fetched(machine, new, monkeypatch
 def test_a_store_that_is_away_is_one_sentence(machine, url, monkeypatch):
     one = machine("one")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    away = Stored(url, one.folder)
+    away = ObjectStoreRepository(url, one.folder)
     with pytest.raises(Unavailable) as told:
         away.pull()
     said = str(told.value)
     with pytest.raises(Unavailable, match=f"^{re.escape(said)}$"):
-        away.glance()
+        away.sync_aliases()
     assert "See that it is there, that AWS_ENDPOINT_URL names its server" in said
     assert "\n" not in said
     assert "kept-to-itself" not in said
@@ -276,7 +276,7 @@ def test_a_place_without_a_repository(url, tmp_path):
     with pytest.raises(
         NotFound, match=f"holds no repository. `maquette models upload FOLDER .*{url}"
     ):
-        Stored(url, tmp_path / "copy").pull()
+        ObjectStoreRepository(url, tmp_path / "copy").pull()
 
 
 @pytest.mark.parametrize(
@@ -311,7 +311,7 @@ def test_what_is_no_address_of_a_store():
     for wrong in ("s3://", "s3://key:secret@bucket/x", "s3://bucket/x?y", "https://bucket/x"):
         with pytest.raises(InvalidRequest, match="allowed: s3://bucket/prefix"):
             opened(wrong)
-    assert isinstance(opened("model_repository"), Plain)
+    assert isinstance(opened("model_repository"), LocalRepository)
 
 
 @pytest.mark.parametrize("left", ["", "history.jsonl", MODEL])
@@ -403,7 +403,7 @@ def test_links_are_refused(url, repository, tmp_path):
     engine.rename(tmp_path / "model.onnx")
     engine.symlink_to(tmp_path / "model.onnx")
     with pytest.raises(Declined, match="unet/1/model.onnx is a link"):
-        Stored(url, tmp_path / "copy").fill(repository, "eve")
+        ObjectStoreRepository(url, tmp_path / "copy").fill(repository, "eve")
     assert keys(url) == set()
 
 
@@ -413,8 +413,8 @@ def test_only_what_an_export_wrote_is_uploaded(url, repository, tmp_path):
         path.parent.mkdir(exist_ok=True)
         path.write_text("written by hand")
     (repository / "unet/configs/onnxruntime_gpu.pbtxt").write_text("exported")
-    Stored(url, tmp_path / "nobody").fill(repository, "eve")
-    one = Stored(url, tmp_path / "one")
+    ObjectStoreRepository(url, tmp_path / "nobody").fill(repository, "eve")
+    one = ObjectStoreRepository(url, tmp_path / "one")
     one.pull()
     (one.folder / "unet/1/model.py").write_text("of this machine")
     one.change(lambda folder: history.append(folder, history.Entry("reembed", "clip", "ada")))
@@ -429,15 +429,15 @@ def test_a_place_that_holds_something_is_not_filled(machine, url, built, tmp_pat
         machine("one").fill(built, "eve")
     Objects(f"{url}-other").write("holiday.jpg", b"x")
     with pytest.raises(Declined, match="is not empty"):
-        Stored(f"{url}-other", tmp_path / "copy").fill(built, "eve")
+        ObjectStoreRepository(f"{url}-other", tmp_path / "copy").fill(built, "eve")
     with pytest.raises(NotFound, match="holds no engines"):
-        Stored(f"{url}-more", tmp_path / "copy").fill(tmp_path, "eve")
+        ObjectStoreRepository(f"{url}-more", tmp_path / "copy").fill(tmp_path, "eve")
 
 
 def test_half_an_export_is_not_uploaded(url, repository, tmp_path):
     (repository / FINISHED).unlink()
     with pytest.raises(Declined, match=r"did not finish: .* Run the same `maquette export` again"):
-        Stored(url, tmp_path / "copy").fill(repository, "eve")
+        ObjectStoreRepository(url, tmp_path / "copy").fill(repository, "eve")
     assert keys(url) == set()
 
 
@@ -449,7 +449,7 @@ def test_a_store_that_keeps_no_two_writers_apart_is_refused(url, built, tmp_path
 
     monkeypatch.setattr(objects.obstore, "put", regardless)
     with pytest.raises(Unavailable, match="replaces objects unconditionally"):
-        Stored(url, tmp_path / "copy").fill(built, "eve")
+        ObjectStoreRepository(url, tmp_path / "copy").fill(built, "eve")
     assert keys(url) == set()
 
 
@@ -493,7 +493,7 @@ def test_what_runs_no_engine_waits_for_none(machine, url, new, tmp_path, monkeyp
     published(one, new(seed=1))
     promoted(one)
     engine_away(monkeypatch)
-    fresh = Stored(url, tmp_path / "fresh")
+    fresh = ObjectStoreRepository(url, tmp_path / "fresh")
     assert rolled_back(fresh).version == 1
     one.pull()
     assert of(one) == Aliases(1, None, 2)
@@ -521,11 +521,11 @@ def test_a_roll_back_arrives_while_an_engine_is_fetched(machine, new, monkeypatc
         assert [entry.action for entry in history.read(other.folder)][-1] == "rollback"
         one.pull()
         promoted(one, version=3)
-        other.glance()
+        other.sync_aliases()
         assert of(other) == Aliases(1, None, 2), "the champion is not here"
     other.pull()
     assert of(other) == of(one) == Aliases(3, None, 1)
-    other.glance()
+    other.sync_aliases()
     assert of(other) == of(one)
 
 
@@ -541,7 +541,7 @@ def test_a_glance_goes_on_while_files_are_brought(machine, new, monkeypatch):
     def meanwhile(self, key, *arguments):
         if not seen:
             seen.append(rolled_back(one))
-            other.glance()
+            other.sync_aliases()
             seen.append(of(other))
         keys.append(key)
         return download(self, key, *arguments)

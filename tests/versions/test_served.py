@@ -4,7 +4,7 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
-from pipeline import contract, lineup
+from pipeline import contract, pinned_versions
 from tests.conftest import ROOT
 from versions import aliases, served
 from versions.aliases import CLIP, VERSIONED, Aliases
@@ -106,5 +106,5 @@ def test_on_a_gpu_the_exporters_config_is_held_to_the_versions(repository):
 
 
 def test_every_network_of_a_line_up_can_have_versions():
-    assert set(VERSIONED) == {*lineup.NETWORKS, *CLIP}
+    assert set(VERSIONED) == {*pinned_versions.NETWORKS, *CLIP}
     assert set(VERSIONED) <= {model.name for model in contract.NETWORKS}

@@ -34,7 +34,7 @@ from versions.canary import Bounds, Canary, Counts
 from versions.catalogue import MODELS
 from versions.changes import Outcome
 from versions.operations import WITHDRAWN
-from versions.repositories import Plain, Stored, opened
+from versions.repositories import LocalRepository, ObjectStoreRepository, opened
 
 
 def publish(
@@ -288,7 +288,7 @@ def upload(
     """
     with ends(as_json), progress() as report:
         at = opened(repository)
-        if not isinstance(at, Stored):
+        if not isinstance(at, ObjectStoreRepository):
             raise InvalidRequest(
                 "--repository", repository, "s3://bucket/prefix", "Name a place in a store."
             )
@@ -302,6 +302,6 @@ def upload(
 def _champion(at: repositories.Repository, model: str) -> int | None:
     """The champion that is to be followed, as far as who asks can know it."""
     # A store sees by itself whether anything changed meanwhile.
-    if not isinstance(at, Plain) or model not in MODELS:
+    if not isinstance(at, LocalRepository) or model not in MODELS:
         return None
     return aliases.read(at.folder).of(model).champion

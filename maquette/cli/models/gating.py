@@ -95,7 +95,7 @@ def gate(
                 patient=True,
             )
         if as_json:
-            told = {"said": outcome.said, "passed": verdict.passed, "line_up": verdict.line_up}
+            told = {"said": outcome.said, "passed": verdict.passed, "pinned": verdict.pinned}
             kept = {"measures": verdict.measures, "missed": verdict.missed}
             print_json({**told, **kept, "report": verdict.report})
         else:

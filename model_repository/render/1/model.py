@@ -56,8 +56,8 @@ class TritonPythonModel:
         # What ends the stream goes out together with the flag that says so: Triton 24.10 crashes
         # when a flag follows an error on a stream that reports errors as gRPC statuses.
         try:
-            wanted, line_up = wire.from_tensors(triton.inputs_of(request))
-            rendered = await render(triton.infer, wanted, self.pack, on_step, line_up)
+            wanted, pinned = wire.from_tensors(triton.inputs_of(request))
+            rendered = await render(triton.infer, wanted, self.pack, on_step, pinned)
             outputs = {**_outputs(rendered), "pack": [self.identity]}
             sender.send(triton.response("render", outputs), triton.FINAL)
         except Cancelled:

@@ -1,0 +1,1 @@
+"""The ways in: each decodes a call, has it done, and encodes the answer. No door knows another."""

@@ -1,0 +1,244 @@
+"""maquette.v1 messages to our own objects, and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway import errors
+from gateway.auth.caller import Caller
+from gateway.background.jobs import Step
+from gateway.information import Facts
+from gateway.renders.registry import ABOUT_THE_CALL
+from gateway.renders.render import Render, State
+from gateway.rollout.administration import Compared, Listed, Tried
+from gateway.rollout.gating import Judged
+from gateway.telemetry.outcomes import Timings
+from gateway.worker import events
+from maquette.v1 import maquette_pb2 as pb
+from pipeline.request import RenderRequest
+from retrieval.reembedding import Progress
+from retrieval.styles import ScoredStyle, Style
+from versions.canary import Bounds, Canary
+from versions.history import Entry
+from versions.manifest import Manifest
+from versions.operations import Outcome
+
+"""Fields that say how to render, not what."""
+
+
+def render_request(message: pb.RenderRequest) -> RenderRequest:
+    """The request that `message` says; a field that is not set takes its default.
+
+    Message and dataclass share their field names, so only what was sent has to be carried over.
+
+    Raises:
+        InvalidRequest: a field is outside its range.
+    """
+    sent: dict[str, Any] = {
+        field.name: tuple(value) if field.is_repeated else value
+        for field, value in message.ListFields()
+        if field.name not in ABOUT_THE_CALL
+    }
+    return RenderRequest(**{"sketch": b"", "prompt": "", **sent})
+
+
+def style(found: Style) -> pb.Style:
+    """A style as its message."""
+    return pb.Style(
+        id=found.id,
+        name=found.name,
+        tags=found.tags,
+        sha256=found.sha256,
+        width=found.width,
+        height=found.height,
+    )
+
+
+def scored_style(found: ScoredStyle) -> pb.ScoredStyle:
+    """A search result as its message."""
+    return pb.ScoredStyle(style=style(found.style), score=found.score)
+
+
+def event(identity: str, happened: events.Event) -> pb.RenderStreamResponse:
+    """An event of the render `identity` as its message."""
+    match happened:
+        case events.Chosen():
+            return pb.RenderStreamResponse(style=_chosen(happened))
+        case events.Stepped():
+            return pb.RenderStreamResponse(progress=_progress(happened))
+        case events.Finished():
+            return pb.RenderStreamResponse(result=finished(identity, happened))
+
+
+def render(found: Render) -> pb.GetRenderResponse:
+    """A render, wherever it is, as its message."""
+    message = pb.GetRenderResponse(
+        id=found.id,
+        state=state(found.state),
+        progress=_progress(found.progress) if found.progress else None,
+        style=_chosen(found.chosen) if found.chosen else None,
+        result=finished(found.id, found.result) if found.result else None,
+    )
+    message.create_time.FromDatetime(found.created)
+    if found.error:
+        message.error_code = errors.code_of(found.error).grpc.name
+        message.error_message = errors.told(found.error)
+    return message
+
+
+def state(found: State) -> pb.RenderState:
+    """A state as its enum value."""
+    value: pb.RenderState = getattr(pb, f"RENDER_STATE_{found.name}")
+    return value
+
+
+def info(facts: Facts, caller: Caller) -> pb.ServerInfoResponse:
+    """What serves, as its message."""
+    return pb.ServerInfoResponse(
+        version=facts.version,
+        triton_version=facts.triton_version,
+        models=[
+            pb.ServedModel(name=model.name, version=model.version, ready=model.ready)
+            for model in facts.models
+        ],
+        pack=facts.pack,
+        pack_revision=facts.pack_revision,
+        schedulers=facts.schedulers,
+        scopes=sorted(caller.scopes),
+        served_versions=[
+            pb.PinnedVersions(alias=alias, versions=pinned.versions)
+            for alias, pinned in facts.served_versions.items()
+        ],
+        problem=facts.problem,
+        clip=facts.clip,
+        limits=pb.RenderLimits(max_pixels=facts.limits.max_pixels, **vars(facts.limits)),
+    )
+
+
+def reembedded(progress: Progress) -> pb.ReembedStylesResponse:
+    """How far a re-embedding is, as its message."""
+    return pb.ReembedStylesResponse(**vars(progress))
+
+
+def version(listed: Listed) -> pb.ModelVersion:
+    """A version as its message."""
+    found = listed.version
+    return pb.ModelVersion(
+        model=found.model,
+        version=found.version,
+        aliases=found.aliases,
+        few_steps=found.few_steps,
+        megabytes=found.megabytes,
+        problem=found.problem,
+        loaded=listed.loaded,
+        manifests=map(_manifest, found.manifests.values()),
+    )
+
+
+def _manifest(found: Manifest) -> pb.Manifest:
+    names = [field.name for field in pb.Manifest.DESCRIPTOR.fields]
+    return pb.Manifest(**{name: getattr(found, name) for name in names})
+
+
+def canary(tried: Tried) -> pb.Canary:
+    """How the candidate is tried, as its message."""
+    found = tried.canary
+    return pb.Canary(
+        share=found.share,
+        shadow=found.shadow,
+        bounds=pb.CanaryBounds(**vars(found.bounds)),
+        who=found.who,
+        why=found.why,
+        since=found.since,
+        **vars(tried.counts),
+    )
+
+
+def wanted_canary(message: pb.SetCanaryRequest) -> Canary:
+    """The canary that `message` asks for; a bound that is not set takes its default."""
+    bounds = {field.name: value for field, value in message.bounds.ListFields()}
+    return Canary(message.share, message.shadow, Bounds(**bounds), why=message.why)
+
+
+def change(outcome: Outcome) -> pb.VersionChange:
+    """What an operation on versions did, as its message."""
+    return pb.VersionChange(
+        said=outcome.said,
+        changed=outcome.changed,
+        model=outcome.model,
+        version=outcome.version,
+        champion=outcome.serving,
+        would_change=outcome.would_change,
+    )
+
+
+def compared(found: Compared) -> pb.DiffVersionsResponse:
+    """Where two versions differ, as its message."""
+    return pb.DiffVersionsResponse(
+        one=found.one,
+        other=found.other,
+        differences=[pb.VersionDifference(**vars(each)) for each in found.differences],
+    )
+
+
+def past_change(entry: Entry) -> pb.PastChange:
+    """A line of the history as its message."""
+    return pb.PastChange(**vars(entry))
+
+
+def publishing(told: Step | Outcome) -> pb.PublishVersionResponse:
+    """A step of publishing, or what it did, as its message."""
+    if isinstance(told, Step):
+        return pb.PublishVersionResponse(step=_step(told))
+    return pb.PublishVersionResponse(change=change(told))
+
+
+def gating(told: Step | Judged) -> pb.GateVersionResponse:
+    """A step of a gate, or its verdict, as its message."""
+    if isinstance(told, Step):
+        return pb.GateVersionResponse(step=_step(told))
+    verdict = pb.GateVerdict(said=told.said, **vars(told.verdict))
+    return pb.GateVersionResponse(verdict=verdict)
+
+
+def _step(step: Step) -> pb.VersionStep:
+    return pb.VersionStep(**vars(step))
+
+
+def _chosen(found: events.Chosen) -> pb.ScoredStyle:
+    return pb.ScoredStyle(style=style(found.style), score=found.score)
+
+
+def _progress(step: events.Stepped) -> pb.Progress:
+    return pb.Progress(step=step.step, steps=step.steps, previews=step.previews)
+
+
+def finished(identity: str, done: events.Finished) -> pb.RenderResponse:
+    """The finished render `identity` as its message."""
+    chosen = done.chosen
+    return pb.RenderResponse(
+        id=identity,
+        images=[
+            pb.RenderedImage(png=image.png, seed=image.seed, structure_f1=image.structure_f1)
+            for image in done.pictures
+        ],
+        style=style(chosen.style) if chosen else None,
+        style_score=chosen.score if chosen else None,
+        control_image=done.control_image,
+        style_image=done.style_image,
+        warnings=done.warnings,
+        versions=done.versions,
+        timings=_timings(done.timings),
+    )
+
+
+def _timings(seconds: Timings) -> pb.Timings:
+    return pb.Timings(
+        queue_seconds=seconds.queue,
+        embed_seconds=seconds.embed,
+        search_seconds=seconds.search,
+        condition_seconds=seconds.condition,
+        denoise_seconds=seconds.denoise,
+        decode_seconds=seconds.decode,
+        total_seconds=seconds.total,
+    )

@@ -1,0 +1,250 @@
+"""How /openapi.json describes requests: with the ranges and defaults that are checked."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import MISSING
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from gateway.doors.http.errors import PROBLEM
+from gateway.doors.http.events import EVENT_STREAM
+from gateway.doors.http.forms import FORM, HINTS, JSON, kind_of
+from gateway.doors.http.schemas import Accepted, Problem, ProgressBody, RenderBody, Scored
+from gateway.renders.registry import ID_PATTERN
+from pipeline.contract import CROSS_ATTENTION_LAYERS
+from pipeline.images import MAX_BYTES, MAX_PIXELS, MAX_SIDE, encode_png
+from pipeline.pinned_versions import ALIASES
+from pipeline.request import DEFAULTS, MAX_PROMPT, MAX_STYLE_IMAGES, RANGES
+from pipeline.samplers import SAMPLERS
+from retrieval.styles import MAX_TAG, MAX_TAGS
+
+Schema = dict[str, Any]
+REF = "#/components/schemas/{model}"
+
+PICTURE = (
+    f"PNG, JPEG or WebP; at most {MAX_BYTES:,} bytes and {MAX_PIXELS['PNG']:,} pixels (JPEG: "
+    f"{MAX_PIXELS['JPEG']:,}). More than {MAX_SIDE} a side are scaled down."
+)
+NOT_BLANK = r"[^\s\u001c-\u001f\u0085]"
+TAG: Schema = {"pattern": rf"^\s*{NOT_BLANK}(.{{0,{MAX_TAG - 2}}}{NOT_BLANK})?\s*$"}
+DESCRIPTIONS: Mapping[str, str] = {
+    "sketch": PICTURE,
+    "prompt": "What it should look like.",
+    "negative_prompt": "What it should not look like.",
+    "style": "Id of a style in the library. Left out, the style is retrieved with the prompt.",
+    "style_filter": "Tags that a retrieved style must all have.",
+    "style_images": f"Your own reference pictures, instead of the library. {PICTURE}",
+    "style_weights": "One weight per style image; equal shares when left out.",
+    "seed": "Repeats a render; drawn when left out.",
+    "num_inference_steps": "Denoising steps; some schedulers take fewer (GET /v1/info).",
+    "guidance_scale": "Pull of the prompt; 1 or less switches the negative prompt off.",
+    "controlnet_conditioning_scale": "How strongly the sketch's edges hold.",
+    "control_guidance_start": "Share of the steps before the edges hold; below the end.",
+    "control_guidance_end": "Share of the steps after which they no longer hold.",
+    "ip_adapter_scale": "How strongly the style shows: once, or once per cross-attention layer.",
+    "canny_low_threshold": "Edges weaker than this are dropped; at most canny_high_threshold.",
+    "canny_high_threshold": "Edges stronger than this are kept.",
+    "scheduler": "The sampler.",
+    "width": "Pixels; follows the sketch when left out. Times the height at most the pack's "
+    "max_pixels, which GET /v1/info tells.",
+    "height": "Pixels; follows the sketch when left out.",
+    "num_images": "Pictures, with seeds in a row.",
+    "preview_interval": "Progress between two previews in the events; 0: none.",
+    "versions": "Of the networks; left out, the service chooses: the champion, as a rule.",
+    "id": "The render's id, your choice: letters, digits, dots, hyphens, underscores.",
+    "keep_running": "Go on when nobody listens any more, so that the result can be fetched.",
+}
+CALL_FIELDS: Mapping[str, Schema] = {
+    "id": {"type": "string", "pattern": f"^({ID_PATTERN})?$", "description": DESCRIPTIONS["id"]},
+    "keep_running": {
+        "type": "boolean",
+        "default": False,
+        "description": DESCRIPTIONS["keep_running"],
+    },
+}
+IN_A_FORM: Schema = {"type": "string", "format": "binary"}
+IN_JSON: Schema = {"type": "string", "contentEncoding": "base64", "format": "byte"}
+EMPTY: Schema = {"const": ""}
+LEFT_OUT: Mapping[str, Schema] = {JSON: {"type": "null"}, FORM: EMPTY}
+TYPES = {int: "integer", float: "number", str: "string"}
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    "default": {
+        "description": "What went wrong; 429 and 503 say in Retry-After when to try again.",
+        "content": {PROBLEM: {"schema": {"$ref": REF.format(model="Problem")}}},
+    }
+}
+RENDER_EVENTS: Mapping[str, type[BaseModel]] = {
+    "accepted": Accepted, "style": Scored, "progress": ProgressBody, "result": RenderBody,
+    "error": Problem,
+}  # fmt: skip
+
+
+def render_fields(picture: Schema) -> dict[str, Schema]:
+    """The schema of every field of a render request.
+
+    Args:
+        picture: the schema of one picture, which differs between forms and JSON.
+    """
+    return {name: _field(name, picture) for name in HINTS}
+
+
+def form(properties: Mapping[str, Schema], required: Sequence[str], example: Schema) -> Schema:
+    """What a route takes as a form, for its ``openapi_extra``."""
+    return _body({FORM: (properties, example)}, required)
+
+
+def form_or_json(
+    in_form: Mapping[str, Schema], in_json: Mapping[str, Schema],
+    required: Sequence[str], example: Schema,
+) -> Schema:  # fmt: skip
+    """What a route takes as a form or as JSON."""
+    with_sketch = {**example, "sketch": SKETCH}
+    return _body({FORM: (in_form, example), JSON: (in_json, with_sketch)}, required)
+
+
+def as_json(properties: Mapping[str, Schema], required: Sequence[str], example: Schema) -> Schema:
+    """What a route takes as JSON."""
+    return _body({JSON: (properties, example)}, required)
+
+
+def png(description: str, **headers: str) -> dict[int | str, dict[str, Any]]:
+    """A response that is a picture, and what its headers say."""
+    told = {name.replace("_", "-"): text for name, text in headers.items()}
+    return {
+        200: {
+            "description": description,
+            "content": {"image/png": {"schema": IN_A_FORM}},
+            "headers": {
+                name: {"description": text, "schema": {"type": "string"}}
+                for name, text in told.items()
+            },
+        }
+    }
+
+
+def complete(document: Schema, bodies: Iterable[type[BaseModel]], *, auth_required: bool) -> Schema:
+    """`document` with what FastAPI cannot know.
+
+    Args:
+        bodies: of events, which no route answers with alone.
+        auth_required: whether callers are asked who they are.
+    """
+    models: Any = [(body, "serialization") for body in bodies]
+    _, found = models_json_schema(models, ref_template=REF)
+    document["components"]["schemas"] |= found["$defs"]
+    if not auth_required:
+        for operation in (each for path in document["paths"].values() for each in path.values()):
+            if "security" in operation:
+                operation["security"] = [*operation["security"], {}]
+    return document
+
+
+def events_content(bodies: Mapping[str, type[BaseModel]]) -> Schema:
+    """The content of a response that is server-sent events, each with its body."""
+    of = {name: {"$ref": REF.format(model=body.__name__)} for name, body in bodies.items()}
+    kinds = [
+        {
+            "type": "object",
+            "required": ["event", "data"],
+            "properties": {
+                "event": {"const": name},
+                "id": {"type": "string"},
+                "data": {
+                    "type": "string",
+                    "contentMediaType": "application/json",
+                    "contentSchema": body,
+                },
+            },
+        }
+        for name, body in of.items()
+    ]
+    return {EVENT_STREAM: {"itemSchema": {"oneOf": kinds}}}
+
+
+def _body(kinds: Mapping[str, tuple[Mapping[str, Schema], Schema]], required: Sequence[str]) -> Any:
+    content = {
+        kind: {
+            "schema": {
+                "type": "object",
+                "properties": {
+                    name: schema if name in required else _optional(schema, LEFT_OUT[kind])
+                    for name, schema in properties.items()
+                },
+                "required": list(required),
+                "additionalProperties": False,
+            },
+            "example": example,
+        }
+        for kind, (properties, example) in kinds.items()
+    }
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def _optional(schema: Schema, nothing: Schema) -> Schema:
+    """What may be sent for a field: `nothing` leaves it out, and one value needs no brackets."""
+    about: Schema = {name: schema[name] for name in ("description", "default") if name in schema}
+    plain = {name: value for name, value in schema.items() if name not in about}
+    if "items" not in plain:
+        return {**_or(plain, nothing), **about}
+    if nothing == EMPTY:
+        plain["items"] = _or(plain["items"], nothing)
+    return {"anyOf": [plain, plain["items"], nothing], **about}
+
+
+def _or(schema: Schema, nothing: Schema) -> Schema:
+    if nothing != EMPTY or schema["type"] != "string":
+        return {"anyOf": [schema, nothing]}
+    if "enum" in schema:
+        return {**schema, "enum": ["", *schema["enum"]]}
+    return {**schema, "pattern": f"^$|{schema['pattern']}"} if "pattern" in schema else schema
+
+
+def _field(name: str, picture: Schema) -> Schema:
+    kind, several = kind_of(HINTS[name])
+    one = dict(picture) if kind is bytes else {"type": TYPES[kind], **_bounds(name)}
+    schema = {"type": "array", "items": one, **_count(name)} if several else one
+    default = DEFAULTS[name]
+    if default not in (MISSING, None, "", ()):
+        schema["default"] = list(default) if several else default
+    return {**schema, "description": DESCRIPTIONS[name]}
+
+
+def _bounds(name: str) -> Schema:
+    if name in ("prompt", "negative_prompt"):
+        return {"maxLength": MAX_PROMPT} | ({"pattern": NOT_BLANK} if name == "prompt" else {})
+    if name == "style_filter":
+        return TAG
+    if name == "scheduler":
+        return {"enum": list(SAMPLERS)}
+    if name == "versions":
+        return {"enum": ["", *ALIASES]}
+    allowed = RANGES.get(name)
+    if allowed is None:
+        return {}
+    step = {"multipleOf": allowed.multiple_of} if allowed.multiple_of else {}
+    return {"minimum": allowed.low, "maximum": allowed.high, **step}
+
+
+def _count(name: str) -> Schema:
+    if name == "style_filter":
+        return {"maxItems": MAX_TAGS}
+    if name == "ip_adapter_scale":
+        return {"minItems": 1, "maxItems": len(CROSS_ATTENTION_LAYERS)}
+    return {"maxItems": MAX_STYLE_IMAGES} if name in ("style_images", "style_weights") else {}
+
+
+def _small_sketch() -> str:
+    """A square on paper, in base64: the least that can be rendered, for examples that run."""
+    paper = np.full((64, 64), 255, np.uint8)
+    paper[16:48, 16:48] = 0
+    return base64.b64encode(encode_png(paper)).decode()
+
+
+SKETCH = _small_sketch()
+EXAMPLE: Schema = {"prompt": "a house in the snow", "seed": 7, "num_inference_steps": 4}

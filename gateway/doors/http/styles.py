@@ -1,0 +1,181 @@
+"""/v1/styles: the style library."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Request, Response
+from pydantic import Field
+from starlette.convertors import StringConvertor, register_url_convertor
+
+from gateway.doors.http.dependencies import Behind, Curating, Known
+from gateway.doors.http.forms import FORM, called, read, values_of
+from gateway.doors.http.openapi import IN_A_FORM, NOT_BLANK, PICTURE, PROBLEMS, TAG, form, png
+from gateway.doors.http.schemas import THUMBNAIL, Found, Scored, StyleBody, StylePage
+from gateway.doors.paging import DEFAULT_LIMIT, DEFAULT_PAGE, MAX_LIMIT, MAX_PAGE
+from pipeline.images import MAX_SIDE, MIN_SIDE
+from pipeline.request import MAX_PROMPT, check_prompt
+from retrieval.styles import MAX_NAME, MAX_TAGS
+
+EXAMPLE_NAME, EXAMPLE_ID = "Winter dusk", "winter-dusk"
+
+FIELDS = {
+    "image": {
+        **IN_A_FORM,
+        "description": f"{PICTURE} Stored as PNG without metadata.",
+    },
+    "name": {
+        "type": "string",
+        "maxLength": MAX_NAME,
+        "pattern": "[0-9A-Za-z]",
+        "description": "The id is made of its Latin letters and digits.",
+    },
+    "tags": {
+        "type": "array",
+        "items": {"type": "string", **TAG},
+        "maxItems": MAX_TAGS,
+        "description": "Short words that retrieval can filter by.",
+    },
+    "replace": {
+        "type": "boolean",
+        "default": False,
+        "description": "Take the place of a style that has the same id and differs.",
+    },
+}
+HINTS = {"image": bytes, "name": str, "tags": tuple[str, ...], "replace": bool}
+
+Identity = Annotated[str, Path(description="The style's id or name.", examples=[EXAMPLE_ID])]
+
+
+class _NotSearch(StringConvertor):
+    """A part of a path, but for the one that is another route's."""
+
+    regex = "(?!search$)[^/]+"
+
+
+register_url_convertor("style", _NotSearch())
+Size = Annotated[
+    int | None,
+    Query(
+        ge=MIN_SIDE, le=MAX_SIDE, examples=[THUMBNAIL],
+        description="Longest side in pixels of a smaller picture; the stored one by default.",
+    ),
+]  # fmt: skip
+
+router = APIRouter(prefix="/v1/styles", tags=["styles"], responses=PROBLEMS)
+
+
+@router.get("", summary="List the styles")
+async def page(
+    _caller: Known,
+    behind: Behind,
+    page_size: Annotated[
+        int, Query(ge=1, le=MAX_PAGE, description="Styles on a page.", examples=[10])
+    ] = DEFAULT_PAGE,
+    page_token: Annotated[
+        str, Query(description="The next_page_token of the page before.", examples=[""])
+    ] = "",
+) -> StylePage:
+    """The library in the order of ids, a page at a time."""
+    found = await behind.service.library.page(page_size, page_token or None)
+    styles = [StyleBody.of(style) for style in found.styles]
+    return StylePage(styles=styles, next_page_token=found.next_id or "")
+
+
+@router.post(
+    "",
+    summary="Add a style",
+    response_model=StyleBody,
+    status_code=HTTPStatus.CREATED,
+    responses={200: {"model": StyleBody, "description": "The library had it already."}},
+    openapi_extra=form(FIELDS, ["image", "name"], {"name": EXAMPLE_NAME, "tags": ["winter"]}),
+)
+async def add(request: Request, response: Response, caller: Curating, behind: Behind) -> StyleBody:
+    """Add a picture to the library. Adding the same one again changes nothing."""
+    sent = values_of(await read(request, FORM), HINTS)
+    name = sent.get("name", "")
+    with behind.desk.noting(caller, "add_style", style=name[:MAX_NAME]) as ids:
+        style, added = await behind.service.add_style(
+            sent.get("image", b""),
+            name,
+            sent.get("tags", ()),
+            replace=sent.get("replace", False),
+        )
+        ids["style"] = style.id
+    response.status_code = HTTPStatus.CREATED if added else HTTPStatus.OK
+    response.headers["Location"] = f"/v1/styles/{style.id}"
+    return StyleBody.of(style)
+
+
+@router.get("/search", summary="Find styles")
+async def search(
+    _caller: Known,
+    behind: Behind,
+    q: Annotated[
+        str,
+        Query(
+            description=f"1 to {MAX_PROMPT} characters.",
+            examples=["snow at dusk"],
+            json_schema_extra={"pattern": NOT_BLANK, "maxLength": MAX_PROMPT},
+        ),
+    ],
+    limit: Annotated[
+        int, Query(ge=1, le=MAX_LIMIT, description="Styles at most.", examples=[3])
+    ] = DEFAULT_LIMIT,
+    tag: Annotated[
+        list[Annotated[str, Field(json_schema_extra=TAG)]],
+        Query(
+            description="Tags that a style must all have; repeatable.",
+            json_schema_extra={"maxItems": MAX_TAGS},
+        ),
+    ] = [],  # noqa: B006 - FastAPI makes a new one for each call
+) -> Found:
+    """The styles nearest to a sentence, nearest first."""
+    with called({"prompt": "q", "style_filter": "tag"}):
+        check_prompt(q)
+        found, _, _ = await behind.service.search(q, tuple(tag), limit)
+    return Found(styles=[Scored.of(style) for style in found])
+
+
+@router.get("/{id:style}", summary="One style")
+async def get(id: Identity, _caller: Known, behind: Behind) -> StyleBody:  # noqa: A002
+    """What the library says of one style."""
+    return StyleBody.of(await behind.service.library.get(id))
+
+
+@router.get(
+    "/{id}/image",
+    summary="A style's picture",
+    response_class=Response,
+    responses={**png("The picture", ETag="Send it in If-None-Match: 304 when it is still so.")},
+)
+async def image(
+    request: Request,
+    id: Identity,  # noqa: A002
+    _caller: Known,
+    behind: Behind,
+    size: Size = None,
+) -> Response:
+    """The style's picture as PNG, scaled down when a size is given."""
+    style = await behind.service.library.get(id)
+    tag = f'"{style.sha256}-{size}"' if size else f'"{style.sha256}"'
+    headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
+    if _holds(request.headers.get("if-none-match", ""), tag):
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+    picture = await behind.service.picture(style, size)
+    return Response(picture, headers=headers, media_type="image/png")
+
+
+@router.delete("/{id:style}", summary="Remove a style")
+async def remove(id: Identity, caller: Curating, behind: Behind) -> StyleBody:  # noqa: A002
+    """Take a style out of the library; tells what was taken out."""
+    with behind.desk.noting(caller, "remove_style", style=id[:MAX_NAME]) as ids:
+        style = await behind.service.library.remove(id)
+        ids["style"] = style.id
+    return StyleBody.of(style)
+
+
+def _holds(if_none_match: str, tag: str) -> bool:
+    sent = {part.strip().removeprefix("W/") for part in if_none_match.split(",")}
+    return tag in sent or "*" in sent

@@ -1,0 +1,311 @@
+"""/v1/versions: versions of networks, for who has the scope admin."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Annotated, Any, get_type_hints
+
+from fastapi import APIRouter, Path, Query, Request, Response
+from pydantic import BaseModel
+
+from gateway.background.jobs import Step
+from gateway.doors.http.dependencies import Administering, Behind
+from gateway.doors.http.events import steps_of
+from gateway.doors.http.forms import JSON, read, values_of
+from gateway.doors.http.openapi import PROBLEMS, Schema, as_json, events_content
+from gateway.doors.http.schemas import (
+    CanaryBody,
+    ChangeBody,
+    ComparedBody,
+    PastChangesBody,
+    Problem,
+    StepBody,
+    VerdictBody,
+    VersionBody,
+    VersionsBody,
+)
+from gateway.doors.paging import DEFAULT_PAGE, MAX_PAGE
+from gateway.rollout.administration import MAX_REASON
+from gateway.rollout.gating import MAX_RENDERS, Judged
+from gateway.rollout.publish_sources import MAX_SOURCE, URIS
+from versions.aliases import NAMES
+from versions.canary import HIGHEST, Bounds, Canary
+from versions.catalogue import MODELS
+from versions.gates import LEAST_RENDERS
+from versions.operations import WITHDRAWN, Outcome
+
+EXAMPLE_MODEL, EXAMPLE_WHY = "vae_decoder", "sharper windows"
+
+WHY: Schema = {
+    "type": "string",
+    "maxLength": MAX_REASON,
+    "description": "The reason; the history keeps it.",
+}
+DRY_RUN: Schema = {
+    "type": "boolean",
+    "default": False,
+    "description": "Check everything and change nothing.",
+}
+NUMBER: Schema = {"type": "integer", "minimum": 1}
+SHARE: Schema = {"type": "number", "minimum": 0, "default": 0}
+FORCE: Schema = {
+    "type": "boolean",
+    "default": False,
+    "description": "Without a passed gate. Needs a reason.",
+}
+
+COMMON = {"why": WHY, "dry_run": DRY_RUN}
+HINTS = {"why": str, "dry_run": bool}
+PUBLISH = {
+    "source": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": MAX_SOURCE,
+        "description": "Where the server finds the engine: a path below MAQUETTE_INCOMING, or "
+        f"{URIS}.",
+    },
+    **COMMON,
+}
+PUBLISH_HINTS = {"source": str, **HINTS}
+GATE = {
+    "renders": {
+        "type": "integer",
+        "minimum": 1,
+        "maximum": MAX_RENDERS,
+        "description": "Scenes; the usual ones when left out. Promoting asks for a verdict on "
+        f"{LEAST_RENDERS} at least.",
+    },
+    "why": WHY,
+    "dry_run": {**DRY_RUN, "description": "Paint and compare, and keep no verdict."},
+}
+GATE_HINTS = {"renders": int, **HINTS}
+PROMOTE = {
+    "version": {**NUMBER, "description": "The candidate when left out."},
+    "force": FORCE,
+    "expected": {**NUMBER, "description": "Only if this version is the champion until then."},
+    **COMMON,
+}
+PROMOTE_HINTS = {"version": int, "force": bool, "expected": int, **HINTS}
+RETIRE = {
+    "version": {**NUMBER, "description": "Its files are removed. None that has an alias."},
+    "alias": {
+        "type": "string",
+        "enum": list(WITHDRAWN),
+        "description": "Or this: it is taken away, and the files stay.",
+    },
+    **COMMON,
+}
+RETIRE_HINTS = {"version": int, "alias": str, **HINTS}
+CANARY = {
+    "share": {
+        **SHARE,
+        "exclusiveMaximum": 1,
+        "description": "Of the renders that the candidate makes; 0 ends it. Needs a passed gate.",
+    },
+    "shadow": {
+        **SHARE,
+        "maximum": 1,
+        "description": "Of the renders that it makes as well, unseen.",
+    },
+    **{
+        bound.name: {
+            "type": "integer" if isinstance(bound.default, int) else "number",
+            "minimum": 0,
+            "maximum": HIGHEST[bound.name],
+            "default": bound.default,
+        }
+        for bound in fields(Bounds)
+    },
+    "force": FORCE,
+    **COMMON,
+}
+BOUNDS = get_type_hints(Bounds)
+CANARY_HINTS = {"share": float, "shadow": float, **BOUNDS, "force": bool, **HINTS}
+
+Model = Annotated[
+    str,
+    Path(
+        description="A network, or clip for the pair that finds styles.",
+        examples=[EXAMPLE_MODEL],
+        json_schema_extra={"enum": list(MODELS)},
+    ),
+]
+ModelOrAll = Annotated[
+    str,
+    Query(
+        description="Of this one only.",
+        examples=[EXAMPLE_MODEL],
+        json_schema_extra={"enum": ["", *MODELS]},
+    ),
+]
+Name = Annotated[
+    str,
+    Query(
+        description="A number or an alias.",
+        json_schema_extra={"pattern": rf"^(|[1-9][0-9]{{0,8}}|{'|'.join(NAMES)})$"},
+    ),
+]
+EVENTS = (StepBody, ChangeBody, VerdictBody, Problem)
+
+
+def steps(result: type[BaseModel]) -> dict[int | str, dict[str, Any]]:
+    """The response of a route that takes its time."""
+    bodies: dict[str, type[BaseModel]] = {"progress": StepBody, "result": result, "error": Problem}
+    return {
+        200: {
+            "description": "Events `progress`, then `result` or `error`.",
+            "content": events_content(bodies),
+        }
+    }
+
+
+router = APIRouter(prefix="/v1/versions", tags=["versions"], responses=PROBLEMS)
+
+
+@router.get("", summary="List the versions")
+async def versions(
+    _caller: Administering,
+    behind: Behind,
+    model: ModelOrAll = "",
+) -> VersionsBody:
+    """What they are, what they are used as, and whether they are loaded."""
+    found = await behind.administration.versions(model)
+    canary = await behind.administration.canary()
+    bodies = [VersionBody.of(each) for each in found]
+    return VersionsBody(versions=bodies, canary=CanaryBody.of(canary))
+
+
+@router.get("/history", summary="What was done with versions")
+async def history(
+    _caller: Administering,
+    behind: Behind,
+    model: ModelOrAll = "",
+    page_size: Annotated[
+        int, Query(ge=1, le=MAX_PAGE, description="Changes on a page.", examples=[10])
+    ] = DEFAULT_PAGE,
+    page_token: Annotated[
+        str, Query(description="The next_page_token of the page before.", examples=[""])
+    ] = "",
+) -> PastChangesBody:
+    """Who changed what, when and why, the newest first, a page at a time."""
+    page = await behind.administration.changes(model, page_size, page_token)
+    return PastChangesBody.of(page)
+
+
+@router.get("/{model}/diff", summary="Compare two versions")
+async def diff(
+    model: Model,
+    _caller: Administering,
+    behind: Behind,
+    one: Annotated[Name, Query(examples=["1"])] = "champion",
+    other: Annotated[Name, Query(examples=["2"])] = "candidate",
+) -> ComparedBody:
+    """Where the manifests of two versions differ."""
+    return ComparedBody.of(await behind.administration.diff(model, one, other))
+
+
+@router.post(
+    "/{model}/publish",
+    summary="Publish a version",
+    response_class=Response,
+    responses=steps(ChangeBody),
+    openapi_extra=as_json(PUBLISH, ["source"], {"source": "new", "why": EXAMPLE_WHY}),
+)
+async def publish(
+    request: Request, model: Model, caller: Administering, behind: Behind
+) -> Response:
+    """Make an engine the next version, and the candidate.
+
+    It is checked, copied and tried beside the champion. Answers with server-sent events: `progress`
+    (what is done, and how many bytes of how many), then `result` as promoting answers, or `error`.
+    Ends when its client leaves, until it is put in place, and nothing of it is left then.
+    """
+    sent = {"source": "", **await _sent(request, PUBLISH_HINTS)}
+    work = behind.administration.publish(caller, model, **sent)
+    return await steps_of(work, _body, request.receive)
+
+
+@router.post(
+    "/{model}/gate",
+    summary="Gate the candidate",
+    response_class=Response,
+    responses=steps(VerdictBody),
+    openapi_extra=as_json(GATE, [], {"renders": 1, "why": EXAMPLE_WHY}),
+)
+async def gate(request: Request, model: Model, caller: Administering, behind: Behind) -> Response:
+    """Paint held-out scenes with the candidate and the champion, compare them, keep the verdict.
+
+    Takes minutes. Answers with server-sent events: `progress` (renders, of how many), then `result`
+    (whether it passed, and by which figures), or `error`. Ends when its client leaves.
+    """
+    sent = await _sent(request, GATE_HINTS)
+    work = behind.administration.gate(caller, model, **sent)
+    return await steps_of(work, _body, request.receive)
+
+
+@router.post(
+    "/canary",
+    summary="Try the candidate",
+    openapi_extra=as_json(CANARY, [], {"share": 0.1, "force": True, "why": EXAMPLE_WHY}),
+)
+async def set_canary(request: Request, caller: Administering, behind: Behind) -> ChangeBody:
+    """Make a share of the renders with the candidate. Without any share, that ends."""
+    sent = await _sent(request, CANARY_HINTS)
+    bounds = {name: sent.pop(name) for name in BOUNDS if name in sent}
+    how = {name: sent.pop(name) for name in ("force", "dry_run") if name in sent}
+    wanted = Canary(**sent, bounds=Bounds(**bounds))
+    return ChangeBody.of(await behind.administration.set_canary(caller, wanted, **how))
+
+
+@router.post(
+    "/{model}/promote",
+    summary="Promote a version",
+    openapi_extra=as_json(PROMOTE, [], {"version": 2, "force": True, "why": EXAMPLE_WHY}),
+)
+async def promote(
+    request: Request, model: Model, caller: Administering, behind: Behind
+) -> ChangeBody:
+    """Make a version the champion, once its gate is passed; renders in flight end as they began."""
+    sent = await _sent(request, PROMOTE_HINTS)
+    return ChangeBody.of(await behind.administration.promote(caller, model, **sent))
+
+
+@router.post(
+    "/{model}/rollback",
+    summary="Roll back",
+    openapi_extra=as_json(COMMON, [], {"why": "windows too sharp"}),
+)
+async def rollback(
+    request: Request, model: Model, caller: Administering, behind: Behind
+) -> ChangeBody:
+    """Make the previous version the champion again; the champion becomes the previous one."""
+    sent = await _sent(request, HINTS)
+    return ChangeBody.of(await behind.administration.rollback(caller, model, **sent))
+
+
+@router.post(
+    "/{model}/retire",
+    summary="Retire a version",
+    openapi_extra=as_json(RETIRE, [], {"version": 3, "why": "nobody wants it"}),
+)
+async def retire(
+    request: Request, model: Model, caller: Administering, behind: Behind
+) -> ChangeBody:
+    """Remove a version's files, or take from it the alias that keeps it loaded."""
+    sent = await _sent(request, RETIRE_HINTS)
+    return ChangeBody.of(await behind.administration.retire(caller, model, **sent))
+
+
+def _body(told: Step | Outcome | Judged) -> BaseModel:
+    """What is told of publishing or a gate."""
+    match told:
+        case Step():
+            return StepBody.of(told)
+        case Judged():
+            return VerdictBody.of(told)
+        case Outcome():
+            return ChangeBody.of(told)
+
+
+async def _sent(request: Request, hints: dict[str, Any]) -> dict[str, Any]:
+    return values_of(await read(request, JSON), hints)

@@ -1,0 +1,158 @@
+"""The virtual model ``sketch_to_render``: a whole render, retrieval included, as one model.
+
+Described once, here, as data; metadata and config are made of it, and both protocols read it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, replace
+from typing import Any
+
+from gateway.information import VIRTUAL_MODEL
+from gateway.worker.events import Finished
+from pipeline import contract
+from pipeline.contract import Tensor
+from pipeline.errors import NotFound, shorten
+from pipeline.request import DEFAULTS, RenderRequest
+from pipeline.wire import text
+
+NAME = VIRTUAL_MODEL
+VERSION = "1"
+BACKEND = "maquette"
+
+PICTURES = frozenset({"sketch", "style_images", "image", "control_image"})
+"""Tensors of encoded image files; all other BYTES are text in UTF-8."""
+
+UNHEARD = ("preview_interval",)
+"""Fields of a request that one answer at the end cannot heed."""
+
+_SERVED = {tensor.name: tensor for tensor in contract.MODELS["render"].inputs}
+_OURS = {
+    "style": Tensor("style", "BYTES", (1,)),
+    "style_filter": Tensor("style_filter", "BYTES", (-1,)),
+    "versions": Tensor("versions", "BYTES", (1,)),
+}
+
+INPUTS: Mapping[str, Tensor] = {
+    name: replace((_SERVED | _OURS)[name], optional=default is not MISSING)
+    for name, default in DEFAULTS.items()
+    if name not in UNHEARD
+}
+
+OUTPUTS: Mapping[str, Tensor] = {
+    tensor.name: tensor
+    for tensor in (
+        Tensor("image", "BYTES", (-1,)),
+        Tensor("seed", "INT64", (-1,)),
+        Tensor("structure_f1", "FP32", (-1,)),
+        Tensor("style", "BYTES", (1,)),
+        Tensor("style_score", "FP32", (-1,)),
+        Tensor("control_image", "BYTES", (1,)),
+        Tensor("warnings", "BYTES", (-1,)),
+        Tensor("id", "BYTES", (1,)),
+        Tensor("versions", "BYTES", (1,)),
+    )
+}
+
+_DATA_TYPES = {"BYTES": "TYPE_STRING", "FP32": "TYPE_FP32"} | {
+    name: f"TYPE_{name}" for name in ("INT32", "INT64", "UINT8")
+}
+
+
+@dataclass(frozen=True)
+class Output:
+    """One tensor of an answer: BYTES as bytes, numbers as numbers; its shape is ``[n]``."""
+
+    tensor: Tensor
+    values: tuple[Any, ...]
+
+
+def check(name: str, version: str) -> None:
+    """Let a request for model `name` pass; an empty version means the newest.
+
+    Raises:
+        NotFound: there is no such model or version.
+    """
+    if name != NAME:
+        raise NotFound(f"There is no model {shorten(name)}; the one there is is {NAME}.")
+    if version not in ("", VERSION):
+        raise NotFound(f"{NAME} has no version {shorten(version)}; it has version {VERSION}.")
+
+
+def is_known(name: str, version: str) -> bool:
+    """Whether there is a model `name` of that version; an empty version means the newest."""
+    return name == NAME and version in ("", VERSION)
+
+
+def metadata() -> dict[str, Any]:
+    """The model's metadata, as the protocol's JSON."""
+    return {
+        "name": NAME,
+        "versions": [VERSION],
+        "platform": BACKEND,
+        "inputs": [_described(tensor) for tensor in INPUTS.values()],
+        "outputs": [_described(tensor) for tensor in OUTPUTS.values()],
+    }
+
+
+def config() -> dict[str, Any]:
+    """The model's config, as Triton's JSON."""
+    return {
+        "name": NAME,
+        "platform": "",
+        "backend": BACKEND,
+        "version_policy": {"latest": {"num_versions": 1}},
+        "max_batch_size": 0,
+        "input": [
+            {**_configured(tensor), "optional": tensor.optional} for tensor in INPUTS.values()
+        ],
+        "output": [_configured(tensor) for tensor in OUTPUTS.values()],
+        "model_transaction_policy": {"decoupled": False},
+    }
+
+
+def render_request(values: Mapping[str, tuple[Any, ...]]) -> RenderRequest:
+    """The request that the inputs' `values` say; what was not sent takes its default.
+
+    Raises:
+        InvalidRequest: a value is outside its range, or a text is not UTF-8.
+    """
+    return RenderRequest(**{name: _field(INPUTS[name], sent) for name, sent in values.items()})
+
+
+def outputs(identity: str, done: Finished) -> dict[str, Output]:
+    """Every output of the finished render `identity`, by name."""
+    chosen = done.chosen
+    score = chosen.score if chosen else None
+    values: dict[str, tuple[Any, ...]] = {
+        "image": tuple(picture.png for picture in done.pictures),
+        "seed": tuple(picture.seed for picture in done.pictures),
+        "structure_f1": tuple(picture.structure_f1 for picture in done.pictures),
+        "style": (chosen.style.id.encode() if chosen else b"",),
+        "style_score": () if score is None else (score,),
+        "control_image": (done.control_image,),
+        "warnings": tuple(warning.encode() for warning in done.warnings),
+        "id": (identity.encode(),),
+        "versions": (json.dumps(done.versions, sort_keys=True).encode(),),
+    }
+    return {name: Output(tensor, values[name]) for name, tensor in OUTPUTS.items()}
+
+
+def _described(tensor: Tensor) -> dict[str, Any]:
+    return {"name": tensor.name, "datatype": tensor.dtype, "shape": list(tensor.dims)}
+
+
+def _configured(tensor: Tensor) -> dict[str, Any]:
+    return {
+        "name": tensor.name,
+        "data_type": _DATA_TYPES[tensor.dtype],
+        "dims": list(tensor.dims),
+    }
+
+
+def _field(tensor: Tensor, values: tuple[Any, ...]) -> Any:
+    if tensor.dtype == "BYTES" and tensor.name not in PICTURES:
+        values = tuple(text(tensor.name, raw) for raw in values)
+    return values if tensor.dims == (-1,) else values[0]

@@ -1,0 +1,1 @@
+"""The registry of renders: begin, follow, cancel, keep."""

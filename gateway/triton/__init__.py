@@ -1,0 +1,1 @@
+"""Triton as a client sees it: calls, recovery, which versions are loaded."""

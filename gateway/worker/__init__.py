@@ -1,0 +1,1 @@
+"""What paints: takes a request, finds its style, has Triton render it."""

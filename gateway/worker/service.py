@@ -1,0 +1,405 @@
+"""What a call does, whatever door it came through."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import secrets
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, replace
+
+from gateway.background import offload
+from gateway.telemetry import tracing
+from gateway.telemetry.outcomes import RenderOutcome, Timings
+from gateway.triton.identity import Identities
+from gateway.triton.inference import Arrays, Inference, ModelDied
+from gateway.triton.pinned_versions import CHAMPION
+from gateway.version import VERSION
+from gateway.worker.admission import Admission
+from gateway.worker.canary import CANDIDATE, CanaryController, may_be_caused_by
+from gateway.worker.decoding import PictureDecoder
+from gateway.worker.events import Chosen, Event, Finished, Picture, Stepped
+from gateway.worker.moderation import Moderation
+from pipeline import images, provenance
+from pipeline.errors import MaquetteError, NotFound, StageFailed
+from pipeline.pinned_versions import PinnedVersions
+from pipeline.png import size_of
+from pipeline.render import SEEDS
+from pipeline.request import RenderRequest
+from retrieval.library import StyleLibrary
+from retrieval.styles import ScoredStyle, Style, checked_tags, style_id
+from versions.canary import Counts
+from versions.repositories import Repository
+
+log = logging.getLogger("maquette.gateway")
+
+
+MAX_SHOWN = 2**19
+"""Bytes of a reference picture that an answer repeats as it is."""
+SHOWN_SIDE = 384
+"""Longest side in pixels of what it has of a larger one, which takes less than that as PNG."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A request that may be rendered."""
+
+    sent: RenderRequest
+    request: RenderRequest
+    """The same, with its pictures decoded."""
+    warnings: tuple[str, ...] = ()
+    """What became of the pictures."""
+
+
+@dataclass(frozen=True)
+class _Styled:
+    """A request whose style is settled."""
+
+    sent: RenderRequest
+    request: RenderRequest
+    chosen: Chosen | None
+    embed_seconds: float = 0.0
+    search_seconds: float = 0.0
+
+
+class Service:
+    """Renders and the style library, over Triton and Qdrant.
+
+    Args:
+        embed_sketch: whether pictures carry the sketch that they were made of.
+        decoder: makes PNG files of callers' pictures; None takes one of its own.
+        repository: the model repository, where the versions' manifests are, and where a candidate
+            that does worse is called off.
+        painted_by: told which versions made a render, and how that went; None when it failed.
+    """
+
+    def __init__(
+        self,
+        inference: Inference,
+        library: StyleLibrary,
+        admission: Admission,
+        moderation: Moderation,
+        *,
+        embed_sketch: bool = True,
+        decoder: PictureDecoder | None = None,
+        repository: Repository | None = None,
+        painted_by: Callable[[str, RenderOutcome | None], None] = lambda _pinned, _went: None,
+    ) -> None:
+        self.inference = inference
+        self.library = library
+        self._admission = admission
+        self._moderation = moderation
+        self._embed_sketch = embed_sketch
+        self._decoder = decoder or PictureDecoder()
+        self._identities = Identities(repository)
+        self._trial = CanaryController(inference.served_versions, repository)
+        self._painted_by = painted_by
+        self._shadows: set[asyncio.Task[None]] = set()
+
+    async def is_ready(self) -> bool:
+        """Whether a render can begin: its style can be found, and its pictures decoded."""
+        return await self.library.is_ready() and await self._decoder.has_room()
+
+    async def check(self, request: RenderRequest) -> Checked:
+        """Find out what is wrong with `request` before it waits, and decode its pictures.
+
+        Raises:
+            Overloaded: as many wait already as may.
+            InvalidRequest: a picture is not acceptable.
+            NotFound: the library has no style of that id, or no such versions are served.
+            Refused: moderation does not let it through.
+        """
+        self._admission.require_room()
+        if request.versions:
+            self.inference.served_versions.named(request.versions)
+        with tracing.span("check"):
+            checked = await self.decoded(request)
+        if request.style:
+            await self.library.get(request.style)
+        await self._moderation.check_files([request.sketch], "sketch")
+        await self._moderation.check_files(request.style_images, "style")
+        await self._moderation.check_request(checked.request)
+        return checked
+
+    async def decoded(self, request: RenderRequest) -> Checked:
+        """`request` with its pictures decoded.
+
+        Raises:
+            InvalidRequest: one is not acceptable.
+        """
+        sketch = await self._decoder.decode(request.sketch, "sketch")
+        styles = [await self._decoder.decode(one, "style_images") for one in request.style_images]
+        pictures = tuple(style.png for style in styles)
+        return Checked(
+            request,
+            replace(request, sketch=sketch.png, style_images=pictures),
+            sum((each.warnings for each in (sketch, *styles)), ()),
+        )
+
+    async def render(self, checked: Checked, *, last: bool = False) -> AsyncGenerator[Event]:
+        """Render a request that was checked, telling each event; ``Finished`` is the last.
+
+        When a served model dies, the render starts once more from its first step. Closing the
+        iterator cancels the render.
+
+        Args:
+            last: let every other render go first; see :meth:`.Admission.slot`.
+        """
+        started = time.perf_counter()
+        request = checked.request
+        # Drawn here and not in the model, so that a render that starts again is the same one.
+        seed = secrets.randbelow(SEEDS) if request.seed is None else request.seed
+        request = replace(request, seed=seed)
+        output = None
+        async with self._admission.slot(last=last) as queued:
+            yield Stepped(0, request.num_inference_steps)
+            if request.preview_interval and await self._looks_at_renders():
+                # Only finished pictures are looked at, and previews would be past that.
+                request = replace(request, preview_interval=0)
+            styled = await self._with_style(request, checked.sent)
+            if styled.chosen:
+                yield styled.chosen
+            alias = request.versions or self._trial.alias_for(request)
+            async with aclosing(self._made_by(alias, styled.request)) as outputs:
+                async for output in outputs:
+                    if "step" in output:
+                        yield Stepped.of(output, request.num_inference_steps)
+        is_tried = not (request.versions or last)
+        if alias == CHAMPION and is_tried and self._trial.has_shadow(request):
+            self._cast_shadow(styled.request)
+        # From here on a client that is slow to read holds no place.
+        if output is None or "images" not in output:
+            raise StageFailed("render ended without a picture")
+        await self._moderation.check_pictures(list(output["images"]))
+        finishing = self._is_little(styled, output)
+        with tracing.span("encode"):
+            done = await offload.run(finishing, self._finished, styled, output, queued, started)
+        yield replace(done, warnings=checked.warnings + done.warnings)
+
+    async def _looks_at_renders(self) -> bool:
+        return self._moderation.looks_at_pictures or await self.inference.has_safety_checker()
+
+    async def _made_by(self, alias: str, request: RenderRequest) -> AsyncGenerator[Arrays]:
+        """A render by what `alias` stands for now, whatever is promoted meanwhile.
+
+        Where a candidate fails that nobody asked for, the champion makes the render instead. What
+        it can make, the candidate failed at; what it fails at, too, is the request's fault or
+        maquette's, and counts against nobody.
+        """
+        served_versions = self.inference.served_versions
+        pinned = served_versions.named(alias)
+        try:
+            async with aclosing(self._tried(request, pinned)) as outputs:
+                async for output in outputs:
+                    yield output
+        except (StageFailed, ModelDied) as error:
+            champion = served_versions.champion
+            if request.versions or not may_be_caused_by(error, pinned, champion):
+                raise
+            log.warning("the champion makes a render that the candidate failed at: %s", error)
+            async with aclosing(self._tried(request, champion)) as outputs:
+                async for output in outputs:
+                    yield output
+            self._trial.note(pinned, None)
+
+    async def _tried(
+        self, request: RenderRequest, pinned: PinnedVersions
+    ) -> AsyncGenerator[Arrays]:
+        """As :meth:`_painted`, by versions that stay loaded meanwhile; a picture counts."""
+        output: Arrays = {}
+        with self.inference.served_versions.flying(pinned):
+            try:
+                async with aclosing(self._painted(request, pinned)) as outputs:
+                    async for output in outputs:
+                        yield output
+            except (StageFailed, ModelDied):
+                self._painted_by(pinned.id, None)
+                raise
+        if "images" in output:
+            seconds = float(output["denoise_seconds"][0]) / request.num_inference_steps
+            went = RenderOutcome(seconds, float(output["structure_f1"].mean()))
+            self._painted_by(pinned.id, went)
+            if not request.versions:
+                # What is asked for by name, as a gate does, says nothing of people's renders.
+                self._trial.note(pinned, went)
+
+    @property
+    def canary_counts(self) -> Counts:
+        """What the canary came to here by now."""
+        return self._trial.counts
+
+    async def close(self) -> None:
+        """End the shadows that are still made, which nobody waits for, and the decoder."""
+        for task in self._shadows:
+            task.cancel()
+        await asyncio.gather(*self._shadows, return_exceptions=True)
+        await self._trial.close()
+        await self._decoder.close()
+
+    def _cast_shadow(self, request: RenderRequest) -> None:
+        task = asyncio.create_task(self._shadow(replace(request, preview_interval=0)))
+        self._shadows.add(task)
+        task.add_done_callback(self._shadows.discard)
+
+    async def _shadow(self, request: RenderRequest) -> None:
+        """Let the candidate make `request` as well, where that leaves a place for others."""
+        if self._admission.free_places < 2:
+            return
+        served_versions = self.inference.served_versions
+        with suppress(MaquetteError):
+            async with self._admission.slot():
+                pinned = served_versions.named(CANDIDATE)
+                try:
+                    async for _ in self._tried(request, pinned):
+                        pass
+                except (StageFailed, ModelDied) as error:
+                    # The champion has made this very render.
+                    if may_be_caused_by(error, pinned, served_versions.champion):
+                        self._trial.note(pinned, None)
+
+    async def _painted(
+        self, request: RenderRequest, pinned: PinnedVersions
+    ) -> AsyncGenerator[Arrays]:
+        for last_try in (False, True):
+            try:
+                async with aclosing(self.inference.render(request, pinned)) as outputs:
+                    async for output in outputs:
+                        yield output
+                return
+            except ModelDied as error:
+                if last_try:
+                    raise
+                with tracing.span("mend", model=error.model):
+                    await self.inference.recovery.reload(error.model)
+
+    async def add_style(
+        self, image: bytes, name: str, tags: Sequence[str], *, replace: bool = False
+    ) -> tuple[Style, bool]:
+        """Add a picture to the library; see :meth:`retrieval.library.StyleLibrary.add`.
+
+        Raises:
+            Refused: moderation does not let it through.
+        """
+        # What is measured soon comes before what takes long.
+        style_id(name)
+        checked_tags(tags)
+        picture = (await self._decoder.decode(image, "image")).png
+        await self._moderation.check_text(" ".join([name, *tags]), "name or a tag")
+        await self._moderation.check_files([image], "style")
+        await self._moderation.check_pictures([picture], "style")
+        embed = self.inference.embed_image
+        return await self.library.add(picture, name, tags, embed, replace=replace)
+
+    async def picture(self, style: Style, longest_side: int | None = None) -> bytes:
+        """The PNG of `style`, scaled down to `longest_side` pixels when that is given."""
+        png = await self.library.picture(style)
+        if longest_side is None or longest_side >= max(style.width, style.height):
+            return png
+        return await asyncio.to_thread(images.thumbnail, png, longest_side)
+
+    def _is_little(self, styled: _Styled, output: Arrays) -> bool:
+        """Whether it is little work to describe the pictures and to stamp them."""
+        pictures = output["images"]
+        # The sketch goes into each of them.
+        sketches = [styled.request.sketch] * len(pictures)
+        is_known = self._identities.are_known(_versions(output))
+        return is_known and offload.are_little([*sketches, *styled.request.style_images, *pictures])
+
+    def _finished(self, styled: _Styled, output: Arrays, queued: float, started: float) -> Finished:
+        return Finished(
+            pictures=self._pictures(styled, output),
+            chosen=styled.chosen,
+            control_image=output["control_image"][0],
+            style_image=_shown(styled.request.style_images[0]),
+            warnings=tuple(warning.decode() for warning in output["warnings"]),
+            timings=Timings(
+                queue=queued,
+                embed=styled.embed_seconds,
+                search=styled.search_seconds,
+                condition=float(output["condition_seconds"][0]),
+                denoise=float(output["denoise_seconds"][0]),
+                decode=float(output["decode_seconds"][0]),
+                total=time.perf_counter() - started,
+            ),
+            versions=_versions(output),
+        )
+
+    def _pictures(self, styled: _Styled, output: Arrays) -> tuple[Picture, ...]:
+        seeds = output["seeds"].tolist()
+        made_by = provenance.describe(
+            styled.sent,
+            seed=seeds[0],
+            size=size_of(output["images"][0]),
+            style=styled.chosen.style.id if styled.chosen else None,
+            pack=self._identities.of(json.loads(output["pack"][0]), _versions(output)),
+            version=VERSION,
+            used=styled.request if self._embed_sketch else None,
+        )
+        return tuple(
+            Picture(provenance.stamp(png, provenance.with_seed(made_by, seed)), seed, score)
+            for png, seed, score in zip(
+                output["images"], seeds, output["structure_f1"].tolist(), strict=True
+            )
+        )
+
+    async def search(
+        self, prompt: str, tags: tuple[str, ...], limit: int
+    ) -> tuple[list[ScoredStyle], float, float]:
+        """The styles nearest to `prompt`, and the seconds for its embedding and for the search."""
+        started = time.perf_counter()
+        # Of one version, whichever serves when the vector has come.
+        clip = self.library.clip
+        vector = await self.inference.embed_text(prompt, clip)
+        embedded = time.perf_counter()
+        with tracing.span("search"):
+            found = await self.library.search(vector, tags, limit, clip)
+        return found, embedded - started, time.perf_counter() - embedded
+
+    async def _with_style(self, request: RenderRequest, sent: RenderRequest) -> _Styled:
+        if request.style_images:
+            return _Styled(sent, request, None)
+        if request.style:
+            return await self._dressed(
+                request, sent, Chosen(await self.library.get(request.style), None)
+            )
+        found, embed, search = await self.search(request.prompt, request.style_filter, limit=1)
+        if not found:
+            raise NotFound(_nothing_found(request))
+        chosen = Chosen(found[0].style, found[0].score)
+        styled = await self._dressed(request, sent, chosen)
+        return replace(styled, embed_seconds=embed, search_seconds=search)
+
+    async def _dressed(
+        self, request: RenderRequest, sent: RenderRequest, chosen: Chosen
+    ) -> _Styled:
+        with tracing.span("fetch_style"):
+            picture = await self.library.picture(chosen.style)
+        # Again, because it may have been added before what is denied now was.
+        await self._moderation.check_pictures([picture], "style")
+        sent, request = (
+            replace(each, style="", style_images=(picture,)) for each in (sent, request)
+        )
+        return _Styled(sent, request, chosen)
+
+
+def _shown(style: bytes) -> bytes:
+    """`style`, or a smaller PNG of it: clients take 4 MiB in a message unless they are told."""
+    return style if len(style) <= MAX_SHOWN else images.thumbnail(style, SHOWN_SIDE)
+
+
+def _versions(output: Arrays) -> dict[str, int]:
+    found: dict[str, int] = json.loads(output["versions"][0])
+    return found
+
+
+def _nothing_found(request: RenderRequest) -> str:
+    if request.style_filter:
+        wanted = ", ".join(request.style_filter)
+        return (
+            f"style_filter matches nothing: no style has all of the tags {wanted}. "
+            "`maquette styles list` shows the tags there are."
+        )
+    return "The style library is empty. Add pictures with `maquette styles add FOLDER`."

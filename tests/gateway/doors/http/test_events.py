@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from starlette.requests import ClientDisconnect
+
+from gateway.background.jobs import Step
+from gateway.doors.http import events
+from gateway.doors.http.schemas import StepBody
+
+
+async def test_work_is_closed_when_its_client_leaves_while_a_ping_is_stuck(monkeypatch):
+    monkeypatch.setattr(events, "PING_SECONDS", 0.01)
+    gone, closed, never = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def work():
+        try:
+            yield Step("renders", 0, 2)
+            await never.wait()
+        finally:
+            closed.set()
+
+    async def receive():
+        await gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message):
+        if message.get("body") == events.KEEPALIVE_COMMENT:
+            gone.set()
+            await never.wait()
+
+    told = await events.steps_of(work(), StepBody.of, receive)
+    with pytest.raises(ClientDisconnect):
+        await told({}, receive, send)
+    assert closed.is_set()

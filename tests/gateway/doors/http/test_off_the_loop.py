@@ -1,0 +1,30 @@
+"""Megabytes of pictures are read and written while others are served."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import threading
+
+from gateway.doors.http.forms import render_request
+from gateway.doors.http.schemas import in_json
+
+
+async def test_base64_is_decoded_beside_the_loop():
+    sketch = base64.b64encode(bytes(30_000_000)).decode()
+    reading = asyncio.create_task(render_request({"sketch": [sketch], "prompt": ["a house"]}))
+    await asyncio.sleep(0)
+    # Decoded on the loop, it would be done with its first step.
+    assert not reading.done()
+    assert len((await reading).sketch) == 30_000_000
+
+
+async def test_answers_are_made_beside_the_loop():
+    made_in = []
+
+    def body():
+        made_in.append(threading.current_thread())
+        return {"a": 1}
+
+    assert (await in_json(body, {"X-A": "b"})).headers["x-a"] == "b"
+    assert made_in != [threading.main_thread()]

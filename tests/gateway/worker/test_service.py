@@ -1,0 +1,457 @@
+"""What a render does, over a painter and a real library."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import threading
+from contextlib import aclosing
+from dataclasses import replace
+
+import pytest
+from PIL import Image, PngImagePlugin
+
+from gateway.errors import CallerError
+from gateway.triton.inference import ModelDied
+from gateway.worker.admission import Admission
+from gateway.worker.events import Finished, Stepped
+from gateway.worker.moderation import Moderation
+from gateway.worker.service import Checked, Service
+from pipeline import images, provenance
+from pipeline.errors import NotFound, Refused, StageFailed, Unavailable
+from pipeline.pinned_versions import PinnedVersions
+from pipeline.request import RenderRequest
+from retrieval.library import open_library
+from tests.gateway.fakes import PACK, Painter
+from tests.pictures import encoded
+from tests.versions.engines import write_version
+from versions import manifest
+from versions.canary import Canary, Counts
+from versions.repositories import LocalRepository
+
+
+class Mortal(Painter):
+    """A painter whose model dies in its first renders, and is mended when asked."""
+
+    def __init__(self, deaths=0, checker=False):
+        super().__init__()
+        self.recovery = self
+        self.deaths = deaths
+        self.mended = []
+        self.seeds = []
+        self.checker = checker
+
+    async def reload(self, model):
+        self.mended.append(model)
+        self.failure = None
+
+    async def has_safety_checker(self):
+        return self.checker
+
+    async def render(self, request, pinned=None):
+        self.seeds.append(request.seed)
+        self.deaths -= 1
+        self.failure = ModelDied("unet") if self.deaths >= 0 else None
+        async for output in super().render(request):
+            yield output
+
+
+class Looker:
+    """Refuses pictures that it was told of."""
+
+    def __init__(self, denied=b""):
+        self.denied = denied
+
+    async def check_prompt(self, prompt):
+        return "no" if "denied" in prompt else None
+
+    async def check_image(self, image, kind):
+        return "no" if image == self.denied else None
+
+
+@pytest.fixture
+async def library(tmp_path, style_image):
+    async with open_library(tmp_path) as opened:
+        await opened.add(style_image, "winter", [], Painter().embed_image)
+        yield opened
+
+
+@pytest.fixture
+def request_(sketch):
+    return RenderRequest(sketch, "a house", style="winter", num_inference_steps=4)
+
+
+def service(painter, library, *moderators):
+    return Service(painter, library, Admission(1, 1), Moderation(moderators, seconds=5))
+
+
+def checked(request):
+    return Checked(request, request)
+
+
+async def told(events):
+    return [event async for event in events]
+
+
+async def test_a_render_whose_model_dies_starts_once_more_as_the_same_one(library, request_):
+    painter = Mortal(deaths=1)
+    events = await told(service(painter, library).render(checked(request_)))
+    assert painter.mended == ["unet"]
+    assert painter.seeds[0] == painter.seeds[1] is not None
+    assert isinstance(events[-1], Finished)
+    assert events[-1].pictures[0].seed == painter.seeds[0]
+
+
+async def test_when_it_dies_again_that_is_told(library, request_):
+    painter = Mortal(deaths=2)
+    with pytest.raises(ModelDied):
+        await told(service(painter, library).render(checked(request_)))
+    assert painter.begun == 2
+
+
+@pytest.mark.parametrize(
+    ("checker", "moderators", "expected"),
+    [(False, [], 1), (True, [], 0), (False, [Looker()], 0)],
+    ids=["nobody looks", "the pack's checker", "a hook"],
+)
+async def test_previews_are_not_shown_where_pictures_are_looked_at(
+    library, request_, checker, moderators, expected
+):
+    painter = Mortal(checker=checker)
+    request = replace(request_, preview_interval=2, num_inference_steps=3)
+    events = await told(service(painter, library, *moderators).render(checked(request)))
+    assert sum(len(event.previews) for event in events if isinstance(event, Stepped)) == expected
+
+
+async def test_an_unknown_style_is_known_before_it_waits(library, request_):
+    with pytest.raises(NotFound, match="nowhere"):
+        await service(Painter(), library).check(replace(request_, style="nowhere"))
+
+
+async def test_a_style_that_is_denied_since_it_was_added_is_not_rendered(library, request_):
+    stored = await library.picture(await library.get("winter"))
+    with pytest.raises(Refused, match="style image"):
+        await told(service(Painter(), library, Looker(stored)).render(checked(request_)))
+
+
+async def test_the_name_of_a_style_is_moderated(library, style_image):
+    with pytest.raises(Refused, match="name or a tag"):
+        await service(Painter(), library, Looker()).add_style(style_image, "denied", [])
+
+
+async def test_the_picture_says_what_made_it(library, request_):
+    request = replace(request_, num_images=2, seed=5)
+    done = (await told(service(Painter(), library).render(checked(request))))[-1]
+    made = [provenance.read(picture.png) for picture in done.pictures]
+    assert [one.parameters["seed"] for one in made] == [5, 6]
+    assert {one.style for one in made} == {"winter"}
+    assert made[0].pack.name == "painted"
+    assert made[0].sketch is not None
+
+
+class Chooser(Painter):
+    """A painter with a candidate, that remembers which set of versions each render had."""
+
+    def __init__(self, **tried):
+        super().__init__()
+        self.served_versions.by_alias = {
+            "champion": PinnedVersions(),
+            "candidate": PinnedVersions(unet=3),
+        }
+        self.served_versions.canary = Canary(**tried)
+        self.made_by = []
+        self.has_begun = asyncio.Event()
+
+    async def render(self, request, pinned=None):
+        self.made_by.append(pinned)
+        self.has_begun.set()
+        async with aclosing(super().render(request, pinned)) as outputs:
+            async for output in outputs:
+                yield output
+
+
+async def test_the_picture_names_what_was_sent_and_holds_what_was_used(library, request_):
+    photo = encoded(Image.linear_gradient("L").resize((3000, 600)).convert("RGB"), "JPEG")
+    rendering = service(Painter(), library)
+    allowed = await rendering.check(replace(request_, sketch=photo))
+    done = (await told(rendering.render(allowed)))[-1]
+    used = images.to_png(photo, "sketch")
+    assert done.warnings == used.warnings != ()
+    made = provenance.read(done.pictures[0].png)
+    assert made.sketch_sha256 == hashlib.sha256(photo).hexdigest()
+    assert made.sketch == used.png
+    # What it holds makes the same picture.
+    again = await rendering.check(replace(request_, sketch=made.sketch))
+    assert again.request.sketch == used.png
+
+
+async def test_a_render_gets_the_versions_that_it_asks_for(library, request_):
+    painter = Chooser()
+    for alias in ("", "champion", "candidate"):
+        asked = replace(request_, versions=alias)
+        await service(painter, library).check(asked)
+        await told(service(painter, library).render(checked(asked)))
+    assert painter.made_by == [PinnedVersions(), PinnedVersions(), PinnedVersions(unet=3)]
+
+
+async def test_versions_that_are_not_served_are_known_before_it_waits(library, request_):
+    with pytest.raises(NotFound, match="no previous is served; there is: champion, candidate"):
+        await service(Chooser(), library).check(replace(request_, versions="previous"))
+
+
+async def test_nothing_is_promised_before_there_is_a_champion(library, request_):
+    painter = Chooser()
+    painter.served_versions.by_alias = {}
+    with pytest.raises(Unavailable, match="being loaded"):
+        await told(service(painter, library).render(checked(request_)))
+
+
+async def test_the_candidate_makes_its_share(library, request_):
+    painter = Chooser(share=1.0)
+    await told(service(painter, library).render(checked(request_)))
+    assert painter.made_by == [PinnedVersions(unet=3)]
+    # Who asks for the champion gets it.
+    await told(service(painter, library).render(checked(replace(request_, versions="champion"))))
+    assert painter.made_by[-1] == PinnedVersions()
+
+
+class Broken(Chooser):
+    """One whose renders fail by the sets of versions that `fails` names."""
+
+    def __init__(self, fails, error=None, **tried):
+        super().__init__(**tried)
+        self.fails = fails
+        self.error = error or StageFailed("the stage denoiser failed")
+        self.recovery = self
+
+    async def reload(self, model):
+        """In vain."""
+
+    async def render(self, request, pinned=None):
+        self.failure = self.error if pinned in self.fails else None
+        async with aclosing(super().render(request, pinned)) as outputs:
+            async for output in outputs:
+                yield output
+
+
+CANDIDATE_, CHAMPION_ = PinnedVersions(unet=3), PinnedVersions()
+
+
+async def test_what_the_candidate_fails_at_the_champion_makes(library, request_):
+    painter = Broken([CANDIDATE_], share=1.0)
+    went = []
+    serving = Service(
+        painter, library, Admission(1, 1), Moderation([], seconds=5),
+        painted_by=lambda pinned, how: went.append((pinned, how is None)),
+    )  # fmt: skip
+    events = await told(serving.render(checked(request_)))
+    assert events[-1].versions == CHAMPION_.versions
+    assert events[-1].pictures[0].seed == provenance.read(events[-1].pictures[0].png).parameters[
+        "seed"
+    ]  # fmt: skip
+    assert painter.made_by == [CANDIDATE_, CHAMPION_]
+    assert serving.canary_counts == Counts(1, 1, 1)
+    assert went == [("unet3", True), ("", False)]
+    assert not +painter.served_versions._flying
+
+
+@pytest.mark.parametrize(
+    "error",
+    [StageFailed("canny: cannot decode"), CallerError("sketch is wrong; allowed: a picture."),
+     Unavailable("Triton is away."), ModelDied("canny")],
+    ids=["a stage", "the caller", "Triton", "another process"],
+)  # fmt: skip
+async def test_what_is_not_the_candidate_s_fault_does_not_count(library, request_, error):
+    """A file that the champion fails at as well, what is away, what was killed."""
+    painter = Broken([CANDIDATE_, CHAMPION_], error, share=1.0)
+    serving = service(painter, library)
+    for _ in range(30):
+        with pytest.raises(type(error)):
+            await told(serving.render(checked(request_)))
+    assert serving.canary_counts == Counts()
+    painter.fails = []
+    await told(serving.render(checked(request_)))
+    assert painter.made_by[-1] == CANDIDATE_
+
+
+async def test_an_engine_that_kills_its_process_counts(library, request_):
+    painter = Broken([CANDIDATE_], ModelDied("unet"), share=1.0)
+    serving = service(painter, library)
+    assert (await told(serving.render(checked(request_))))[-1].versions == CHAMPION_.versions
+    assert painter.made_by == [CANDIDATE_, CANDIDATE_, CHAMPION_]
+    assert serving.canary_counts.failed_renders == 1
+
+
+async def test_a_render_that_is_cancelled_counts_for_nobody(library, request_):
+    painter = Chooser(share=1.0)
+    serving = service(painter, library)
+    async with aclosing(serving.render(checked(request_))) as events:
+        async for event in events:
+            if isinstance(event, Stepped) and event.step == 2:
+                break
+    assert painter.left_early == 1
+    assert serving.canary_counts == Counts()
+
+
+@pytest.mark.parametrize("alias", ["candidate", "champion"])
+async def test_who_asks_for_versions_gets_those_and_counts_for_nobody(library, request_, alias):
+    """A gate among them: it has to see what fails, and is not what people ask for."""
+    painter = Broken([CANDIDATE_], share=0.5, shadow=1.0)
+    serving, asked = service(painter, library), replace(request_, versions=alias)
+    if alias == "candidate":
+        with pytest.raises(StageFailed):
+            await told(serving.render(checked(asked)))
+    else:
+        await told(serving.render(checked(asked)))
+        await asyncio.gather(*serving._shadows)
+    assert painter.made_by == [painter.served_versions.named(alias)]
+    assert serving.canary_counts == Counts()
+
+
+@pytest.mark.parametrize(("error", "failed"), [(None, 1), (ModelDied("canny"), 0)])
+async def test_a_shadow_that_fails_counts_where_the_candidate_may_be_why(
+    library, request_, error, failed
+):
+    painter = Broken([CANDIDATE_], error, shadow=1.0)
+    casting = Service(painter, library, Admission(2, 0), Moderation([], seconds=5))
+    await told(casting.render(checked(request_)))
+    await asyncio.gather(*casting._shadows)
+    assert casting.canary_counts == Counts(failed, failed, 1)
+
+
+async def test_a_shadow_is_cast_once_the_render_is_done(library, request_):
+    painter = Chooser(shadow=1.0)
+    went = []
+    casting = Service(
+        painter, library, Admission(2, 0), Moderation([], seconds=5),
+        painted_by=lambda pinned, went_: went.append((pinned, went_)),
+    )  # fmt: skip
+    events = await told(casting.render(checked(request_)))
+    assert isinstance(events[-1], Finished)
+    await asyncio.gather(*casting._shadows)
+    assert painter.made_by == [PinnedVersions(), PinnedVersions(unet=3)]
+    assert [pinned for pinned, _ in went] == ["", "unet3"]
+    assert all(one.structure_f1 == 0.75 for _, one in went)
+
+
+async def test_a_shadow_leaves_a_place_for_others(library, request_):
+    painter, admission = Chooser(shadow=1.0), Admission(2, 0)
+    casting = Service(painter, library, admission, Moderation([], seconds=5))
+    async with admission.slot():
+        await told(casting.render(checked(request_)))
+        await asyncio.gather(*casting._shadows)
+    assert painter.made_by == [PinnedVersions()]
+    await told(casting.render(checked(request_)))
+    await asyncio.gather(*casting._shadows)
+    assert painter.made_by[1:] == [PinnedVersions(), PinnedVersions(unet=3)]
+
+
+async def test_what_goes_last_has_no_shadow(library, request_):
+    painter = Chooser(shadow=1.0)
+    casting = Service(painter, library, Admission(2, 0), Moderation([], seconds=5))
+    assert isinstance((await told(casting.render(checked(request_), last=True)))[-1], Finished)
+    await asyncio.gather(*casting._shadows)
+    assert painter.made_by == [PinnedVersions()]
+
+
+async def test_a_shadow_ends_with_the_service(library, request_):
+    painter, admission = Chooser(shadow=1.0), Admission(2, 0)
+    casting = Service(painter, library, admission, Moderation([], seconds=5))
+    rendering = casting.render(checked(request_))
+    async for event in rendering:
+        if isinstance(event, Stepped) and event.step == event.steps:
+            # All that is left is the shadow's.
+            painter.hold()
+    # The render may end before its shadow has begun.
+    async with asyncio.timeout(10):
+        while painter.begun < 2:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+    await casting.close()
+    assert (painter.made_by, painter.left_early) == ([PinnedVersions(), PinnedVersions(unet=3)], 1)
+    assert admission.running == 0
+    assert not +painter.served_versions._flying
+    # And once there is none.
+    await casting.close()
+
+
+@pytest.mark.parametrize(("kind", "is_little"), [("PNG", True), ("PNG with a title", False)])
+async def test_only_a_bare_png_is_worked_on_where_every_call_waits(
+    library, request_, monkeypatch, kind, is_little
+):
+    threads = []
+
+    def noting(work):
+        def noted(*args):
+            threads.append(threading.current_thread())
+            return work(*args)
+
+        return noted
+
+    monkeypatch.setattr(Service, "_finished", noting(Service._finished))
+    options = {}
+    if "title" in kind:
+        options["pnginfo"] = PngImagePlugin.PngInfo()
+        options["pnginfo"].add_text("Title", "A house", zip=True)
+    style = encoded(Image.new("RGB", (64, 64), "white"), **options)
+    asked = replace(request_, style="", style_images=(style,))
+    events = await told(service(Painter(), library).render(checked(asked)))
+    assert isinstance(events[-1], Finished)
+    assert [thread is threading.current_thread() for thread in threads] == [is_little]
+
+
+@pytest.mark.parametrize("followed", [True, False])
+async def test_the_picture_names_the_files_of_the_versions_that_made_it(
+    library, request_, tmp_path, followed
+):
+    folder = write_version(tmp_path / "vae_decoder/1", "vae_decoder")
+    write_version(tmp_path / "vae_decoder/2", "vae_decoder", seed=2)
+    naming = Service(
+        Painter(), library, Admission(1, 1), Moderation([], seconds=5),
+        repository=LocalRepository(tmp_path) if followed else None,
+    )  # fmt: skip
+    events = await told(naming.render(checked(request_)))
+    pack = provenance.read(events[-1].pictures[0].png).pack
+    assert pack.engines == ({"vae_decoder": "1" * 16} if followed else {})
+    # The others have no manifest here.
+    assert pack.sha256 == ({"vae_decoder": manifest.read(folder).sha256} if followed else {})
+    assert pack.versions == PinnedVersions().versions
+
+
+async def test_the_picture_tells_one_truth_of_what_made_it(
+    library, request_, tmp_path, monkeypatch
+):
+    """The engines of the versions that painted, whatever the last export wrote."""
+    exported = {"unet": "a" * 16, "vae_decoder": "b" * 16, "clip_text": "c" * 16}
+    monkeypatch.setitem(PACK, "engines", exported)
+    write_version(tmp_path / "unet/1", "unet", fingerprint="a" * 64, pack="painted")
+    write_version(tmp_path / "unet/3", "unet", seed=3, fingerprint="d" * 64, pack="mine")
+    painter = Chooser()
+    serving = Service(
+        painter,
+        library,
+        Admission(1, 1),
+        Moderation([], seconds=5),
+        repository=LocalRepository(tmp_path),
+    )
+    made = {}
+    for alias in ("champion", "candidate"):
+        done = (await told(serving.render(checked(replace(request_, versions=alias)))))[-1]
+        made[alias] = provenance.read(done.pictures[0].png).pack
+    assert made["champion"].engines == {"unet": "a" * 16, "vae_decoder": "b" * 16}
+    assert made["champion"].name == "painted"
+    assert made["candidate"].engines == {"unet": "d" * 16, "vae_decoder": "b" * 16}
+    assert made["candidate"].name == "painted (unet of mine)"
+    assert made["candidate"].versions["unet"] == 3
+    assert made["champion"].sha256["unet"] != made["candidate"].sha256["unet"]
+
+
+async def test_a_line_up_is_kept_for_as_long_as_a_render_needs_it(library, request_):
+    painter = Chooser()
+    painter.hold()
+    events = service(painter, library).render(checked(replace(request_, versions="candidate")))
+    rendering = asyncio.create_task(told(events))
+    await painter.has_begun.wait()
+    assert +painter.served_versions._flying == {PinnedVersions(unet=3): 1}
+    painter.go_on()
+    await rendering
+    assert not +painter.served_versions._flying
