@@ -68,7 +68,7 @@ class ModelDied(Unavailable):
     """The process of a served model has died; it is being mended.
 
     Args:
-        model: its name, for :meth:`gateway.triton.recovery.Recovery.mend`.
+        model: its name, for :meth:`gateway.triton.recovery.Recovery.reload`.
     """
 
     def __init__(self, model: str) -> None:
@@ -220,6 +220,8 @@ class Inference:
                     if "pack" in output:
                         self.pack = json.loads(output["pack"][0])
                     if _is_last(output):
+                        # Models that work are not tried out while renders go on.
+                        self._hangs = False
                         stages = {stage: float(output[f"{stage}_seconds"][0]) for stage in STAGES}
                         tracing.past_spans(begun, stages)
                     yield output

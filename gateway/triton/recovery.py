@@ -116,7 +116,7 @@ class Recovery:
 
     def _begin(self, model: str) -> asyncio.Task[None]:
         if model not in self._mending:
-            task = asyncio.create_task(self._reload(model), name=f"mend {model}")
+            task = asyncio.create_task(self._reload(model), name=f"reload {model}")
             self._mending[model] = task
             task.add_done_callback(lambda done: self._ended(model, done))
         return self._mending[model]

@@ -272,7 +272,7 @@ class Service:
             except ModelDied as error:
                 if last_try:
                     raise
-                with tracing.span("mend", model=error.model):
+                with tracing.span("reload", model=error.model):
                     await self.inference.recovery.reload(error.model)
 
     async def add_style(

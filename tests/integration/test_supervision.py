@@ -251,6 +251,12 @@ def test_a_models_process_that_stands_still(stack, request_for, model):
     assert triton_of(stack).pid == triton.pid
 
 
+def test_triton_that_stands_still_under_load(stack, clients):
+    triton = triton_of(stack)
+    hurt(stack, clients, partial(stop_and_wait, stack, [triton]))
+    assert "Triton does not answer for 15 s; starting it again" in stack.output.read_text()
+
+
 def test_the_gateway_that_stands_still_under_load(stack, clients):
     gateway = gateway_of(stack)
     hurt(stack, clients, partial(stop_and_wait, stack, [gateway]))

@@ -8,11 +8,12 @@ from contextlib import aclosing
 from gateway.triton import probe
 from gateway.triton.inference import Inference
 from pipeline.request import RenderRequest
+from tests.gateway.triton.test_streams import LAST, Stream, message
 
 REQUEST = RenderRequest(sketch=b"sketch", prompt="a house", style_images=(b"style",))
 
 
-class Stream:
+class Silence:
     """Brings nothing, ever."""
 
     async def __anext__(self):
@@ -32,7 +33,7 @@ class Triton:
         await asyncio.Event().wait()
 
     def stream_infer(self, _requests, headers=None):
-        return Stream()
+        return Silence()
 
 
 def inference():
@@ -61,3 +62,17 @@ async def test_renders_that_get_nowhere_are_not_ready():
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
     assert await asked.is_ready()
+
+
+async def test_a_render_that_is_done_shows_that_the_models_answer_again():
+    """Where renders follow one another, nothing is ever quiet enough to be tried out."""
+    answers = Stream([message(*LAST)])
+    triton = Triton()
+    asked = Inference(triton, stall_seconds=60, hang_seconds=0.1)
+    asked.tried(answered=False)
+    assert not await asked.is_ready()
+    triton.stream_infer = lambda _requests, headers=None: answers
+    async with aclosing(asked.render(REQUEST)) as outputs:
+        assert [output async for output in outputs]
+    assert await asked.is_ready()
+    await asked.close()
