@@ -17,8 +17,11 @@ SERVING_READY := $(SERVING)/.ready
 DEV_READY := $(DEV)/.ready
 EXPORTED := model_repository/render/1/pack.json
 
+# Else every process compiles all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
-.PHONY: help setup pack train eval eval-torch export engines up up-gpu demo bench drill perf test test-full check format reference protocol lock clean
+.PHONY: help setup pack train eval eval-torch export engines up up-gpu demo bench drill perf test test-long test-full check format reference protocol lock clean
 
 help: ## Show what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -88,6 +91,10 @@ test: setup ## Run the tests, those on the live stack included
 	@$(DEV)/bin/python -m tests.exported
 	@# Two at a time: tests/conftest.py says what goes together.
 	@$(DEV)/bin/python -m pytest --numprocesses 2
+
+test-long: setup ## Run in full what the tests try samples of: every input, model, sampler, kind of checkpoint
+	@$(DEV)/bin/python -m tests.exported
+	@$(DEV)/bin/python -m pytest --numprocesses 2 -m long
 
 test-full: setup ## Stable Diffusion 1.5's sizes with random weights, in out/full (20 GB of disk, 16 of memory, 15 minutes)
 	@$(DEV)/bin/python -m pytest tests/full --timeout=5400 --capture=no

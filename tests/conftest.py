@@ -1,4 +1,7 @@
-"""Pictures and checkpoints that many tests draw on."""
+"""Pictures and checkpoints that many tests draw on.
+
+What needs torch is imported where it is used: that takes seconds, and most tests do without.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,6 @@ from pathlib import Path
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-from export.checkpoints import random
-from export.checkpoints.architectures import SMALL
-from export.checkpoints.assemble import Checkpoints, assemble
-from export.checkpoints.hub import Source
-from export.checkpoints.random import write_checkpoints
 from tests.versions import object_store
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -67,6 +65,9 @@ def style_image() -> bytes:
 @pytest.fixture(scope="session")
 def checkpoints(tmp_path_factory):
     """Small random checkpoints in the published layouts."""
+    from export.checkpoints.architectures import SMALL
+    from export.checkpoints.random import write_checkpoints
+
     folder = tmp_path_factory.mktemp("checkpoints")
     write_checkpoints(folder, SMALL, seed=0, report=lambda _part: None)
     return folder
@@ -75,6 +76,9 @@ def checkpoints(tmp_path_factory):
 @pytest.fixture(scope="session")
 def made_of(checkpoints):
     """What a pack is made of; arguments replace a part by another of the checkpoints."""
+    from export.checkpoints import random
+    from export.checkpoints.assemble import Checkpoints
+    from export.checkpoints.hub import Source
 
     def make(**changed):
         names = {
@@ -94,6 +98,9 @@ def made_of(checkpoints):
 @pytest.fixture(scope="session")
 def assembled(made_of, tmp_path_factory):
     """A pack of these checkpoints; each is made once."""
+    from export.checkpoints.architectures import SMALL
+    from export.checkpoints.assemble import assemble
+
     folder = tmp_path_factory.mktemp("assembled")
     made = {}
 
