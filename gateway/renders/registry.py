@@ -13,16 +13,14 @@ import re
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from dataclasses import dataclass, fields
+from functools import partial
 
 from gateway.auth.call_context import CallContext
 from gateway.auth.caller import Caller
 from gateway.auth.limits import Limits
 from gateway.background import offload
 from gateway.renders.render import Render
-from gateway.worker.events import Event
 from gateway.worker.service import Service
 from pipeline.errors import Conflict, InvalidRequest, NotFound, Unavailable, shorten
 from pipeline.request import RenderRequest
@@ -107,7 +105,7 @@ class Renders:
         render = self._known(caller, asked, digest)
         if render is None:
             render = self._enter(caller, asked, digest)
-            task = render.begin(self._life(request, caller))
+            task = render.begin(partial(self._life, render, request))
             task.add_done_callback(lambda _: self._write_down(render, request))
         try:
             await render.accepted()
@@ -116,15 +114,13 @@ class Renders:
             raise
         return render
 
-    async def _life(self, request: RenderRequest, caller: Caller) -> AsyncGenerator[Event | None]:
+    async def _life(self, render: Render, request: RenderRequest) -> None:
         # The limits come first: a check decodes pictures, which costs more than counting.
-        permit = await self._limits.begin(caller)
+        permit = await self._limits.begin(render.owner)
         try:
             checked = await self._service.check(request)
-            yield None
-            async with aclosing(self._service.render(checked)) as events:
-                async for event in events:
-                    yield event
+            render.accept()
+            await self._service.render(checked, render.tell)
         finally:
             await asyncio.shield(permit.give_back())
 

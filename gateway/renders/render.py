@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TypeVar
@@ -112,12 +111,28 @@ class Render:
         """
         return Following(self)
 
-    def begin(self, events: AsyncGenerator[Event | None]) -> asyncio.Task[None]:
-        """Run `events` in a task of its own; the first, None, says that the render is accepted."""
-        self._task = asyncio.create_task(self._run(events), name=f"render {self.id}")
+    def begin(self, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
+        """Do `work`, which tells events, in a task of its own."""
+        self._task = asyncio.create_task(self._run(work), name=f"render {self.id}")
         # For a task that is cancelled before its first step, which nothing else tells.
         self._task.add_done_callback(lambda _: self._fail(self._cancelled()))
         return self._task
+
+    def accept(self) -> None:
+        """Nothing is wrong with it: from now on it waits or runs."""
+        self.was_accepted = True
+        self._decided.set()
+
+    def tell(self, event: Event) -> None:
+        """Tell `event` to all who follow; ``Finished`` is the last."""
+        if isinstance(event, Stepped) and event.previews:
+            # Only the newest preview is worth its bytes to someone who comes late.
+            self._events = [_without_preview(earlier) for earlier in self._events]
+        self._events.append(event)
+        if isinstance(event, Finished):
+            # Here, and not after giving back what it holds: nobody can cancel what is done.
+            self._end()
+        self._wake()
 
     async def accepted(self) -> None:
         """Return when it is accepted. Who waits here counts as a follower.
@@ -147,11 +162,9 @@ class Render:
         if self._task:
             await asyncio.wait([self._task])
 
-    async def _run(self, events: AsyncGenerator[Event | None]) -> None:
+    async def _run(self, work: Callable[[], Awaitable[None]]) -> None:
         try:
-            async with aclosing(events):
-                async for event in events:
-                    self._tell(event)
+            await work()
         except asyncio.CancelledError:
             self._fail(self._cancelled())
         except MaquetteError as error:
@@ -192,20 +205,6 @@ class Render:
         self._followers -= 1
         if not self._followers and not self.keep_running:
             self.cancel()
-
-    def _tell(self, event: Event | None) -> None:
-        if event is None:
-            self.was_accepted = True
-            self._decided.set()
-            return
-        if isinstance(event, Stepped) and event.previews:
-            # Only the newest preview is worth its bytes to someone who comes late.
-            self._events = [_without_preview(earlier) for earlier in self._events]
-        self._events.append(event)
-        if isinstance(event, Finished):
-            # Here, and not after giving back what it holds: nobody can cancel what is done.
-            self._end()
-        self._wake()
 
     def _wake(self) -> None:
         news, self._news = self._news, asyncio.Event()

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterator
-from contextlib import aclosing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 from gateway.background.jobs import JobProgress
-from gateway.worker.events import Finished
+from gateway.worker.events import Event, Finished
 from gateway.worker.service import Service
-from pipeline.errors import InvalidRequest, StageFailed, Unavailable
+from pipeline.errors import InvalidRequest, Unavailable
 from pipeline.request import RenderRequest
 from versions.gates import Verdict
 
@@ -123,11 +123,11 @@ class Door:
 
     async def _rendered(self, request: RenderRequest) -> Finished:
         checked = await self._service.decoded(request)
-        async with aclosing(self._service.render(checked, last=True)) as events:
-            async for event in events:
-                if isinstance(event, Finished):
-                    return event
-        raise StageFailed("a render ended without a picture")
+        events: list[Event] = []
+        await self._service.render(checked, events.append, last=True)
+        done = events[-1]
+        assert isinstance(done, Finished)  # noqa: S101 - the last that is told
+        return done
 
 
 def _judge() -> ModuleType:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,3 +59,5 @@ class Finished:
 
 
 Event = Chosen | Stepped | Finished
+Tell = Callable[[Event], None]
+"""Takes each event of a render as it comes."""

@@ -4,28 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import secrets
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing, suppress
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from gateway.background import offload
 from gateway.telemetry import tracing
 from gateway.telemetry.outcomes import RenderOutcome, Timings
 from gateway.triton.identity import Identities
-from gateway.triton.inference import Arrays, Inference, ModelDied
-from gateway.triton.pinned_versions import CHAMPION
+from gateway.triton.inference import Arrays, Inference
 from gateway.version import VERSION
 from gateway.worker.admission import Admission
-from gateway.worker.canary import CANDIDATE, CanaryController, may_be_caused_by
 from gateway.worker.decoding import PictureDecoder
-from gateway.worker.events import Chosen, Event, Finished, Picture, Stepped
+from gateway.worker.events import Chosen, Finished, Picture, Stepped, Tell
 from gateway.worker.moderation import Moderation
+from gateway.worker.painting import Painting
 from pipeline import images, provenance
-from pipeline.errors import MaquetteError, NotFound, StageFailed
-from pipeline.pinned_versions import PinnedVersions
+from pipeline.errors import NotFound
 from pipeline.png import size_of
 from pipeline.render import SEEDS
 from pipeline.request import RenderRequest
@@ -33,9 +29,6 @@ from retrieval.library import StyleLibrary
 from retrieval.styles import ScoredStyle, Style, checked_tags, style_id
 from versions.canary import Counts
 from versions.repositories import Repository
-
-log = logging.getLogger("maquette.gateway")
-
 
 MAX_SHOWN = 2**19
 """Bytes of a reference picture that an answer repeats as it is."""
@@ -95,9 +88,7 @@ class Service:
         self._embed_sketch = embed_sketch
         self._decoder = decoder or PictureDecoder()
         self._identities = Identities(repository)
-        self._trial = CanaryController(inference.served_versions, repository)
-        self._painted_by = painted_by
-        self._shadows: set[asyncio.Task[None]] = set()
+        self._painting = Painting(inference, admission, repository, painted_by)
 
     async def is_ready(self) -> bool:
         """Whether a render can begin: its style can be found, and its pictures decoded."""
@@ -139,13 +130,11 @@ class Service:
             sum((each.warnings for each in (sketch, *styles)), ()),
         )
 
-    async def render(self, checked: Checked, *, last: bool = False) -> AsyncGenerator[Event]:
-        """Render a request that was checked, telling each event; ``Finished`` is the last.
-
-        When a served model dies, the render starts once more from its first step. Closing the
-        iterator cancels the render.
+    async def render(self, checked: Checked, tell: Tell, *, last: bool = False) -> None:
+        """Render a request that was checked. Cancelling it ends the render at its next step.
 
         Args:
+            tell: gets each event as it comes; ``Finished`` is the last.
             last: let every other render go first; see :meth:`.Admission.slot`.
         """
         started = time.perf_counter()
@@ -153,127 +142,40 @@ class Service:
         # Drawn here and not in the model, so that a render that starts again is the same one.
         seed = secrets.randbelow(SEEDS) if request.seed is None else request.seed
         request = replace(request, seed=seed)
-        output = None
+        steps = request.num_inference_steps
         async with self._admission.slot(last=last) as queued:
-            yield Stepped(0, request.num_inference_steps)
+            tell(Stepped(0, steps))
             if request.preview_interval and await self._looks_at_renders():
                 # Only finished pictures are looked at, and previews would be past that.
                 request = replace(request, preview_interval=0)
             styled = await self._with_style(request, checked.sent)
             if styled.chosen:
-                yield styled.chosen
-            alias = request.versions or self._trial.alias_for(request)
-            async with aclosing(self._made_by(alias, styled.request)) as outputs:
-                async for output in outputs:
-                    if "step" in output:
-                        yield Stepped.of(output, request.num_inference_steps)
-        is_tried = not (request.versions or last)
-        if alias == CHAMPION and is_tried and self._trial.has_shadow(request):
-            self._cast_shadow(styled.request)
+                tell(styled.chosen)
+
+            def step(output: Arrays) -> None:
+                if "step" in output:
+                    tell(Stepped.of(output, steps))
+
+            output = await self._painting.paint(styled.request, step, may_cast=not last)
         # From here on a client that is slow to read holds no place.
-        if output is None or "images" not in output:
-            raise StageFailed("render ended without a picture")
         await self._moderation.check_pictures(list(output["images"]))
         finishing = self._is_little(styled, output)
         with tracing.span("encode"):
             done = await offload.run(finishing, self._finished, styled, output, queued, started)
-        yield replace(done, warnings=checked.warnings + done.warnings)
+        tell(replace(done, warnings=checked.warnings + done.warnings))
 
     async def _looks_at_renders(self) -> bool:
         return self._moderation.looks_at_pictures or await self.inference.has_safety_checker()
 
-    async def _made_by(self, alias: str, request: RenderRequest) -> AsyncGenerator[Arrays]:
-        """A render by what `alias` stands for now, whatever is promoted meanwhile.
-
-        Where a candidate fails that nobody asked for, the champion makes the render instead. What
-        it can make, the candidate failed at; what it fails at, too, is the request's fault or
-        maquette's, and counts against nobody.
-        """
-        served_versions = self.inference.served_versions
-        pinned = served_versions.named(alias)
-        try:
-            async with aclosing(self._tried(request, pinned)) as outputs:
-                async for output in outputs:
-                    yield output
-        except (StageFailed, ModelDied) as error:
-            champion = served_versions.champion
-            if request.versions or not may_be_caused_by(error, pinned, champion):
-                raise
-            log.warning("the champion makes a render that the candidate failed at: %s", error)
-            async with aclosing(self._tried(request, champion)) as outputs:
-                async for output in outputs:
-                    yield output
-            self._trial.note(pinned, None)
-
-    async def _tried(
-        self, request: RenderRequest, pinned: PinnedVersions
-    ) -> AsyncGenerator[Arrays]:
-        """As :meth:`_painted`, by versions that stay loaded meanwhile; a picture counts."""
-        output: Arrays = {}
-        with self.inference.served_versions.flying(pinned):
-            try:
-                async with aclosing(self._painted(request, pinned)) as outputs:
-                    async for output in outputs:
-                        yield output
-            except (StageFailed, ModelDied):
-                self._painted_by(pinned.id, None)
-                raise
-        if "images" in output:
-            seconds = float(output["denoise_seconds"][0]) / request.num_inference_steps
-            went = RenderOutcome(seconds, float(output["structure_f1"].mean()))
-            self._painted_by(pinned.id, went)
-            if not request.versions:
-                # What is asked for by name, as a gate does, says nothing of people's renders.
-                self._trial.note(pinned, went)
-
     @property
     def canary_counts(self) -> Counts:
         """What the canary came to here by now."""
-        return self._trial.counts
+        return self._painting.counts
 
     async def close(self) -> None:
         """End the shadows that are still made, which nobody waits for, and the decoder."""
-        for task in self._shadows:
-            task.cancel()
-        await asyncio.gather(*self._shadows, return_exceptions=True)
-        await self._trial.close()
+        await self._painting.close()
         await self._decoder.close()
-
-    def _cast_shadow(self, request: RenderRequest) -> None:
-        task = asyncio.create_task(self._shadow(replace(request, preview_interval=0)))
-        self._shadows.add(task)
-        task.add_done_callback(self._shadows.discard)
-
-    async def _shadow(self, request: RenderRequest) -> None:
-        """Let the candidate make `request` as well, where that leaves a place for others."""
-        if self._admission.free_places < 2:
-            return
-        served_versions = self.inference.served_versions
-        with suppress(MaquetteError):
-            async with self._admission.slot():
-                pinned = served_versions.named(CANDIDATE)
-                try:
-                    async for _ in self._tried(request, pinned):
-                        pass
-                except (StageFailed, ModelDied) as error:
-                    # The champion has made this very render.
-                    if may_be_caused_by(error, pinned, served_versions.champion):
-                        self._trial.note(pinned, None)
-
-    async def _painted(
-        self, request: RenderRequest, pinned: PinnedVersions
-    ) -> AsyncGenerator[Arrays]:
-        for last_try in (False, True):
-            try:
-                async with aclosing(self.inference.render(request, pinned)) as outputs:
-                    async for output in outputs:
-                        yield output
-                return
-            except ModelDied as error:
-                if last_try:
-                    raise
-                with tracing.span("reload", model=error.model):
-                    await self.inference.recovery.reload(error.model)
 
     async def add_style(
         self, image: bytes, name: str, tags: Sequence[str], *, replace: bool = False

@@ -60,16 +60,16 @@ class Painter:
         if request.prompt == "bad":
             raise InvalidRequest("prompt", "bad", "a good one", "Think again.")
 
-    async def render(self, _request):
+    async def render(self, _request, tell):
         self.begun += 1
         try:
-            yield Stepped(0, STEPS)
-            yield Stepped(1, STEPS, (b"first preview",))
+            tell(Stepped(0, STEPS))
+            tell(Stepped(1, STEPS, (b"first preview",)))
             await self.go_on.wait()
             if self.error:
                 raise self.error
-            yield Stepped(2, STEPS, (b"second preview",))
-            yield finished(self.size)
+            tell(Stepped(2, STEPS, (b"second preview",)))
+            tell(finished(self.size))
         finally:
             self.left += 1
 

@@ -89,13 +89,16 @@ def checked(request):
     return Checked(request, request)
 
 
-async def told(events):
-    return [event async for event in events]
+async def told(serving, asked, **how):
+    """Every event of a render."""
+    events = []
+    await serving.render(asked, events.append, **how)
+    return events
 
 
 async def test_a_render_whose_model_dies_starts_once_more_as_the_same_one(library, request_):
     painter = Mortal(deaths=1)
-    events = await told(service(painter, library).render(checked(request_)))
+    events = await told(service(painter, library), checked(request_))
     assert painter.mended == ["unet"]
     assert painter.seeds[0] == painter.seeds[1] is not None
     assert isinstance(events[-1], Finished)
@@ -105,7 +108,7 @@ async def test_a_render_whose_model_dies_starts_once_more_as_the_same_one(librar
 async def test_when_it_dies_again_that_is_told(library, request_):
     painter = Mortal(deaths=2)
     with pytest.raises(ModelDied):
-        await told(service(painter, library).render(checked(request_)))
+        await told(service(painter, library), checked(request_))
     assert painter.begun == 2
 
 
@@ -119,7 +122,7 @@ async def test_previews_are_not_shown_where_pictures_are_looked_at(
 ):
     painter = Mortal(checker=checker)
     request = replace(request_, preview_interval=2, num_inference_steps=3)
-    events = await told(service(painter, library, *moderators).render(checked(request)))
+    events = await told(service(painter, library, *moderators), checked(request))
     assert sum(len(event.previews) for event in events if isinstance(event, Stepped)) == expected
 
 
@@ -131,7 +134,7 @@ async def test_an_unknown_style_is_known_before_it_waits(library, request_):
 async def test_a_style_that_is_denied_since_it_was_added_is_not_rendered(library, request_):
     stored = await library.picture(await library.get("winter"))
     with pytest.raises(Refused, match="style image"):
-        await told(service(Painter(), library, Looker(stored)).render(checked(request_)))
+        await told(service(Painter(), library, Looker(stored)), checked(request_))
 
 
 async def test_the_name_of_a_style_is_moderated(library, style_image):
@@ -141,7 +144,7 @@ async def test_the_name_of_a_style_is_moderated(library, style_image):
 
 async def test_the_picture_says_what_made_it(library, request_):
     request = replace(request_, num_images=2, seed=5)
-    done = (await told(service(Painter(), library).render(checked(request))))[-1]
+    done = (await told(service(Painter(), library), checked(request)))[-1]
     made = [provenance.read(picture.png) for picture in done.pictures]
     assert [one.parameters["seed"] for one in made] == [5, 6]
     assert {one.style for one in made} == {"winter"}
@@ -174,7 +177,7 @@ async def test_the_picture_names_what_was_sent_and_holds_what_was_used(library, 
     photo = encoded(Image.linear_gradient("L").resize((3000, 600)).convert("RGB"), "JPEG")
     rendering = service(Painter(), library)
     allowed = await rendering.check(replace(request_, sketch=photo))
-    done = (await told(rendering.render(allowed)))[-1]
+    done = (await told(rendering, allowed))[-1]
     used = images.to_png(photo, "sketch")
     assert done.warnings == used.warnings != ()
     made = provenance.read(done.pictures[0].png)
@@ -190,7 +193,7 @@ async def test_a_render_gets_the_versions_that_it_asks_for(library, request_):
     for alias in ("", "champion", "candidate"):
         asked = replace(request_, versions=alias)
         await service(painter, library).check(asked)
-        await told(service(painter, library).render(checked(asked)))
+        await told(service(painter, library), checked(asked))
     assert painter.made_by == [PinnedVersions(), PinnedVersions(), PinnedVersions(unet=3)]
 
 
@@ -203,15 +206,15 @@ async def test_nothing_is_promised_before_there_is_a_champion(library, request_)
     painter = Chooser()
     painter.served_versions.by_alias = {}
     with pytest.raises(Unavailable, match="being loaded"):
-        await told(service(painter, library).render(checked(request_)))
+        await told(service(painter, library), checked(request_))
 
 
 async def test_the_candidate_makes_its_share(library, request_):
     painter = Chooser(share=1.0)
-    await told(service(painter, library).render(checked(request_)))
+    await told(service(painter, library), checked(request_))
     assert painter.made_by == [PinnedVersions(unet=3)]
     # Who asks for the champion gets it.
-    await told(service(painter, library).render(checked(replace(request_, versions="champion"))))
+    await told(service(painter, library), checked(replace(request_, versions="champion")))
     assert painter.made_by[-1] == PinnedVersions()
 
 
@@ -244,7 +247,7 @@ async def test_what_the_candidate_fails_at_the_champion_makes(library, request_)
         painter, library, Admission(1, 1), Moderation([], seconds=5),
         painted_by=lambda pinned, how: went.append((pinned, how is None)),
     )  # fmt: skip
-    events = await told(serving.render(checked(request_)))
+    events = await told(serving, checked(request_))
     assert events[-1].versions == CHAMPION_.versions
     assert events[-1].pictures[0].seed == provenance.read(events[-1].pictures[0].png).parameters[
         "seed"
@@ -267,17 +270,17 @@ async def test_what_is_not_the_candidate_s_fault_does_not_count(library, request
     serving = service(painter, library)
     for _ in range(30):
         with pytest.raises(type(error)):
-            await told(serving.render(checked(request_)))
+            await told(serving, checked(request_))
     assert serving.canary_counts == Counts()
     painter.fails = []
-    await told(serving.render(checked(request_)))
+    await told(serving, checked(request_))
     assert painter.made_by[-1] == CANDIDATE_
 
 
 async def test_an_engine_that_kills_its_process_counts(library, request_):
     painter = Broken([CANDIDATE_], ModelDied("unet"), share=1.0)
     serving = service(painter, library)
-    assert (await told(serving.render(checked(request_))))[-1].versions == CHAMPION_.versions
+    assert (await told(serving, checked(request_)))[-1].versions == CHAMPION_.versions
     assert painter.made_by == [CANDIDATE_, CANDIDATE_, CHAMPION_]
     assert serving.canary_counts.failed_renders == 1
 
@@ -285,10 +288,14 @@ async def test_an_engine_that_kills_its_process_counts(library, request_):
 async def test_a_render_that_is_cancelled_counts_for_nobody(library, request_):
     painter = Chooser(share=1.0)
     serving = service(painter, library)
-    async with aclosing(serving.render(checked(request_))) as events:
-        async for event in events:
-            if isinstance(event, Stepped) and event.step == 2:
-                break
+
+    def leave(event):
+        if isinstance(event, Stepped) and event.step == 2:
+            rendering.cancel()
+
+    rendering = asyncio.create_task(serving.render(checked(request_), leave))
+    with pytest.raises(asyncio.CancelledError):
+        await rendering
     assert painter.left_early == 1
     assert serving.canary_counts == Counts()
 
@@ -300,10 +307,10 @@ async def test_who_asks_for_versions_gets_those_and_counts_for_nobody(library, r
     serving, asked = service(painter, library), replace(request_, versions=alias)
     if alias == "candidate":
         with pytest.raises(StageFailed):
-            await told(serving.render(checked(asked)))
+            await told(serving, checked(asked))
     else:
-        await told(serving.render(checked(asked)))
-        await asyncio.gather(*serving._shadows)
+        await told(serving, checked(asked))
+        await asyncio.gather(*serving._painting._shadows)
     assert painter.made_by == [painter.served_versions.named(alias)]
     assert serving.canary_counts == Counts()
 
@@ -314,8 +321,8 @@ async def test_a_shadow_that_fails_counts_where_the_candidate_may_be_why(
 ):
     painter = Broken([CANDIDATE_], error, shadow=1.0)
     casting = Service(painter, library, Admission(2, 0), Moderation([], seconds=5))
-    await told(casting.render(checked(request_)))
-    await asyncio.gather(*casting._shadows)
+    await told(casting, checked(request_))
+    await asyncio.gather(*casting._painting._shadows)
     assert casting.canary_counts == Counts(failed, failed, 1)
 
 
@@ -326,9 +333,9 @@ async def test_a_shadow_is_cast_once_the_render_is_done(library, request_):
         painter, library, Admission(2, 0), Moderation([], seconds=5),
         painted_by=lambda pinned, went_: went.append((pinned, went_)),
     )  # fmt: skip
-    events = await told(casting.render(checked(request_)))
+    events = await told(casting, checked(request_))
     assert isinstance(events[-1], Finished)
-    await asyncio.gather(*casting._shadows)
+    await asyncio.gather(*casting._painting._shadows)
     assert painter.made_by == [PinnedVersions(), PinnedVersions(unet=3)]
     assert [pinned for pinned, _ in went] == ["", "unet3"]
     assert all(one.structure_f1 == 0.75 for _, one in went)
@@ -338,30 +345,32 @@ async def test_a_shadow_leaves_a_place_for_others(library, request_):
     painter, admission = Chooser(shadow=1.0), Admission(2, 0)
     casting = Service(painter, library, admission, Moderation([], seconds=5))
     async with admission.slot():
-        await told(casting.render(checked(request_)))
-        await asyncio.gather(*casting._shadows)
+        await told(casting, checked(request_))
+        await asyncio.gather(*casting._painting._shadows)
     assert painter.made_by == [PinnedVersions()]
-    await told(casting.render(checked(request_)))
-    await asyncio.gather(*casting._shadows)
+    await told(casting, checked(request_))
+    await asyncio.gather(*casting._painting._shadows)
     assert painter.made_by[1:] == [PinnedVersions(), PinnedVersions(unet=3)]
 
 
 async def test_what_goes_last_has_no_shadow(library, request_):
     painter = Chooser(shadow=1.0)
     casting = Service(painter, library, Admission(2, 0), Moderation([], seconds=5))
-    assert isinstance((await told(casting.render(checked(request_), last=True)))[-1], Finished)
-    await asyncio.gather(*casting._shadows)
+    assert isinstance((await told(casting, checked(request_), last=True))[-1], Finished)
+    await asyncio.gather(*casting._painting._shadows)
     assert painter.made_by == [PinnedVersions()]
 
 
 async def test_a_shadow_ends_with_the_service(library, request_):
     painter, admission = Chooser(shadow=1.0), Admission(2, 0)
     casting = Service(painter, library, admission, Moderation([], seconds=5))
-    rendering = casting.render(checked(request_))
-    async for event in rendering:
+
+    def hold_after_the_last_step(event):
         if isinstance(event, Stepped) and event.step == event.steps:
             # All that is left is the shadow's.
             painter.hold()
+
+    await casting.render(checked(request_), hold_after_the_last_step)
     # The render may end before its shadow has begun.
     async with asyncio.timeout(10):
         while painter.begun < 2:  # noqa: ASYNC110
@@ -394,7 +403,7 @@ async def test_only_a_bare_png_is_worked_on_where_every_call_waits(
         options["pnginfo"].add_text("Title", "A house", zip=True)
     style = encoded(Image.new("RGB", (64, 64), "white"), **options)
     asked = replace(request_, style="", style_images=(style,))
-    events = await told(service(Painter(), library).render(checked(asked)))
+    events = await told(service(Painter(), library), checked(asked))
     assert isinstance(events[-1], Finished)
     assert [thread is threading.current_thread() for thread in threads] == [is_little]
 
@@ -409,7 +418,7 @@ async def test_the_picture_names_the_files_of_the_versions_that_made_it(
         Painter(), library, Admission(1, 1), Moderation([], seconds=5),
         repository=LocalRepository(tmp_path) if followed else None,
     )  # fmt: skip
-    events = await told(naming.render(checked(request_)))
+    events = await told(naming, checked(request_))
     pack = provenance.read(events[-1].pictures[0].png).pack
     assert pack.engines == ({"vae_decoder": "1" * 16} if followed else {})
     # The others have no manifest here.
@@ -435,7 +444,7 @@ async def test_the_picture_tells_one_truth_of_what_made_it(
     )
     made = {}
     for alias in ("champion", "candidate"):
-        done = (await told(serving.render(checked(replace(request_, versions=alias)))))[-1]
+        done = (await told(serving, checked(replace(request_, versions=alias))))[-1]
         made[alias] = provenance.read(done.pictures[0].png).pack
     assert made["champion"].engines == {"unet": "a" * 16, "vae_decoder": "b" * 16}
     assert made["champion"].name == "painted"
@@ -445,11 +454,11 @@ async def test_the_picture_tells_one_truth_of_what_made_it(
     assert made["champion"].sha256["unet"] != made["candidate"].sha256["unet"]
 
 
-async def test_a_line_up_is_kept_for_as_long_as_a_render_needs_it(library, request_):
+async def test_pinned_versions_are_kept_for_as_long_as_a_render_needs_it(library, request_):
     painter = Chooser()
     painter.hold()
-    events = service(painter, library).render(checked(replace(request_, versions="candidate")))
-    rendering = asyncio.create_task(told(events))
+    asked = checked(replace(request_, versions="candidate"))
+    rendering = asyncio.create_task(told(service(painter, library), asked))
     await painter.has_begun.wait()
     assert +painter.served_versions._flying == {PinnedVersions(unet=3): 1}
     painter.go_on()

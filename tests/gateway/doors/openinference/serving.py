@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import threading
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +33,7 @@ from gateway.doors.openinference.virtual_model import VirtualModel
 from gateway.renders.registry import Renders
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.outcomes import Timings
-from gateway.worker.events import Chosen, Event, Finished, Picture, Stepped
+from gateway.worker.events import Chosen, Finished, Picture, Stepped, Tell
 from gateway.worker.service import Checked
 from pipeline import images
 from pipeline.errors import MaquetteError, NotFound
@@ -69,18 +69,18 @@ class Painter:
             images.decode(image, "sketch")
         return Checked(request, request)
 
-    async def render(self, checked: Checked) -> AsyncGenerator[Event]:
+    async def render(self, checked: Checked, tell: Tell) -> None:
         request = checked.request
-        yield Stepped(0, request.num_inference_steps)
+        tell(Stepped(0, request.num_inference_steps))
         chosen = self._chosen(request)
         if chosen:
-            yield chosen
+            tell(chosen)
         if request.prompt == BROKEN:
             raise ZeroDivisionError("a secret of the inside")
         if request.prompt == SLOW:
             await self._wait()
         self.painted.append(request)
-        yield self._finished(request, chosen)
+        tell(self._finished(request, chosen))
 
     def _chosen(self, request: RenderRequest) -> Chosen | None:
         if request.style_images:
