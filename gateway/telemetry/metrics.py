@@ -116,20 +116,20 @@ class Metrics:
             ("model",),
             registry=registry,
         )
-        self._line_up_renders = Counter(
+        self._version_renders = Counter(
             "maquette_versions_renders",
             "Renders by the versions that made them: succeeded or failed; shadows included.",
             ("pinned", "outcome"),
             registry=registry,
         )
-        self._line_up_step_seconds = Histogram(
+        self._version_step_seconds = Histogram(
             "maquette_versions_step_seconds",
             "How long a denoising step took, by the versions that made it.",
             ("pinned",),
             buckets=STEP_SECONDS,
             registry=registry,
         )
-        self._line_up_scores = Histogram(
+        self._version_scores = Histogram(
             "maquette_versions_structure_f1",
             "How well pictures keep the edges of their sketch, by the versions that made them.",
             ("pinned",),
@@ -200,10 +200,10 @@ class Metrics:
             went: None when it failed.
         """
         name = pinned or "exported"
-        self._line_up_renders.labels(name, "succeeded" if went else "failed").inc()
+        self._version_renders.labels(name, "succeeded" if went else "failed").inc()
         if went:
-            self._line_up_step_seconds.labels(name).observe(went.step_seconds)
-            self._line_up_scores.labels(name).observe(went.structure_f1)
+            self._version_step_seconds.labels(name).observe(went.step_seconds)
+            self._version_scores.labels(name).observe(went.structure_f1)
 
     def mended(self, model: str) -> None:
         """A served model had died and was started again."""

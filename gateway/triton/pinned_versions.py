@@ -1,4 +1,4 @@
-"""Which sets of versions of versions serve, and how a change in the repository reaches Triton.
+"""Which sets of versions serve, and how a change in the repository reaches Triton.
 
 What the aliases name anew is loaded beside what serves. When all of it is there, new renders get
 it; those in flight keep what they began with. What nothing needs any more is let go afterwards.

@@ -57,14 +57,14 @@ def test_pictures_of_two_sizes_are_not_the_same():
     assert not same(np.full((8, 8, 3), 255, np.uint8), np.zeros((8, 8, 3), np.uint8))
 
 
-def test_line_ups_that_paint_alike_are_noticed(references):
+def test_versions_that_paint_alike_are_noticed(references):
     assert references.tells_apart()
     references.learn("c", "old", picture(7), OLD)
     references.learn("c", "new", picture(8), NEW)
     assert not references.tells_apart()
 
 
-def test_a_line_up_does_not_change_while_it_is_learnt(references):
+def test_pinned_versions_do_not_change_while_it_is_learnt(references):
     with pytest.raises(ValueError, match="old was"):
         references.learn("c", "old", picture(7), NEW)
 

@@ -16,7 +16,7 @@ def test_what_was_exported_goes_by_the_plain_names():
     assert pinned_versions.clip_ensemble("embed_text", 1) == "embed_text"
 
 
-def test_line_ups_that_differ_have_names_that_differ():
+def test_sets_that_differ_have_names_that_differ():
     names = {
         PinnedVersions(**{network: version}).ensemble("denoiser")
         for network in pinned_versions.NETWORKS

@@ -327,7 +327,7 @@ async def test_it_is_known_that_a_gateway_follows(books):
     assert not locks.is_followed(books.repository)
 
 
-async def test_two_models_with_candidates_make_one_line_up(served_versions, books):
+async def test_two_models_with_candidates_make_one_set(served_versions, books):
     name(books, champion=1, candidate=3)
     aliases.write(books.repository, "controlnet", Aliases(champion=1, candidate=2))
     await served_versions.look(books)
