@@ -27,6 +27,11 @@ Encoders write one scan, or ten in a progressive file."""
 MAX_SIDE = 2048
 """Of a picture as it is used; a larger one is scaled down."""
 MIN_SIDE = 16
+PICTURE = (
+    f"PNG, JPEG or WebP; at most {MAX_BYTES:,} bytes and {MAX_PIXELS['PNG']:,} pixels (JPEG: "
+    f"{MAX_PIXELS['JPEG']:,}). More than {MAX_SIDE} a side are scaled down."
+)
+"""Which pictures are taken, in words."""
 FAINT = 32
 """Levels of 255. Nearer than this to the paper, ink leaves no edge at the default thresholds: a
 step of 32 makes a Sobel gradient of 128, and an edge begins at 150."""

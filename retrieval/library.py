@@ -17,9 +17,10 @@ from qdrant_client import AsyncQdrantClient
 from pipeline.errors import Conflict, MaquetteError, NotFound, Unavailable, Words, shorten
 from pipeline.images import decode, encode_png
 from pipeline.pinned_versions import EXPORTED
+from pipeline.request import FIELDS
 from retrieval.pictures import Pictures, Recent, Unwritable, digest
 from retrieval.reembedding import Progress, reembed
-from retrieval.styles import MAX_NAME, ScoredStyle, Style, checked_tags, slug, style_id
+from retrieval.styles import MAX_NAME, NewStyle, ScoredStyle, Style, slug, style_id
 from retrieval.vectors import Collection, Collections, Embed, Vector, name_of, vector_of
 
 COLLECTION = name_of(EXPORTED)
@@ -158,9 +159,7 @@ class StyleLibrary:
         except Exception:  # noqa: BLE001 - what is wrong with it is for other calls to tell
             return False
 
-    async def add(
-        self, image: bytes, name: str, tags: Sequence[str], embed: Embed, *, replace: bool = False
-    ) -> tuple[Style, bool]:
+    async def add(self, new: NewStyle, embed: Embed) -> tuple[Style, bool]:
         """Add a picture.
 
         The picture is decoded behind the usual guards and stored anew as PNG, so nothing hidden in
@@ -173,31 +172,27 @@ class StyleLibrary:
         mends what a crash left in the others. One of the others that cannot embed the picture
         does not hinder it either; its vectors are not complete from then on.
 
-        Args:
-            image: the encoded file.
-            replace: take the place of a style of the same id that differs.
-
         Returns:
             The style, and whether anything changed.
 
         Raises:
-            InvalidRequest: the picture, name or tags are not acceptable.
+            InvalidRequest: the picture is not acceptable.
             Conflict: the id is taken by another picture.
         """
-        identity, cleaned = style_id(name), checked_tags(tags)
-        picture = await asyncio.to_thread(decode, image, "image")
+        identity = style_id(new.name)
+        picture = await asyncio.to_thread(decode, new.image, "image")
         png = await asyncio.to_thread(lambda: encode_png(np.asarray(picture)))
         sha256 = digest(png)
-        style = Style(identity, name.strip(), cleaned, sha256, picture.width, picture.height)
-        self._refuse_conflict(await self._serving.find(identity), style, replace=replace)
+        style = Style(identity, new.name, new.tags, sha256, picture.width, picture.height)
+        self._refuse_conflict(await self._serving.find(identity), style, replace=new.replace)
         vectors = await _vectors(png, await self.clips(), embed)
         async with self._collections.writing:
             existing = await self._serving.find(identity)
-            self._refuse_conflict(existing, style, replace=replace)
+            self._refuse_conflict(existing, style, replace=new.replace)
             collections = await self._collections.written()
             # A re-embedding may have begun meanwhile.
-            new = [each.clip for each in collections if each.clip not in vectors]
-            vectors |= await _vectors(png, new, embed)
+            missing = [each.clip for each in collections if each.clip not in vectors]
+            vectors |= await _vectors(png, missing, embed)
             if isinstance(failure := vectors[self.clip], MaquetteError):
                 raise failure
             await asyncio.to_thread(self._pictures.put, sha256, png)
@@ -285,7 +280,7 @@ class StyleLibrary:
         Args:
             clip: the CLIP version that made `vector`; None: the one that serves.
         """
-        wanted = checked_tags(tags, field="style_filter")
+        wanted = FIELDS["style_filter"].clean_tags(tags)
         collection = self._serving if clip is None else self._collections.of(clip)
         return await collection.nearest(vector, wanted, limit)
 

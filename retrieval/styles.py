@@ -5,19 +5,57 @@ from __future__ import annotations
 import re
 import unicodedata
 import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from pipeline.errors import InvalidRequest, Words
+from pipeline.errors import InvalidRequest
+from pipeline.fields import Field, about, table
+from pipeline.images import PICTURE
+from pipeline.request import MAX_TAG, MAX_TAGS
 from versions import reading
 
 MAX_NAME = 80
-MAX_TAGS = 16
-MAX_TAG = 40
 MAX_SLUG = 6 * MAX_NAME
 """Of the longest name: a letter of Unicode becomes at most this many of ASCII, with hyphens."""
 _POINT_NAMESPACE = uuid.UUID("6d617175-6574-7465-7374-796c65730000")
+
+
+@dataclass(frozen=True)
+class NewStyle:
+    """A style as it is sent in, its name trimmed, its tags trimmed and in lower case.
+
+    Raises:
+        InvalidRequest: the name or a tag is not acceptable.
+    """
+
+    image: bytes = field(metadata=about(f"{PICTURE} Stored as PNG without metadata."))
+    name: str = field(
+        metadata=about("The id is made of its Latin letters and digits.", max_length=MAX_NAME)
+    )
+    tags: tuple[str, ...] = field(
+        default=(),
+        metadata=about(
+            "Short words that retrieval can filter by.",
+            max_items=MAX_TAGS,
+            max_length=MAX_TAG,
+            noun="tags",
+            count_remedy="Keep the ones that tell styles apart.",
+            option="tag",
+        ),
+    )
+    replace: bool = field(
+        default=False,
+        metadata=about("Take the place of a style that has the same id and differs."),
+    )
+
+    def __post_init__(self) -> None:
+        style_id(self.name)
+        object.__setattr__(self, "name", self.name.strip())
+        object.__setattr__(self, "tags", STYLE_FIELDS["tags"].clean_tags(self.tags))
+
+
+STYLE_FIELDS: Mapping[str, Field] = table(NewStyle)
 
 
 @dataclass(frozen=True)
@@ -74,20 +112,3 @@ def style_id(name: str) -> str:
         allowed = f"1 to {MAX_NAME} printable characters, one a Latin letter or digit at least"
         raise InvalidRequest("name", name, allowed, "Choose a short name such as 'art deco'.")
     return identity
-
-
-def checked_tags(tags: Sequence[str], field: str = "tags") -> tuple[str, ...]:
-    """`tags` trimmed, in lower case, each once. Errors name `field`.
-
-    Raises:
-        InvalidRequest: too many, or one is empty or too long.
-    """
-    if len(tags) > MAX_TAGS:
-        found, remedy = Words(f"{len(tags)} tags"), "Keep the ones that tell styles apart."
-        raise InvalidRequest(field, found, f"at most {MAX_TAGS} tags", remedy)
-    cleaned = tuple(dict.fromkeys(tag.strip().lower() for tag in tags))
-    for tag in cleaned:
-        if not 0 < len(tag) <= MAX_TAG or not tag.isprintable():
-            allowed = f"1 to {MAX_TAG} printable characters each"
-            raise InvalidRequest(field, tag, allowed, "Use short words such as 'night'.")
-    return cleaned

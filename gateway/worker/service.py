@@ -6,7 +6,7 @@ import asyncio
 import json
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from gateway.background import offload
@@ -26,7 +26,7 @@ from pipeline.png import size_of
 from pipeline.render import SEEDS
 from pipeline.request import RenderRequest
 from retrieval.library import StyleLibrary
-from retrieval.styles import ScoredStyle, Style, checked_tags, style_id
+from retrieval.styles import NewStyle, ScoredStyle, Style
 from versions.canary import Counts
 from versions.repositories import Repository
 
@@ -177,23 +177,17 @@ class Service:
         await self._painting.close()
         await self._decoder.close()
 
-    async def add_style(
-        self, image: bytes, name: str, tags: Sequence[str], *, replace: bool = False
-    ) -> tuple[Style, bool]:
+    async def add_style(self, new: NewStyle) -> tuple[Style, bool]:
         """Add a picture to the library; see :meth:`retrieval.library.StyleLibrary.add`.
 
         Raises:
             Refused: moderation does not let it through.
         """
-        # What is measured soon comes before what takes long.
-        style_id(name)
-        checked_tags(tags)
-        picture = (await self._decoder.decode(image, "image")).png
-        await self._moderation.check_text(" ".join([name, *tags]), "name or a tag")
-        await self._moderation.check_files([image], "style")
+        picture = (await self._decoder.decode(new.image, "image")).png
+        await self._moderation.check_text(" ".join([new.name, *new.tags]), "name or a tag")
+        await self._moderation.check_files([new.image], "style")
         await self._moderation.check_pictures([picture], "style")
-        embed = self.inference.embed_image
-        return await self.library.add(picture, name, tags, embed, replace=replace)
+        return await self.library.add(replace(new, image=picture), self.inference.embed_image)
 
     async def picture(self, style: Style, longest_side: int | None = None) -> bytes:
         """The PNG of `style`, scaled down to `longest_side` pixels when that is given."""

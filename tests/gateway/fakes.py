@@ -35,6 +35,7 @@ from pipeline.images import encode_png
 from pipeline.pinned_versions import PinnedVersions
 from pipeline.request import RenderRequest
 from retrieval.library import open_library
+from retrieval.styles import NewStyle
 from tests.conftest import ROOT
 from versions.repositories import LocalRepository
 
@@ -168,7 +169,7 @@ async def staged(settings: Settings, quota: Quota = BOUNDLESS) -> AsyncIterator[
         library = await held.enter_async_context(open_library(settings.library))
         for name, tag in STYLES.items():
             picture = (ROOT / f"examples/styles/{name}.png").read_bytes()
-            await library.add(picture, name, [name, tag, "bundled"], painter.embed_image)
+            await library.add(NewStyle(picture, name, [name, tag, "bundled"]), painter.embed_image)
         denied = settings.library / "denied.txt"
         denied.write_text(DENIED)
         moderation = Moderation([DeniedWords(denied)], seconds=5)

@@ -11,6 +11,7 @@ from gateway.information import Information
 from maquette.client import results
 from pipeline.pinned_versions import PinnedVersions
 from retrieval.library import open_library
+from retrieval.styles import NewStyle
 from tests.gateway.fakes import PACK, Painter
 from tests.versions.engines import write_version
 from versions.repositories import LocalRepository
@@ -34,7 +35,7 @@ async def test_it_tells_the_pack_and_engines_that_serve(tmp_path, monkeypatch):
 async def test_it_names_the_pair_that_embeds_and_finds_styles(tmp_path, style_image):
     painter = Painter()
     async with open_library(tmp_path) as library, painter.served_versions.following(library):
-        await library.add(style_image, "winter", [], painter.embed_image)
+        await library.add(NewStyle(style_image, "winter", []), painter.embed_image)
         assert (await Information(painter).facts()).clip == 1
         async with aclosing(library.reembed(2, painter.embed_image)) as steps:
             assert [step async for step in steps][-1].complete

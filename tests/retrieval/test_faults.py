@@ -17,6 +17,7 @@ from pipeline.errors import NotFound, StageFailed, Unavailable
 from retrieval.library import damaged, open_library
 from retrieval.pictures import RESERVE, Unwritable
 from retrieval.repair import repair
+from retrieval.styles import NewStyle
 from retrieval.vectors import name_of
 from tests.disks import fill
 from tests.retrieval.test_library import direction, embed, filled, picture
@@ -72,20 +73,20 @@ def empty(path):
 @pytest.mark.parametrize("spoil", [cut, flip, empty])
 async def test_a_damaged_picture_is_told_and_mended_by_adding_it_again(tmp_path, spoil, caplog):
     async with open_library(tmp_path) as library:
-        style, _ = await library.add(picture("red"), "red", ["warm"], embed)
+        style, _ = await library.add(NewStyle(picture("red"), "red", ["warm"]), embed)
         path = only_picture(tmp_path)
         whole = path.read_bytes()
         spoil(path)
         with pytest.raises(StageFailed, match=f"{path.name} is damaged.*styles add --replace"):
             await library.picture(style)
         assert str(path) in caplog.text
-        assert await library.add(picture("red"), "red", ["warm"], embed) == (style, False)
+        assert await library.add(NewStyle(picture("red"), "red", ["warm"]), embed) == (style, False)
         assert path.read_bytes() == await library.picture(style) == whole
 
 
 async def test_a_picture_that_is_restored_is_read_again(tmp_path):
     async with open_library(tmp_path) as library:
-        style, _ = await library.add(picture("red"), "red", [], embed)
+        style, _ = await library.add(NewStyle(picture("red"), "red", []), embed)
         path = only_picture(tmp_path)
         whole = path.read_bytes()
         flip(path)
@@ -98,17 +99,17 @@ async def test_a_picture_that_is_restored_is_read_again(tmp_path):
 @pytest.mark.parametrize("left", [0, 8192], ids=["for nothing", "for the picture alone"])
 async def test_on_a_full_disk_an_add_is_refused_and_leaves_nothing(small_disk, left, caplog):
     async with open_library(small_disk) as library:
-        await library.add(picture("red"), "red", [], embed)
+        await library.add(NewStyle(picture("red"), "red", []), embed)
         before = {path.name for path in (small_disk / "pictures").iterdir()}
         filler = fill(small_disk, left)
         with pytest.raises(Unwritable, match="disk is full.*Make room there, or remove styles"):
-            await library.add(picture("blue"), "blue", [], embed)
+            await library.add(NewStyle(picture("blue"), "blue", []), embed)
         assert "No space left" in caplog.text or "disk is full" in caplog.text
         assert {path.name for path in (small_disk / "pictures").iterdir()} == before
         with pytest.raises(NotFound):
             await library.get("blue")
         filler.unlink()
-        await library.add(picture("blue"), "blue", ["cold"], embed)
+        await library.add(NewStyle(picture("blue"), "blue", ["cold"]), embed)
     assert await facts(small_disk) == {"blue": ("cold",), "red": ()}
 
 
@@ -119,7 +120,7 @@ async def test_on_a_full_disk_styles_can_be_removed(small_disk):
         for name in ("all-red", "all-blue"):
             await library.remove(name)
         filler.unlink()
-        await library.add(picture("red"), "Red again", [], embed)
+        await library.add(NewStyle(picture("red"), "Red again", []), embed)
         assert (small_disk / "pictures" / RESERVE).exists()
     assert list(await facts(small_disk)) == ["All green", "Red again"]
 
@@ -169,7 +170,7 @@ async def test_a_damaged_database_is_told_and_names_and_tags_are_recovered(folde
     assert done.database.is_dir()
     async with open_library(folder) as library:
         for entry in added(done):
-            await library.add(entry.path.read_bytes(), entry.name, entry.tags, embed)
+            await library.add(NewStyle(entry.path.read_bytes(), entry.name, entry.tags), embed)
         assert (await library.search(direction("blue"), (), 1))[0].style.id == "all-blue"
     assert await facts(folder) == before
 
@@ -200,8 +201,8 @@ async def test_names_are_written_beside_the_pictures_of_an_older_library(folder)
 
 async def test_a_picture_of_two_styles_is_recovered_for_both(tmp_path):
     async with open_library(tmp_path) as library:
-        await library.add(picture("red"), "one", ["a"], embed)
-        await library.add(picture("red"), "two", ["b"], embed)
+        await library.add(NewStyle(picture("red"), "one", ["a"]), embed)
+        await library.add(NewStyle(picture("red"), "two", ["b"]), embed)
     empty(tmp_path / DATABASE)
     found = added(repair(tmp_path))
     assert sorted((entry.name, entry.tags) for entry in found) == [("one", ("a",)), ("two", ("b",))]

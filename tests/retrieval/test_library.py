@@ -16,6 +16,7 @@ from pipeline.contract import CLIP_DIM
 from pipeline.errors import Conflict, InvalidRequest, NotFound, StageFailed, Unavailable
 from retrieval.library import StyleLibrary, open_library
 from retrieval.pictures import Pictures, Recent
+from retrieval.styles import NewStyle
 from retrieval.vectors import Collection
 from tests.pictures import encoded
 
@@ -49,7 +50,7 @@ async def library(tmp_path):
 async def filled(library):
     for colour in COLOURS:
         tags = ["primary", "warm" if colour == "red" else "cold"]
-        await library.add(picture(colour), f"All {colour}", tags, embed)
+        await library.add(NewStyle(picture(colour), f"All {colour}", tags), embed)
 
 
 async def test_the_nearest_style_comes_first(library):
@@ -69,10 +70,10 @@ async def test_a_filter_keeps_only_styles_with_every_tag(library):
 
 
 async def test_a_refused_picture_is_not_stored(library, tmp_path):
-    await library.add(picture("red"), "house", [], embed)
+    await library.add(NewStyle(picture("red"), "house", []), embed)
     for shade in range(5):
         with pytest.raises(Conflict):
-            await library.add(picture((0, 0, shade)), "house", [], embed)
+            await library.add(NewStyle(picture((0, 0, shade)), "house", []), embed)
     assert len(list((tmp_path / "pictures").glob("*.png"))) == 1
 
 
@@ -82,8 +83,8 @@ async def test_adding_again_renews_the_vector(library):
     async def other_clip(png, clip):
         return direction("blue")
 
-    await library.add(picture("red"), "red", [], other_clip)
-    assert (await library.add(picture("red"), "red", [], embed))[1] is False
+    await library.add(NewStyle(picture("red"), "red", []), other_clip)
+    assert (await library.add(NewStyle(picture("red"), "red", []), embed))[1] is False
     assert (await library.search(direction("red"), (), 1))[0].score > 0.99
 
 
@@ -96,18 +97,18 @@ async def test_a_damaged_folder_is_said_plainly(tmp_path):
 
 
 async def test_adding_the_same_again_changes_nothing(library):
-    first = await library.add(picture("red"), "red", ["a"], embed)
-    again = await library.add(picture("red"), "red", ["a"], embed)
+    first = await library.add(NewStyle(picture("red"), "red", ["a"]), embed)
+    again = await library.add(NewStyle(picture("red"), "red", ["a"]), embed)
     assert first == (again[0], True)
     assert again[1] is False
     assert len((await library.page(10)).styles) == 1
 
 
 async def test_another_picture_under_the_same_id_needs_replace(library):
-    await library.add(picture("red"), "house", [], embed)
+    await library.add(NewStyle(picture("red"), "house", []), embed)
     with pytest.raises(Conflict, match="'house' already"):
-        await library.add(picture("blue"), "House", [], embed)
-    style, changed = await library.add(picture("blue"), "House", [], embed, replace=True)
+        await library.add(NewStyle(picture("blue"), "House", []), embed)
+    style, changed = await library.add(NewStyle(picture("blue"), "House", [], replace=True), embed)
     assert changed
     assert await library.get("house") == style
     assert (await library.search(direction("blue"), (), 1))[0].score > 0.99
@@ -118,13 +119,13 @@ def files(folder):
 
 
 async def test_the_picture_that_was_replaced_goes_unless_another_style_has_it(library, tmp_path):
-    old, _ = await library.add(picture("red"), "house", [], embed)
-    await library.add(picture("red"), "other house", [], embed)
-    new, _ = await library.add(picture("blue"), "house", [], embed, replace=True)
+    old, _ = await library.add(NewStyle(picture("red"), "house", []), embed)
+    await library.add(NewStyle(picture("red"), "other house", []), embed)
+    new, _ = await library.add(NewStyle(picture("blue"), "house", [], replace=True), embed)
     assert files(tmp_path) == {old.sha256, new.sha256}
-    await library.add(picture("blue"), "other house", [], embed, replace=True)
+    await library.add(NewStyle(picture("blue"), "other house", [], replace=True), embed)
     assert files(tmp_path) == {new.sha256}
-    await library.add(picture("blue"), "house", ["tagged"], embed, replace=True)
+    await library.add(NewStyle(picture("blue"), "house", ["tagged"], replace=True), embed)
     assert files(tmp_path) == {new.sha256}
 
 
@@ -140,9 +141,9 @@ async def test_a_picture_that_another_style_has_is_there_all_the_while(tmp_path)
     library = StyleLibrary(client, Wanted(tmp_path / "pictures"))
     await library.prepare()
     for name in ("first", "second"):
-        await library.add(picture("red"), name, [], embed)
+        await library.add(NewStyle(picture("red"), name, []), embed)
     await library.remove("first")
-    await library.add(picture("red"), "second", ["tagged"], embed, replace=True)
+    await library.add(NewStyle(picture("red"), "second", ["tagged"], replace=True), embed)
     await client.close()
 
 
@@ -176,15 +177,15 @@ async def test_two_gateways_on_one_qdrant_lose_no_picture(tmp_path, step):
         StyleLibrary(client, Pictures(tmp_path / "pictures")),
     )
     await other.prepare()
-    await other.add(picture("red"), "first", [], embed)
+    await other.add(NewStyle(picture("red"), "first", []), embed)
     if step == "after put":
-        first = asyncio.create_task(halting.add(picture("red"), "second", [], embed))
+        first = asyncio.create_task(halting.add(NewStyle(picture("red"), "second", []), embed))
         assert await asyncio.to_thread(pictures.halted.wait, 30)
         await other.remove("first")
     else:
         first = asyncio.create_task(halting.remove("first"))
         assert await asyncio.to_thread(pictures.halted.wait, 30)
-        await other.add(picture("red"), "second", [], embed)
+        await other.add(NewStyle(picture("red"), "second", []), embed)
     pictures.go_on.set()
     await first
     assert await other.picture(await other.get("second"))
@@ -227,7 +228,7 @@ async def test_a_wrong_id_does_not_have_every_style_read(library, monkeypatch):
 
 async def test_what_is_not_an_image_leaves_no_trace(library, tmp_path):
     with pytest.raises(InvalidRequest, match="^image is"):
-        await library.add(b"not an image", "broken", [], embed)
+        await library.add(NewStyle(b"not an image", "broken", []), embed)
     assert (await library.page(10)).styles == []
     assert list((tmp_path / "pictures").glob("*.png")) == []
 
@@ -236,7 +237,7 @@ async def test_metadata_is_not_kept(library):
     hidden = PngImagePlugin.PngInfo()
     hidden.add_text("author", "secret")
     data = encoded(Image.new("RGB", (32, 32), "red"), pnginfo=hidden)
-    style, _ = await library.add(data, "red", [], embed)
+    style, _ = await library.add(NewStyle(data, "red", []), embed)
     stored = await library.picture(style)
     assert b"secret" in data
     assert b"secret" not in stored
@@ -252,7 +253,7 @@ async def test_everything_is_there_after_reopening(tmp_path):
 
 async def test_of_two_pictures_under_one_name_the_second_is_told(library):
     both = await asyncio.gather(
-        *(library.add(picture(colour), "house", [], embed) for colour in ("red", "blue")),
+        *(library.add(NewStyle(picture(colour), "house", []), embed) for colour in ("red", "blue")),
         return_exceptions=True,
     )
     assert sorted(type(result).__name__ for result in both) == ["Conflict", "tuple"]
@@ -261,7 +262,7 @@ async def test_of_two_pictures_under_one_name_the_second_is_told(library):
 async def test_many_at_once_are_all_kept(library):
     async def add(number):
         colour = (number * 6, 255 - number * 6, 99)
-        return await library.add(picture(colour), f"style {number}", [], embed)
+        return await library.add(NewStyle(picture(colour), f"style {number}", []), embed)
 
     results = await asyncio.gather(*(add(number) for number in range(40)))
     assert all(changed for _, changed in results)
@@ -304,14 +305,14 @@ async def test_it_is_not_ready_when_qdrant_is_silent(tmp_path):
 
 
 async def test_a_lost_picture_is_said_plainly(library, tmp_path):
-    style, _ = await library.add(picture("red"), "red", [], embed)
+    style, _ = await library.add(NewStyle(picture("red"), "red", []), embed)
     (tmp_path / "pictures" / f"{style.sha256}.png").unlink()
     with pytest.raises(StageFailed, match="missing.*styles add --replace"):
         await library.picture(style)
 
 
 async def test_a_picture_is_read_once_while_there_is_room(library, tmp_path):
-    style, _ = await library.add(picture("red"), "house", [], embed)
+    style, _ = await library.add(NewStyle(picture("red"), "house", []), embed)
     png = await library.picture(style)
     (path,) = (tmp_path / "pictures").glob("*.png")
     path.rename(path.with_suffix(".away"))
@@ -319,9 +320,9 @@ async def test_a_picture_is_read_once_while_there_is_room(library, tmp_path):
 
 
 async def test_a_picture_that_is_replaced_is_forgotten(library):
-    old, _ = await library.add(picture("red"), "house", [], embed)
+    old, _ = await library.add(NewStyle(picture("red"), "house", []), embed)
     await library.picture(old)
-    await library.add(picture("blue"), "house", [], embed, replace=True)
+    await library.add(NewStyle(picture("blue"), "house", [], replace=True), embed)
     with pytest.raises(StageFailed, match="missing"):
         await library.picture(old)
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline.errors import InvalidRequest
-from retrieval.styles import MAX_NAME, MAX_SLUG, Style, checked_tags, point_id, slug, style_id
+from retrieval.styles import MAX_NAME, MAX_SLUG, NewStyle, Style, point_id, slug, style_id
 
 
 @pytest.mark.parametrize(
@@ -21,13 +21,13 @@ def test_a_name_without_an_id_is_refused(name):
 
 
 def test_tags_are_cleaned():
-    assert checked_tags([" Neon", "night", "NEON "]) == ("neon", "night")
+    assert NewStyle(b"", " Neon", (" Neon", "night", "NEON ")).tags == ("neon", "night")
 
 
 @pytest.mark.parametrize("tags", [[str(i) for i in range(17)], [" "], ["x" * 41]])
 def test_bad_tags_are_refused(tags):
     with pytest.raises(InvalidRequest, match="^tags is"):
-        checked_tags(tags)
+        NewStyle(b"", "neon", tags)
 
 
 def test_a_style_survives_its_payload():

@@ -30,7 +30,7 @@ from pipeline.errors import (
 from pipeline.images import encode_png
 from retrieval.library import StyleLibrary, open_library
 from retrieval.pictures import Pictures, digest
-from retrieval.styles import Style, point_id
+from retrieval.styles import NewStyle, Style, point_id
 
 NAMES = [f"style-{number}" for number in range(5)]
 
@@ -74,7 +74,9 @@ class Embedder:
 
 async def fill(library, names=NAMES):
     for name in names:
-        await library.add(picture(name), name, ["odd" if int(name[-1]) % 2 else "even"], embed)
+        await library.add(
+            NewStyle(picture(name), name, ["odd" if int(name[-1]) % 2 else "even"]), embed
+        )
 
 
 async def reembed(library, clip=2, embed=embed):
@@ -265,8 +267,8 @@ async def everything(library):
 
 async def test_what_is_written_is_written_to_every_version(library):
     await reembed(library)
-    await library.add(picture("new"), "new", [], embed)
-    await library.add(picture("other"), "style 1", [], embed, replace=True)
+    await library.add(NewStyle(picture("new"), "new", []), embed)
+    await library.add(NewStyle(picture("other"), "style 1", [], replace=True), embed)
     await library.remove("style-2")
     found = await everything(library)
     assert set(found) == {"style-0", "style-1", "style-3", "style-4", "new"}
@@ -288,9 +290,9 @@ async def test_styles_come_and_go_during_a_reembedding(tmp_path, gateways):
     after, _, removed, replaced, before = turns
     await other.remove(after)
     await other.remove(removed)  # while it is embedded
-    await other.add(picture("another"), replaced, [], embed, replace=True)  # the same
+    await other.add(NewStyle(picture("another"), replaced, [], replace=True), embed)  # the same
     await other.remove(before)
-    await other.add(picture("new"), "new", ["odd"], embed)
+    await other.add(NewStyle(picture("new"), "new", ["odd"]), embed)
     embedder.go_on.set()
     steps = await running
     assert steps[-1].complete
@@ -303,7 +305,7 @@ async def test_styles_come_and_go_during_a_reembedding(tmp_path, gateways):
 
 async def test_a_style_that_was_on_its_way_when_a_reembedding_began_is_in_both(library):
     adder = Embedder(halt_at=0)
-    adding = asyncio.create_task(library.add(picture("new"), "new", [], adder))
+    adding = asyncio.create_task(library.add(NewStyle(picture("new"), "new", []), adder))
     await adder.halted.wait()
     await reembed(library)
     adder.go_on.set()
@@ -318,7 +320,7 @@ async def test_a_version_that_serves_no_longer_does_not_hinder_adding(library):
         return vector(png, clip)
 
     await reembed(library)
-    await library.add(picture("new"), "new", [], gone)
+    await library.add(NewStyle(picture("new"), "new", []), gone)
     await check_searches(library, 1)
     with pytest.raises(Unavailable, match="not complete"):
         await library.use(2)
@@ -338,7 +340,7 @@ async def test_without_a_vector_of_the_version_that_serves_nothing_is_added(libr
 
     await reembed(library)
     with pytest.raises(Unavailable, match="clip_image does not answer"):
-        await library.add(picture("new"), "new", [], down)
+        await library.add(NewStyle(picture("new"), "new", []), down)
     assert set(await everything(library)) == set(NAMES)
 
 
@@ -486,11 +488,11 @@ async def mortal(folder, versions):
 
 
 async def add(library):
-    await library.add(picture("new"), "new", [], embed)
+    await library.add(NewStyle(picture("new"), "new", []), embed)
 
 
 async def replace(library):
-    await library.add(picture("new"), "style-1", [], embed, replace=True)
+    await library.add(NewStyle(picture("new"), "style-1", [], replace=True), embed)
 
 
 async def remove(library):

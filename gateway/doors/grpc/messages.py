@@ -17,13 +17,11 @@ from gateway.worker import events
 from maquette.v1 import maquette_pb2 as pb
 from pipeline.request import RenderRequest
 from retrieval.reembedding import Progress
-from retrieval.styles import ScoredStyle, Style
+from retrieval.styles import NewStyle, ScoredStyle, Style
 from versions.canary import Bounds, Canary
 from versions.history import Entry
 from versions.manifest import Manifest
 from versions.operations import Outcome
-
-"""Fields that say how to render, not what."""
 
 
 def render_request(message: pb.RenderRequest) -> RenderRequest:
@@ -34,12 +32,24 @@ def render_request(message: pb.RenderRequest) -> RenderRequest:
     Raises:
         InvalidRequest: a field is outside its range.
     """
-    sent: dict[str, Any] = {
+    sent = {name: value for name, value in _sent(message).items() if name not in ABOUT_THE_CALL}
+    return RenderRequest(**{"sketch": b"", "prompt": "", **sent})
+
+
+def new_style(message: pb.AddStyleRequest) -> NewStyle:
+    """The style that `message` brings.
+
+    Raises:
+        InvalidRequest: its name or a tag is not acceptable.
+    """
+    return NewStyle(**{"image": b"", "name": "", **_sent(message)})
+
+
+def _sent(message: Any) -> dict[str, Any]:
+    return {
         field.name: tuple(value) if field.is_repeated else value
         for field, value in message.ListFields()
-        if field.name not in ABOUT_THE_CALL
     }
-    return RenderRequest(**{"sketch": b"", "prompt": "", **sent})
 
 
 def style(found: Style) -> pb.Style:

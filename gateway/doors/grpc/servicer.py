@@ -18,7 +18,7 @@ from maquette.v1 import maquette_pb2 as pb
 from maquette.v1 import maquette_pb2_grpc
 from pipeline.errors import InvalidRequest, StageFailed
 from pipeline.images import MAX_SIDE, MIN_SIDE
-from pipeline.request import check_prompt
+from pipeline.request import FIELDS
 from retrieval.styles import MAX_NAME
 
 SERVICE_NAME = pb.DESCRIPTOR.services_by_name["MaquetteService"].full_name
@@ -84,9 +84,7 @@ class MaquetteServicer(maquette_pb2_grpc.MaquetteServiceServicer):
         self, request: pb.AddStyleRequest, call: Call
     ) -> pb.AddStyleResponse:
         with self.desk.noting(call.caller, "add_style", style=request.name[:MAX_NAME]) as noted:
-            style, added = await self._service.add_style(
-                request.image, request.name, request.tags, replace=request.replace
-            )
+            style, added = await self._service.add_style(messages.new_style(request))
             noted["style"] = style.id
         return pb.AddStyleResponse(style=messages.style(style), added=added)
 
@@ -124,7 +122,7 @@ class MaquetteServicer(maquette_pb2_grpc.MaquetteServiceServicer):
     async def SearchStyles(  # noqa: N802
         self, request: pb.SearchStylesRequest, _call: Call
     ) -> pb.SearchStylesResponse:
-        check_prompt(request.prompt)
+        FIELDS["prompt"].check(request.prompt)
         limit = checked("limit", request.limit, DEFAULT_LIMIT, MAX_LIMIT)
         tags = tuple(request.style_filter)
         found, _, _ = await self._service.search(request.prompt, tags, limit)

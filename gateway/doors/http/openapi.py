@@ -13,65 +13,33 @@ from pydantic.json_schema import models_json_schema
 
 from gateway.doors.http.errors import PROBLEM
 from gateway.doors.http.events import EVENT_STREAM
-from gateway.doors.http.forms import FORM, HINTS, JSON, kind_of
+from gateway.doors.http.forms import FORM, JSON
 from gateway.doors.http.schemas import Accepted, Problem, ProgressBody, RenderBody, Scored
 from gateway.renders.registry import ID_PATTERN
-from pipeline.contract import CROSS_ATTENTION_LAYERS
-from pipeline.images import MAX_BYTES, MAX_PIXELS, MAX_SIDE, encode_png
-from pipeline.pinned_versions import ALIASES
-from pipeline.request import DEFAULTS, MAX_PROMPT, MAX_STYLE_IMAGES, RANGES
-from pipeline.samplers import SAMPLERS
-from retrieval.styles import MAX_TAG, MAX_TAGS
+from pipeline.fields import Field
+from pipeline.images import encode_png
+from pipeline.request import FIELDS
 
 Schema = dict[str, Any]
 REF = "#/components/schemas/{model}"
 
-PICTURE = (
-    f"PNG, JPEG or WebP; at most {MAX_BYTES:,} bytes and {MAX_PIXELS['PNG']:,} pixels (JPEG: "
-    f"{MAX_PIXELS['JPEG']:,}). More than {MAX_SIDE} a side are scaled down."
-)
-NOT_BLANK = r"[^\s\u001c-\u001f\u0085]"
-TAG: Schema = {"pattern": rf"^\s*{NOT_BLANK}(.{{0,{MAX_TAG - 2}}}{NOT_BLANK})?\s*$"}
-DESCRIPTIONS: Mapping[str, str] = {
-    "sketch": PICTURE,
-    "prompt": "What it should look like.",
-    "negative_prompt": "What it should not look like.",
-    "style": "Id of a style in the library. Left out, the style is retrieved with the prompt.",
-    "style_filter": "Tags that a retrieved style must all have.",
-    "style_images": f"Your own reference pictures, instead of the library. {PICTURE}",
-    "style_weights": "One weight per style image; equal shares when left out.",
-    "seed": "Repeats a render; drawn when left out.",
-    "num_inference_steps": "Denoising steps; some schedulers take fewer (GET /v1/info).",
-    "guidance_scale": "Pull of the prompt; 1 or less switches the negative prompt off.",
-    "controlnet_conditioning_scale": "How strongly the sketch's edges hold.",
-    "control_guidance_start": "Share of the steps before the edges hold; below the end.",
-    "control_guidance_end": "Share of the steps after which they no longer hold.",
-    "ip_adapter_scale": "How strongly the style shows: once, or once per cross-attention layer.",
-    "canny_low_threshold": "Edges weaker than this are dropped; at most canny_high_threshold.",
-    "canny_high_threshold": "Edges stronger than this are kept.",
-    "scheduler": "The sampler.",
-    "width": "Pixels; follows the sketch when left out. Times the height at most the pack's "
-    "max_pixels, which GET /v1/info tells.",
-    "height": "Pixels; follows the sketch when left out.",
-    "num_images": "Pictures, with seeds in a row.",
-    "preview_interval": "Progress between two previews in the events; 0: none.",
-    "versions": "Of the networks; left out, the service chooses: the champion, as a rule.",
-    "id": "The render's id, your choice: letters, digits, dots, hyphens, underscores.",
-    "keep_running": "Go on when nobody listens any more, so that the result can be fetched.",
-}
 CALL_FIELDS: Mapping[str, Schema] = {
-    "id": {"type": "string", "pattern": f"^({ID_PATTERN})?$", "description": DESCRIPTIONS["id"]},
+    "id": {
+        "type": "string",
+        "pattern": f"^({ID_PATTERN})?$",
+        "description": "The render's id, your choice: letters, digits, dots, hyphens, underscores.",
+    },
     "keep_running": {
         "type": "boolean",
         "default": False,
-        "description": DESCRIPTIONS["keep_running"],
+        "description": "Go on when nobody listens any more, so that the result can be fetched.",
     },
 }
 IN_A_FORM: Schema = {"type": "string", "format": "binary"}
 IN_JSON: Schema = {"type": "string", "contentEncoding": "base64", "format": "byte"}
 EMPTY: Schema = {"const": ""}
 LEFT_OUT: Mapping[str, Schema] = {JSON: {"type": "null"}, FORM: EMPTY}
-TYPES = {int: "integer", float: "number", str: "string"}
+TYPES = {int: "integer", float: "number", str: "string", bool: "boolean"}
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     "default": {
@@ -91,7 +59,7 @@ def render_fields(picture: Schema) -> dict[str, Schema]:
     Args:
         picture: the schema of one picture, which differs between forms and JSON.
     """
-    return {name: _field(name, picture) for name in HINTS}
+    return {name: schema_of(known, picture) for name, known in FIELDS.items()}
 
 
 def form(properties: Mapping[str, Schema], required: Sequence[str], example: Schema) -> Schema:
@@ -205,38 +173,13 @@ def _or(schema: Schema, nothing: Schema) -> Schema:
     return {**schema, "pattern": f"^$|{schema['pattern']}"} if "pattern" in schema else schema
 
 
-def _field(name: str, picture: Schema) -> Schema:
-    kind, several = kind_of(HINTS[name])
-    one = dict(picture) if kind is bytes else {"type": TYPES[kind], **_bounds(name)}
-    schema = {"type": "array", "items": one, **_count(name)} if several else one
-    default = DEFAULTS[name]
-    if default not in (MISSING, None, "", ()):
-        schema["default"] = list(default) if several else default
-    return {**schema, "description": DESCRIPTIONS[name]}
-
-
-def _bounds(name: str) -> Schema:
-    if name in ("prompt", "negative_prompt"):
-        return {"maxLength": MAX_PROMPT} | ({"pattern": NOT_BLANK} if name == "prompt" else {})
-    if name == "style_filter":
-        return TAG
-    if name == "scheduler":
-        return {"enum": list(SAMPLERS)}
-    if name == "versions":
-        return {"enum": ["", *ALIASES]}
-    allowed = RANGES.get(name)
-    if allowed is None:
-        return {}
-    step = {"multipleOf": allowed.multiple_of} if allowed.multiple_of else {}
-    return {"minimum": allowed.low, "maximum": allowed.high, **step}
-
-
-def _count(name: str) -> Schema:
-    if name == "style_filter":
-        return {"maxItems": MAX_TAGS}
-    if name == "ip_adapter_scale":
-        return {"minItems": 1, "maxItems": len(CROSS_ATTENTION_LAYERS)}
-    return {"maxItems": MAX_STYLE_IMAGES} if name in ("style_images", "style_weights") else {}
+def schema_of(known: Field, picture: Schema) -> Schema:
+    """The schema of a field; `picture` is that of an encoded picture."""
+    one = dict(picture) if known.kind is bytes else {"type": TYPES[known.kind], **known.bounds}
+    schema = {"type": "array", "items": one, **known.item_bounds} if known.several else one
+    if known.default not in (MISSING, None, "", ()):
+        schema["default"] = list(known.default) if known.several else known.default
+    return {**schema, "description": known.help}
 
 
 def _small_sketch() -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, get_type_hints
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import Field
@@ -11,39 +11,19 @@ from starlette.convertors import StringConvertor, register_url_convertor
 
 from gateway.doors.http.dependencies import Behind, Curating, Known
 from gateway.doors.http.forms import FORM, called, read, values_of
-from gateway.doors.http.openapi import IN_A_FORM, NOT_BLANK, PICTURE, PROBLEMS, TAG, form, png
+from gateway.doors.http.openapi import IN_A_FORM, PROBLEMS, form, png, schema_of
 from gateway.doors.http.schemas import THUMBNAIL, Found, Scored, StyleBody, StylePage
 from gateway.doors.paging import DEFAULT_LIMIT, DEFAULT_PAGE, MAX_LIMIT, MAX_PAGE
 from pipeline.images import MAX_SIDE, MIN_SIDE
-from pipeline.request import MAX_PROMPT, check_prompt
-from retrieval.styles import MAX_NAME, MAX_TAGS
+from pipeline.request import FIELDS as RENDER_FIELDS
+from retrieval.styles import MAX_NAME, STYLE_FIELDS, NewStyle
 
+PROMPT, FILTER = RENDER_FIELDS["prompt"], RENDER_FIELDS["style_filter"]
 EXAMPLE_NAME, EXAMPLE_ID = "Winter dusk", "winter-dusk"
 
-FIELDS = {
-    "image": {
-        **IN_A_FORM,
-        "description": f"{PICTURE} Stored as PNG without metadata.",
-    },
-    "name": {
-        "type": "string",
-        "maxLength": MAX_NAME,
-        "pattern": "[0-9A-Za-z]",
-        "description": "The id is made of its Latin letters and digits.",
-    },
-    "tags": {
-        "type": "array",
-        "items": {"type": "string", **TAG},
-        "maxItems": MAX_TAGS,
-        "description": "Short words that retrieval can filter by.",
-    },
-    "replace": {
-        "type": "boolean",
-        "default": False,
-        "description": "Take the place of a style that has the same id and differs.",
-    },
-}
-HINTS = {"image": bytes, "name": str, "tags": tuple[str, ...], "replace": bool}
+FIELDS = {name: schema_of(known, IN_A_FORM) for name, known in STYLE_FIELDS.items()}
+FIELDS["name"]["pattern"] = "[0-9A-Za-z]"
+HINTS = get_type_hints(NewStyle)
 
 Identity = Annotated[str, Path(description="The style's id or name.", examples=[EXAMPLE_ID])]
 
@@ -97,10 +77,7 @@ async def add(request: Request, response: Response, caller: Curating, behind: Be
     name = sent.get("name", "")
     with behind.desk.noting(caller, "add_style", style=name[:MAX_NAME]) as ids:
         style, added = await behind.service.add_style(
-            sent.get("image", b""),
-            name,
-            sent.get("tags", ()),
-            replace=sent.get("replace", False),
+            NewStyle(**{"image": b"", "name": "", **sent})
         )
         ids["style"] = style.id
     response.status_code = HTTPStatus.CREATED if added else HTTPStatus.OK
@@ -115,25 +92,25 @@ async def search(
     q: Annotated[
         str,
         Query(
-            description=f"1 to {MAX_PROMPT} characters.",
+            description=f"1 to {PROMPT.max_length} characters.",
             examples=["snow at dusk"],
-            json_schema_extra={"pattern": NOT_BLANK, "maxLength": MAX_PROMPT},
+            json_schema_extra={**PROMPT.bounds},
         ),
     ],
     limit: Annotated[
         int, Query(ge=1, le=MAX_LIMIT, description="Styles at most.", examples=[3])
     ] = DEFAULT_LIMIT,
     tag: Annotated[
-        list[Annotated[str, Field(json_schema_extra=TAG)]],
+        list[Annotated[str, Field(json_schema_extra={**FILTER.bounds})]],
         Query(
             description="Tags that a style must all have; repeatable.",
-            json_schema_extra={"maxItems": MAX_TAGS},
+            json_schema_extra={**FILTER.item_bounds},
         ),
     ] = [],  # noqa: B006 - FastAPI makes a new one for each call
 ) -> Found:
     """The styles nearest to a sentence, nearest first."""
     with called({"prompt": "q", "style_filter": "tag"}):
-        check_prompt(q)
+        PROMPT.check(q)
         found, _, _ = await behind.service.search(q, tuple(tag), limit)
     return Found(styles=[Scored.of(style) for style in found])
 

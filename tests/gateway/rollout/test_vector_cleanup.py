@@ -10,6 +10,7 @@ import pytest
 from gateway.rollout import vector_cleanup
 from pipeline.errors import Unavailable
 from retrieval.library import open_library
+from retrieval.styles import NewStyle
 from tests.gateway.fakes import Painter
 from tests.versions.engines import write_version
 from versions import aliases, operations
@@ -33,7 +34,7 @@ def repository(tmp_path):
 async def library(tmp_path, style_image):
     """A style with vectors of all three."""
     async with open_library(tmp_path / "library") as opened:
-        await opened.add(style_image, "winter", [], EMBED)
+        await opened.add(NewStyle(style_image, "winter", []), EMBED)
         for clip in (2, 3):
             async with aclosing(opened.reembed(clip, EMBED)) as steps:
                 assert [step async for step in steps][-1].complete

@@ -22,6 +22,7 @@ from pipeline.errors import NotFound, Refused, StageFailed, Unavailable
 from pipeline.pinned_versions import PinnedVersions
 from pipeline.request import RenderRequest
 from retrieval.library import open_library
+from retrieval.styles import NewStyle
 from tests.gateway.fakes import PACK, Painter
 from tests.pictures import encoded
 from tests.versions.engines import write_version
@@ -72,7 +73,7 @@ class Looker:
 @pytest.fixture
 async def library(tmp_path, style_image):
     async with open_library(tmp_path) as opened:
-        await opened.add(style_image, "winter", [], Painter().embed_image)
+        await opened.add(NewStyle(style_image, "winter", []), Painter().embed_image)
         yield opened
 
 
@@ -139,7 +140,7 @@ async def test_a_style_that_is_denied_since_it_was_added_is_not_rendered(library
 
 async def test_the_name_of_a_style_is_moderated(library, style_image):
     with pytest.raises(Refused, match="name or a tag"):
-        await service(Painter(), library, Looker()).add_style(style_image, "denied", [])
+        await service(Painter(), library, Looker()).add_style(NewStyle(style_image, "denied"))
 
 
 async def test_the_picture_says_what_made_it(library, request_):
