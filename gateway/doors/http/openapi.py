@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from gateway.doors.http.bodies import Body
 from gateway.doors.http.errors import PROBLEM
 from gateway.doors.http.events import EVENT_STREAM
 from gateway.doors.http.forms import FORM, JSON
@@ -60,6 +61,22 @@ def render_fields(picture: Schema) -> dict[str, Schema]:
         picture: the schema of one picture, which differs between forms and JSON.
     """
     return {name: schema_of(known, picture) for name, known in FIELDS.items()}
+
+
+def request_body(model: type[Body], *kinds: str, example: Schema) -> Schema:
+    """What a route takes, for its ``openapi_extra``."""
+    content = {kind: {"schema": _schema(model, kind), "example": example} for kind in kinds}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def _schema(model: type[Body], kind: str) -> Schema:
+    schema = model.model_json_schema(mode="validation" if kind == FORM else "serialization")
+    for name, field in schema["properties"].items():
+        if field.get("default") in (None, "", []):
+            field.pop("default", None)
+        if name not in schema.get("required", ()):
+            schema["properties"][name] = _optional(field, LEFT_OUT[kind])
+    return schema
 
 
 def form(properties: Mapping[str, Schema], required: Sequence[str], example: Schema) -> Schema:
@@ -156,7 +173,11 @@ def _body(kinds: Mapping[str, tuple[Mapping[str, Schema], Schema]], required: Se
 
 def _optional(schema: Schema, nothing: Schema) -> Schema:
     """What may be sent for a field: `nothing` leaves it out, and one value needs no brackets."""
-    about: Schema = {name: schema[name] for name in ("description", "default") if name in schema}
+    if "anyOf" in schema:
+        return schema
+    about: Schema = {
+        name: schema[name] for name in ("title", "description", "default") if name in schema
+    }
     plain = {name: value for name, value in schema.items() if name not in about}
     if "items" not in plain:
         return {**_or(plain, nothing), **about}

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.background.jobs import Step
+from gateway.doors.http.bodies import JSON, Body, Boolean, Number, Text, Whole, body_of
 from gateway.doors.http.dependencies import Administering, Behind
 from gateway.doors.http.events import steps_of
-from gateway.doors.http.forms import JSON, read, values_of
-from gateway.doors.http.openapi import PROBLEMS, Schema, as_json, events_content
+from gateway.doors.http.openapi import PROBLEMS, events_content, request_body
 from gateway.doors.http.schemas import (
     CanaryBody,
     ChangeBody,
@@ -36,91 +36,96 @@ from versions.operations import WITHDRAWN, Outcome
 
 EXAMPLE_MODEL, EXAMPLE_WHY = "vae_decoder", "sharper windows"
 
-WHY: Schema = {
-    "type": "string",
-    "maxLength": MAX_REASON,
-    "description": "The reason; the history keeps it.",
-}
-DRY_RUN: Schema = {
-    "type": "boolean",
-    "default": False,
-    "description": "Check everything and change nothing.",
-}
-NUMBER: Schema = {"type": "integer", "minimum": 1}
-SHARE: Schema = {"type": "number", "minimum": 0, "default": 0}
-FORCE: Schema = {
-    "type": "boolean",
-    "default": False,
-    "description": "Without a passed gate. Needs a reason.",
-}
 
-COMMON = {"why": WHY, "dry_run": DRY_RUN}
-HINTS = {"why": str, "dry_run": bool}
-PUBLISH = {
-    "source": {
-        "type": "string",
-        "minLength": 1,
-        "maxLength": MAX_SOURCE,
-        "description": "Where the server finds the engine: a path below MAQUETTE_INCOMING, or "
+def _bound(name: str) -> Any:
+    default = getattr(Bounds(), name)
+    return Field(default, json_schema_extra={"minimum": 0, "maximum": HIGHEST[name]})
+
+
+VersionNumber = Annotated[Whole, Field(json_schema_extra={"minimum": 1})]
+
+
+class ChangeRequest(Body):
+    """What every change takes."""
+
+    why: Text = Field(
+        "",
+        description="The reason; the history keeps it.",
+        json_schema_extra={"maxLength": MAX_REASON},
+    )
+    dry_run: Boolean = Field(False, description="Check everything and change nothing.")
+
+
+class ForcibleRequest(ChangeRequest):
+    """What a change takes that needs a passed gate."""
+
+    force: Boolean = Field(False, description="Without a passed gate. Needs a reason.")
+
+
+class PublishRequest(ChangeRequest):
+    """Where the engine is."""
+
+    model_config = ConfigDict(json_schema_extra={"required": ["source"]})
+
+    source: Text = Field(
+        "",
+        description="Where the server finds the engine: a path below MAQUETTE_INCOMING, or "
         f"{URIS}.",
-    },
-    **COMMON,
-}
-PUBLISH_HINTS = {"source": str, **HINTS}
-GATE = {
-    "renders": {
-        "type": "integer",
-        "minimum": 1,
-        "maximum": MAX_RENDERS,
-        "description": "Scenes; the usual ones when left out. Promoting asks for a verdict on "
+        json_schema_extra={"minLength": 1, "maxLength": MAX_SOURCE},
+    )
+
+
+class GateRequest(ChangeRequest):
+    """How many scenes are painted."""
+
+    renders: Whole | None = Field(
+        None,
+        description="Scenes; the usual ones when left out. Promoting asks for a verdict on "
         f"{LEAST_RENDERS} at least.",
-    },
-    "why": WHY,
-    "dry_run": {**DRY_RUN, "description": "Paint and compare, and keep no verdict."},
-}
-GATE_HINTS = {"renders": int, **HINTS}
-PROMOTE = {
-    "version": {**NUMBER, "description": "The candidate when left out."},
-    "force": FORCE,
-    "expected": {**NUMBER, "description": "Only if this version is the champion until then."},
-    **COMMON,
-}
-PROMOTE_HINTS = {"version": int, "force": bool, "expected": int, **HINTS}
-RETIRE = {
-    "version": {**NUMBER, "description": "Its files are removed. None that has an alias."},
-    "alias": {
-        "type": "string",
-        "enum": list(WITHDRAWN),
-        "description": "Or this: it is taken away, and the files stay.",
-    },
-    **COMMON,
-}
-RETIRE_HINTS = {"version": int, "alias": str, **HINTS}
-CANARY = {
-    "share": {
-        **SHARE,
-        "exclusiveMaximum": 1,
-        "description": "Of the renders that the candidate makes; 0 ends it. Needs a passed gate.",
-    },
-    "shadow": {
-        **SHARE,
-        "maximum": 1,
-        "description": "Of the renders that it makes as well, unseen.",
-    },
-    **{
-        bound.name: {
-            "type": "integer" if isinstance(bound.default, int) else "number",
-            "minimum": 0,
-            "maximum": HIGHEST[bound.name],
-            "default": bound.default,
-        }
-        for bound in fields(Bounds)
-    },
-    "force": FORCE,
-    **COMMON,
-}
-BOUNDS = get_type_hints(Bounds)
-CANARY_HINTS = {"share": float, "shadow": float, **BOUNDS, "force": bool, **HINTS}
+        json_schema_extra={"minimum": 1, "maximum": MAX_RENDERS},
+    )
+
+
+class PromoteRequest(ForcibleRequest):
+    """Which version becomes the champion."""
+
+    version: VersionNumber | None = Field(None, description="The candidate when left out.")
+    expected: VersionNumber | None = Field(
+        None, description="Only if this version is the champion until then."
+    )
+
+
+class RetireRequest(ChangeRequest):
+    """A version, or an alias."""
+
+    version: VersionNumber | None = Field(
+        None, description="Its files are removed. None that has an alias."
+    )
+    alias: Text = Field(
+        "",
+        description="Or this: it is taken away, and the files stay.",
+        json_schema_extra={"enum": list(WITHDRAWN)},
+    )
+
+
+class CanaryRequest(ForcibleRequest):
+    """On which share of the renders the candidate is tried, and what calls it off."""
+
+    share: Number = Field(
+        0,
+        description="Of the renders that the candidate makes; 0 ends it. Needs a passed gate.",
+        json_schema_extra={"minimum": 0, "exclusiveMaximum": 1},
+    )
+    shadow: Number = Field(
+        0,
+        description="Of the renders that it makes as well, unseen.",
+        json_schema_extra={"minimum": 0, "maximum": 1},
+    )
+    max_error_share: Number = _bound("max_error_share")
+    max_latency_ratio: Number = _bound("max_latency_ratio")
+    max_structure_loss: Number = _bound("max_structure_loss")
+    least_renders: Whole = _bound("least_renders")
+
 
 Model = Annotated[
     str,
@@ -209,7 +214,7 @@ async def diff(
     summary="Publish a version",
     response_class=Response,
     responses=steps(ChangeBody),
-    openapi_extra=as_json(PUBLISH, ["source"], {"source": "new", "why": EXAMPLE_WHY}),
+    openapi_extra=request_body(PublishRequest, JSON, example={"source": "new", "why": EXAMPLE_WHY}),
 )
 async def publish(
     request: Request, model: Model, caller: Administering, behind: Behind
@@ -220,8 +225,8 @@ async def publish(
     (what is done, and how many bytes of how many), then `result` as promoting answers, or `error`.
     Ends when its client leaves, until it is put in place, and nothing of it is left then.
     """
-    sent = {"source": "", **await _sent(request, PUBLISH_HINTS)}
-    work = behind.administration.publish(caller, model, **sent)
+    sent = await body_of(request, PublishRequest, JSON)
+    work = behind.administration.publish(caller, model, **sent.model_dump())
     return await steps_of(work, _body, request.receive)
 
 
@@ -230,7 +235,7 @@ async def publish(
     summary="Gate the candidate",
     response_class=Response,
     responses=steps(VerdictBody),
-    openapi_extra=as_json(GATE, [], {"renders": 1, "why": EXAMPLE_WHY}),
+    openapi_extra=request_body(GateRequest, JSON, example={"renders": 1, "why": EXAMPLE_WHY}),
 )
 async def gate(request: Request, model: Model, caller: Administering, behind: Behind) -> Response:
     """Paint held-out scenes with the candidate and the champion, compare them, keep the verdict.
@@ -238,62 +243,71 @@ async def gate(request: Request, model: Model, caller: Administering, behind: Be
     Takes minutes. Answers with server-sent events: `progress` (renders, of how many), then `result`
     (whether it passed, and by which figures), or `error`. Ends when its client leaves.
     """
-    sent = await _sent(request, GATE_HINTS)
-    work = behind.administration.gate(caller, model, **sent)
+    sent = await body_of(request, GateRequest, JSON)
+    work = behind.administration.gate(caller, model, **sent.model_dump())
     return await steps_of(work, _body, request.receive)
 
 
 @router.post(
     "/canary",
     summary="Try the candidate",
-    openapi_extra=as_json(CANARY, [], {"share": 0.1, "force": True, "why": EXAMPLE_WHY}),
+    openapi_extra=request_body(
+        CanaryRequest, JSON, example={"share": 0.1, "force": True, "why": EXAMPLE_WHY}
+    ),
 )
 async def set_canary(request: Request, caller: Administering, behind: Behind) -> ChangeBody:
     """Make a share of the renders with the candidate. Without any share, that ends."""
-    sent = await _sent(request, CANARY_HINTS)
-    bounds = {name: sent.pop(name) for name in BOUNDS if name in sent}
-    how = {name: sent.pop(name) for name in ("force", "dry_run") if name in sent}
-    wanted = Canary(**sent, bounds=Bounds(**bounds))
+    sent = await body_of(request, CanaryRequest, JSON)
+    bounds = Bounds(**sent.model_dump(include={bound.name for bound in fields(Bounds)}))
+    wanted = Canary(share=sent.share, shadow=sent.shadow, why=sent.why, bounds=bounds)
+    how = {"force": sent.force, "dry_run": sent.dry_run}
     return ChangeBody.of(await behind.administration.set_canary(caller, wanted, **how))
 
 
 @router.post(
     "/{model}/promote",
     summary="Promote a version",
-    openapi_extra=as_json(PROMOTE, [], {"version": 2, "force": True, "why": EXAMPLE_WHY}),
+    openapi_extra=request_body(
+        PromoteRequest, JSON, example={"version": 2, "force": True, "why": EXAMPLE_WHY}
+    ),
 )
 async def promote(
     request: Request, model: Model, caller: Administering, behind: Behind
 ) -> ChangeBody:
     """Make a version the champion, once its gate is passed; renders in flight end as they began."""
-    sent = await _sent(request, PROMOTE_HINTS)
-    return ChangeBody.of(await behind.administration.promote(caller, model, **sent))
+    sent = await body_of(request, PromoteRequest, JSON)
+    outcome = await behind.administration.promote(caller, model, **sent.model_dump())
+    return ChangeBody.of(outcome)
 
 
 @router.post(
     "/{model}/rollback",
     summary="Roll back",
-    openapi_extra=as_json(COMMON, [], {"why": "windows too sharp"}),
+    openapi_extra=request_body(ChangeRequest, JSON, example={"why": "windows too sharp"}),
 )
 async def rollback(
     request: Request, model: Model, caller: Administering, behind: Behind
 ) -> ChangeBody:
     """Make the previous version the champion again; the champion becomes the previous one."""
-    sent = await _sent(request, HINTS)
-    return ChangeBody.of(await behind.administration.rollback(caller, model, **sent))
+    sent = await body_of(request, ChangeRequest, JSON)
+    outcome = await behind.administration.rollback(caller, model, **sent.model_dump())
+    return ChangeBody.of(outcome)
 
 
 @router.post(
     "/{model}/retire",
     summary="Retire a version",
-    openapi_extra=as_json(RETIRE, [], {"version": 3, "why": "nobody wants it"}),
+    openapi_extra=request_body(
+        RetireRequest, JSON, example={"version": 3, "why": "nobody wants it"}
+    ),
 )
 async def retire(
     request: Request, model: Model, caller: Administering, behind: Behind
 ) -> ChangeBody:
     """Remove a version's files, or take from it the alias that keeps it loaded."""
-    sent = await _sent(request, RETIRE_HINTS)
-    return ChangeBody.of(await behind.administration.retire(caller, model, **sent))
+    sent = await body_of(request, RetireRequest, JSON)
+    outcome = await behind.administration.retire(caller, model, **sent.model_dump())
+    return ChangeBody.of(outcome)
 
 
 def _body(told: Step | Outcome | Judged) -> BaseModel:
@@ -305,7 +319,3 @@ def _body(told: Step | Outcome | Judged) -> BaseModel:
             return VerdictBody.of(told)
         case Outcome():
             return ChangeBody.of(told)
-
-
-async def _sent(request: Request, hints: dict[str, Any]) -> dict[str, Any]:
-    return values_of(await read(request, JSON), hints)
