@@ -1,4 +1,4 @@
-"""What went wrong, told in the form that the route's callers expect."""
+"""Errors as responses, in the form that the route's callers expect."""
 
 from __future__ import annotations
 
@@ -11,29 +11,51 @@ from typing import Any
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Match
-from starlette.types import Scope
 
 from gateway import errors
+from gateway.doors.validation import invalid_request
 from gateway.telemetry import logs
 from pipeline.errors import InvalidRequest, Words, shorten
 
 PROBLEM = "application/problem+json"
 OPEN_INFERENCE = "/v2"
 OPENAI = ("/v1/images/", "/v1/models")
-
 OPENAI_TYPES = {
     HTTPStatus.UNAUTHORIZED: "authentication_error",
     HTTPStatus.FORBIDDEN: "permission_error",
     HTTPStatus.TOO_MANY_REQUESTS: "rate_limit_error",
 }
-MISSING = "missing"
+
+
+class Problem(BaseModel):
+    """What went wrong (RFC 9457)."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str = Field(description="A sentence: what is wrong, what is allowed, what to do.")
+    field: str | None = Field(default=None, description="The field that is wrong, if one is.")
+    request_id: str
+
+    @classmethod
+    def of(cls, error: Exception) -> Problem:
+        """The body that describes `error`."""
+        failure = describe(error)
+        return cls(
+            title=failure.status.phrase,
+            status=failure.status,
+            detail=failure.sentence,
+            field=failure.field or None,
+            request_id=logs.request_id.get(),
+        )
 
 
 @dataclass(frozen=True)
-class Told:
-    """One error, ready to be put into any form."""
+class Failure:
+    """An error, whatever form it takes in a response."""
 
     status: HTTPStatus
     sentence: str
@@ -42,23 +64,24 @@ class Told:
 
 
 async def answer(request: Request, error: Exception) -> JSONResponse:
-    """The response that tells `error` on the route of `request`."""
-    told = tell(error)
-    path = request.url.path
+    """The response to `request` that failed with `error`."""
+    failure, path, media_type = describe(error), request.url.path, "application/json"
+    body: dict[str, Any]
     if path.startswith(OPENAI):
-        return _json(told, openai(told), "application/json")
-    if path.split("/")[1] == OPEN_INFERENCE.strip("/"):
-        return _json(told, {"error": told.sentence}, "application/json")
-    return _json(told, problem(told), PROBLEM)
+        body = openai(error)
+    elif path.split("/")[1] == OPEN_INFERENCE.strip("/"):
+        body = {"error": failure.sentence}
+    else:
+        body, media_type = Problem.of(error).model_dump(exclude_none=True), PROBLEM
+    return JSONResponse(body, failure.status, dict(failure.headers or {}), media_type)
 
 
-def tell(error: Exception) -> Told:
+def describe(error: Exception) -> Failure:
     """The status, the sentence and the headers of `error`."""
     if isinstance(error, RequestValidationError):
-        error = _in_words(error)
+        error = invalid_request(error.errors())
     if isinstance(error, HTTPException):
-        status = HTTPStatus(error.status_code)
-        return Told(status, error.detail, headers=error.headers)
+        return Failure(HTTPStatus(error.status_code), error.detail, headers=error.headers)
     headers = {}
     status = errors.code_of(error).http
     seconds = errors.retry_after(error)
@@ -67,61 +90,25 @@ def tell(error: Exception) -> Told:
     if status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
     named = error.field if isinstance(error, InvalidRequest) else ""
-    return Told(status, errors.told(error), named, headers)
+    return Failure(status, errors.told(error), named, headers)
 
 
-def problem(told: Told) -> dict[str, Any]:
-    """`told` as RFC 9457 has it."""
-    body: dict[str, Any] = {
-        "type": "about:blank",
-        "title": told.status.phrase,
-        "status": int(told.status),
-        "detail": told.sentence,
-    }
-    if told.field:
-        body["field"] = told.field
-    return {**body, "request_id": logs.request_id.get()}
-
-
-def openai(told: Told) -> dict[str, Any]:
-    """`told` as OpenAI's clients read it."""
-    other = "server_error" if told.status >= 500 else "invalid_request_error"
+def openai(error: Exception) -> dict[str, Any]:
+    """`error` as OpenAI's clients read it."""
+    failure = describe(error)
+    other = "server_error" if failure.status >= 500 else "invalid_request_error"
     return {
         "error": {
-            "message": told.sentence,
-            "type": OPENAI_TYPES.get(told.status, other),
-            "param": told.field or None,
+            "message": failure.sentence,
+            "type": OPENAI_TYPES.get(failure.status, other),
+            "param": failure.field or None,
             "code": None,
         }
     }
 
 
-def _json(told: Told, body: dict[str, Any], media_type: str) -> JSONResponse:
-    return JSONResponse(
-        body, status_code=told.status, headers=dict(told.headers or {}), media_type=media_type
-    )
-
-
-def _in_words(error: RequestValidationError) -> InvalidRequest:
-    """FastAPI's findings about a path or query, of which the first is told."""
-    wrong = error.errors()[0]
-    name = str(wrong["loc"][-1])
-    found = Words(MISSING) if wrong["type"] == MISSING else wrong["input"]
-    return InvalidRequest(name, found, _allowed(wrong), "Put it right and send it again.")
-
-
-def _allowed(wrong: Mapping[str, Any]) -> str:
-    bounds = wrong.get("ctx", {})
-    if "ge" in bounds:
-        return f"{bounds['ge']} or more"
-    if "le" in bounds:
-        return f"{bounds['le']} or less"
-    kinds = {"int_parsing": "a whole number", "bool_parsing": "true or false", MISSING: "a value"}
-    return kinds.get(wrong["type"], shorten(Words(wrong["msg"])))
-
-
 async def not_there(request: Request, error: Exception) -> JSONResponse:
-    """The response to a path or method that there is not."""
+    """The response to a path or method that does not exist."""
     what = f"{request.method} {shorten(Words(request.url.path))}"
     sentence = f"There is no {what} here; GET /openapi.json lists what there is."
     status = HTTPStatus(error.status_code) if isinstance(error, HTTPException) else 404
@@ -130,14 +117,14 @@ async def not_there(request: Request, error: Exception) -> JSONResponse:
 
 
 def _methods(request: Request) -> list[str]:
-    """What may be asked of the path of `request`, by whichever route."""
+    """The methods of the path of `request`, by whichever route."""
     return [
         method
         for method in ("GET", "HEAD", "POST", "DELETE")
-        if any(_takes(route, request.scope, method) for route in request.app.router.routes)
+        if any(_takes(route, request, method) for route in request.app.router.routes)
     ]
 
 
-def _takes(route: BaseRoute, scope: Scope, method: str) -> bool:
-    asked = {**scope, "method": "GET" if method == "HEAD" else method}
-    return route.matches(asked)[0] is Match.FULL
+def _takes(route: BaseRoute, request: Request, method: str) -> bool:
+    scope = {**request.scope, "method": "GET" if method == "HEAD" else method}
+    return route.matches(scope)[0] is Match.FULL

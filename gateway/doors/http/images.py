@@ -12,12 +12,11 @@ from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request, Response
-from fastapi.sse import format_sse_event
 
 from gateway.auth.caller import Caller
 from gateway.doors.http import errors
 from gateway.doors.http.dependencies import Behind, OpenAIKnown, OpenAIRendering
-from gateway.doors.http.events import EVENT_STREAM, Events, finished
+from gateway.doors.http.events import EVENT_STREAM, EventStream, encoded, finished
 from gateway.doors.http.forms import (
     CALL_HINTS,
     FORM,
@@ -234,9 +233,7 @@ async def _render(
         headers = {"X-Render-Id": render.id}
         if theirs.get("stream"):
             following = render.follow()
-            response = Events(following, _events(following, kind, theirs))
-            response.headers.update(headers)
-            return response
+            return EventStream(following, _events(following, kind, theirs), headers)
         result = await finished(render, request.receive)
     return await in_json(lambda: _told(result, theirs), headers)
 
@@ -339,7 +336,7 @@ async def _events(
                 for picture in event.pictures:
                     yield await asyncio.to_thread(_completed, kind, event, picture, theirs)
     except Exception as error:  # noqa: BLE001 - Renders has logged it; here it is only told
-        yield _event("error", errors.openai(errors.tell(error)))
+        yield _event("error", errors.openai(error))
 
 
 def _completed(kind: str, result: Finished, picture: Picture, theirs: Mapping[str, Any]) -> bytes:
@@ -349,7 +346,7 @@ def _completed(kind: str, result: Finished, picture: Picture, theirs: Mapping[st
 
 def _event(name: str, told: Mapping[str, Any]) -> bytes:
     about = {"type": name, "created_at": int(time.time()), "quality": "auto"}
-    return format_sse_event(event=name, data_str=json.dumps({**about, **told}))
+    return encoded(name, json.dumps({**about, **told}))
 
 
 def _check_model(name: Any) -> None:

@@ -12,10 +12,10 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from gateway.doors.http.bodies import Body
-from gateway.doors.http.errors import PROBLEM
+from gateway.doors.http.errors import PROBLEM, Problem
 from gateway.doors.http.events import EVENT_STREAM
 from gateway.doors.http.forms import FORM, JSON
-from gateway.doors.http.schemas import Accepted, Problem, ProgressBody, RenderBody, Scored
+from gateway.doors.http.schemas import Accepted, ProgressBody, RenderBody, Scored
 from gateway.renders.registry import ID_PATTERN
 from pipeline.fields import Field
 from pipeline.images import encode_png

@@ -13,11 +13,12 @@ from pydantic import BaseModel, Field
 
 from gateway.auth.caller import Caller
 from gateway.background.jobs import Step
-from gateway.doors.http import errors
+from gateway.doors.http.errors import Problem
 from gateway.information import Facts
 from gateway.renders.render import Render, State
 from gateway.rollout.administration import Compared, Listed, Tried
 from gateway.rollout.gating import Judged
+from gateway.telemetry.outcomes import Timings
 from gateway.worker import events
 from retrieval.styles import ScoredStyle, Style
 from versions.history import Entry, Page
@@ -27,17 +28,6 @@ THUMBNAIL = 256
 """Longest side in pixels of the pictures that lists link to."""
 
 Base64 = Annotated[str, Field(description="A PNG file, in base64.")]
-
-
-class Problem(BaseModel):
-    """What went wrong (RFC 9457)."""
-
-    type: str
-    title: str
-    status: int
-    detail: str = Field(description="A sentence: what is wrong, what is allowed, what to do.")
-    field: str | None = Field(default=None, description="The field that is wrong, if one is.")
-    request_id: str
 
 
 class StyleBody(BaseModel):
@@ -114,18 +104,6 @@ class Image(BaseModel):
     )
 
 
-class TimingsBody(BaseModel):
-    """Wall-clock seconds of each stage, in order."""
-
-    queue: float
-    embed: float
-    search: float
-    condition: float
-    denoise: float
-    decode: float
-    total: float
-
-
 class Accepted(BaseModel):
     """The render is accepted: its id, and where to find it."""
 
@@ -142,7 +120,9 @@ class RenderBody(BaseModel):
     progress: ProgressBody | None = None
     style: Scored | None = Field(default=None, description="The style, once it is chosen.")
     images: list[Image] = []
-    timings: TimingsBody | None = None
+    timings: Timings | None = Field(
+        default=None, description="Wall-clock seconds of each stage, in order."
+    )
     warnings: list[str] = Field(
         default=[],
         description="What the caller may want to change: a prompt that was cut, and the like.",
@@ -161,7 +141,6 @@ class RenderBody(BaseModel):
             with_images: whether the pictures themselves are in it, or only where they are.
         """
         result = render.result
-        error = Problem(**errors.problem(errors.tell(render.error))) if render.error else None
         return cls(
             id=render.id,
             state=render.state,
@@ -169,10 +148,10 @@ class RenderBody(BaseModel):
             progress=ProgressBody.of(render.progress) if render.progress else None,
             style=Scored.of(render.chosen) if render.chosen else None,
             images=_images(render, with_images=with_images),
-            timings=TimingsBody(**vars(result.timings)) if result else None,
+            timings=result.timings if result else None,
             warnings=list(result.warnings) if result else [],
             versions=dict(result.versions) if result else {},
-            error=error,
+            error=Problem.of(render.error) if render.error else None,
             links=links(render),
         )
 
@@ -225,25 +204,9 @@ class InfoBody(BaseModel):
     @classmethod
     def of(cls, facts: Facts, caller: Caller) -> InfoBody:
         """The body that tells `facts` to `caller`."""
-        models = [
-            ModelBody(name=model.name, version=model.version, ready=model.ready)
-            for model in facts.models
-        ]
-        return cls(
-            version=facts.version,
-            triton_version=facts.triton_version,
-            models=models,
-            pack=facts.pack,
-            pack_revision=facts.pack_revision,
-            schedulers=list(facts.schedulers),
-            scopes=sorted(caller.scopes),
-            served_versions={
-                alias: pinned.versions for alias, pinned in facts.served_versions.items()
-            },
-            problem=facts.problem,
-            clip=facts.clip,
-            limits=RenderLimitsBody.model_validate(facts.limits, from_attributes=True),
-        )
+        served = {alias: pinned.versions for alias, pinned in facts.served_versions.items()}
+        found = {**vars(facts), "served_versions": served, "scopes": sorted(caller.scopes)}
+        return cls.model_validate(found, from_attributes=True)
 
 
 class ManifestBody(BaseModel):

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from gateway.background.jobs import Step
 from gateway.doors.http.bodies import JSON, Body, Boolean, Number, Text, Whole, body_of
 from gateway.doors.http.dependencies import Administering, Behind
+from gateway.doors.http.errors import Problem
 from gateway.doors.http.events import steps_of
 from gateway.doors.http.openapi import PROBLEMS, events_content, request_body
 from gateway.doors.http.schemas import (
@@ -18,7 +19,6 @@ from gateway.doors.http.schemas import (
     ChangeBody,
     ComparedBody,
     PastChangesBody,
-    Problem,
     StepBody,
     VerdictBody,
     VersionBody,
