@@ -86,7 +86,16 @@ class Authenticator:
             Overloaded: too many calls within a minute.
             Unavailable: the keys or the counts cannot be read.
         """
-        caller = self.identify(credentials)
+        return await self.authorize(self.identify(credentials), scope)
+
+    async def authorize(self, caller: Caller, scope: Scope | None) -> Caller:
+        """`caller`, who is identified already, once they may make this call.
+
+        Raises:
+            Forbidden: they may not do this.
+            Overloaded: too many calls within a minute.
+            Unavailable: the counts cannot be read.
+        """
         await self._limits.count_call(caller)
         if scope:
             caller.require(scope)

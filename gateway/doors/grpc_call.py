@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, NoReturn, Protocol, TypeAlias
@@ -30,6 +31,9 @@ MAX_DETAILS = 2000
 """gRPC sends a status in its header, and fails otherwise when that grows too large."""
 STATUS_DETAILS = "grpc-status-details-bin"
 REQUEST_ID = "x-request-id"
+
+identified: ContextVar[Caller | MaquetteError | None] = ContextVar("identified", default=None)
+"""Who makes the call in progress, or why that is not known; None where nobody has looked yet."""
 
 log = logging.getLogger("maquette.gateway")
 
@@ -126,7 +130,10 @@ async def answered(
         with tracing.span(
             f"{service}/{method}", SpanKind.SERVER, tracing.extract(sent), **attributes
         ):
-            yield await desk.authenticator.admit(credentials_of(sent), scope)
+            caller = identified.get() or desk.authenticator.identify(credentials_of(sent))
+            if isinstance(caller, MaquetteError):
+                raise caller
+            yield await desk.authenticator.authorize(caller, scope)
     except asyncio.CancelledError:
         code = grpc.StatusCode.CANCELLED
         raise

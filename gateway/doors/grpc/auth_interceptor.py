@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 
 from gateway.auth.call_context import CallContext
-from gateway.doors.grpc_call import Context, answered, credentials_of
+from gateway.doors.grpc_call import Context, answered, credentials_of, identified
 from pipeline.errors import MaquetteError
 
 OPEN = ("ServerLive", "ServerReady", "ModelReady")
@@ -16,7 +16,7 @@ OPEN = ("ServerLive", "ServerReady", "ModelReady")
 
 
 class AuthInterceptor(grpc.aio.ServerInterceptor):
-    """Looks at a call's credentials as soon as its header is there.
+    """Identifies the caller as soon as a call's header is there, for the method as well.
 
     Args:
         services: full names of those that ask who calls.
@@ -39,8 +39,9 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):
         metadata = handler_call_details.invocation_metadata or ()
         sent = {key: value for key, value in metadata if isinstance(value, str)}
         try:
-            self._desk.authenticator.identify(credentials_of(sent))
-        except MaquetteError:
+            identified.set(self._desk.authenticator.identify(credentials_of(sent)))
+        except MaquetteError as error:
+            identified.set(error)
             return self._refusal(service, method, streaming=handler.response_streaming)
         return handler
 
@@ -48,7 +49,6 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):
         kind = "server_stream" if streaming else "unary"
 
         async def refuse(_unread: Any, context: Context) -> None:
-            # It asks again, and tells and counts the refusal as every other.
             async with answered(context, self._desk, service, method, kind=kind):
                 pass
 

@@ -211,3 +211,20 @@ async def test_who_leaves_a_stream_early_leaves_no_traceback(door, sketch, caplo
     await asyncio.sleep(0)
     assert [record.message for record in caplog.records if record.levelno >= logging.ERROR] == []
     assert {"queue", "check", "moderate", "fetch_style", "search", "encode"} <= set(collector.spans)
+
+
+async def test_credentials_are_looked_at_once_for_each_call(door, monkeypatch):
+    looked, find = [], KeyStore.find
+
+    def counted(keys, key):
+        looked.append(key)
+        return find(keys, key)
+
+    monkeypatch.setattr(KeyStore, "find", counted)
+    channel, metadata, *_ = door
+    stub = MaquetteServiceStub(channel)
+    await stub.ServerInfo(pb.ServerInfoRequest(), metadata=metadata)
+    assert len(looked) == 1
+    with pytest.raises(grpc.aio.AioRpcError):
+        await stub.ServerInfo(pb.ServerInfoRequest(), metadata=(("x-api-key", "mqt_nobodys"),))
+    assert looked[1:] == ["mqt_nobodys"]
