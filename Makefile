@@ -108,9 +108,10 @@ format: setup ## Format the code and mend what the linter can
 	@$(DEV)/bin/ruff check --fix --quiet . || true
 	@$(DEV)/bin/ruff format .
 
-reference: protocol ## Write the pages that are made from the code
+reference: protocol ## Write what is made from the code: pages, the inputs of render, the client's keywords
 	@$(DEV)/bin/python -m tools.protocol_reference
 	@$(DEV)/bin/python -m tools.settings_reference
+	@$(DEV)/bin/python -m tools.field_reference
 
 protocol: setup ## Generate the Python side of maquette.v1
 	@$(DEV)/bin/python -m grpc_tools.protoc --proto_path=. --python_out=. --pyi_out=. \

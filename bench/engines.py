@@ -21,7 +21,7 @@ from bench.stack import Stack
 from maquette.paths import MODEL_REPOSITORY
 from pipeline import contract
 from pipeline.pinned_versions import EXPORTED
-from pipeline.wire import NUMPY_DTYPES
+from pipeline.tensor import NUMPY_DTYPES
 from serving.onnx_network import OnnxNetwork
 
 Arrays = Mapping[str, npt.NDArray[Any]]

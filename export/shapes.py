@@ -8,6 +8,7 @@ from safetensors import safe_open
 
 from export.pack import Pack
 from pipeline import contract
+from pipeline.tensor import Tensor
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def _image_tokens(pack: Pack) -> int:
         return int(file.get_slice("image_proj.proj.weight").get_shape()[0]) // width
 
 
-def dims(tensor: contract.Tensor, widths: Widths, height: int, width: int) -> tuple[int, ...]:
+def dims(tensor: Tensor, widths: Widths, height: int, width: int) -> tuple[int, ...]:
     """`tensor`'s dims, batch left out, in a pack of `widths` at a latent size.
 
     A `height` and `width` of -1 stay open, as does every size that grows with them.

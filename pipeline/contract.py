@@ -13,7 +13,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Dtype = Literal["BYTES", "FP32", "INT32", "INT64", "UINT8"]
+from pipeline.request import FIELDS
+from pipeline.tensor import Tensor
+
 Kind = Literal["network", "python", "ensemble"]
 
 CONTEXT_LENGTH = 77
@@ -40,16 +42,6 @@ Every pack has version 1."""
 DOWN_RESIDUALS = tuple(f"down_block_res_{i}" for i in range(12))
 RESIDUALS = (*DOWN_RESIDUALS, "mid_block_res")
 """ControlNet's 12 + 1 outputs, in diffusers' order."""
-
-
-@dataclass(frozen=True)
-class Tensor:
-    """One input or output: its name, Triton dtype and dims without the batch."""
-
-    name: str
-    dtype: Dtype
-    dims: tuple[int, ...]
-    optional: bool = False
 
 
 @dataclass(frozen=True)
@@ -185,25 +177,7 @@ PYTHON_MODELS = (
         "render",
         "python",
         (
-            Tensor("sketch", "BYTES", (1,)),
-            Tensor("prompt", "BYTES", (1,)),
-            Tensor("style_images", "BYTES", (-1,)),
-            Tensor("style_weights", "FP32", (-1,), optional=True),
-            Tensor("negative_prompt", "BYTES", (1,), optional=True),
-            Tensor("seed", "INT64", (1,), optional=True),
-            Tensor("num_inference_steps", "INT32", (1,), optional=True),
-            Tensor("guidance_scale", "FP32", (1,), optional=True),
-            Tensor("controlnet_conditioning_scale", "FP32", (1,), optional=True),
-            Tensor("control_guidance_start", "FP32", (1,), optional=True),
-            Tensor("control_guidance_end", "FP32", (1,), optional=True),
-            Tensor("ip_adapter_scale", "FP32", (-1,), optional=True),
-            Tensor("canny_low_threshold", "INT32", (1,), optional=True),
-            Tensor("canny_high_threshold", "INT32", (1,), optional=True),
-            Tensor("scheduler", "BYTES", (1,), optional=True),
-            Tensor("width", "INT32", (1,), optional=True),
-            Tensor("height", "INT32", (1,), optional=True),
-            Tensor("num_images", "INT32", (1,), optional=True),
-            Tensor("preview_interval", "INT32", (1,), optional=True),
+            *(field.tensor for field in FIELDS.values() if field.served),
             Tensor("pinned", "BYTES", (1,), optional=True),
         ),
         (

@@ -62,15 +62,16 @@ class Field:
     """Characters of a text, or of each of several."""
     blank: bool = True
     """Whether a text may be empty or white space."""
+    pattern: str = ""
+    """What JSON Schema says that a text has to match; what checks it is elsewhere."""
+    min_items: int = 0
     max_items: int | None = None
-    counts: tuple[int, ...] = ()
-    """How many values there may be, where not every number up to ``max_items``."""
     noun: str = "values"
     """What several of them are called."""
     remedy: str = ""
     """Of a wrong value, where another one nearby would be no help."""
     count_remedy: str = "Send fewer."
-    """Of too many."""
+    """Of too many, or too few."""
     dtype: Dtype | None = None
     """Triton's; by default the one of its Python type."""
     served: bool = True
@@ -112,24 +113,33 @@ class Field:
             return {"pattern": rf"^\s*{_NOT_BLANK}{inside}\s*$"}
         if self.max_length:
             schema["maxLength"] = self.max_length
-        if not self.blank:
-            schema["pattern"] = _NOT_BLANK
+        if self.pattern or not self.blank:
+            schema["pattern"] = self.pattern or _NOT_BLANK
         return schema
 
     @property
     def item_bounds(self) -> dict[str, int]:
         """What JSON Schema says of how many values there are."""
-        if self.counts:
-            return {"minItems": min(self.counts), "maxItems": max(self.counts)}
-        return {"maxItems": self.max_items} if self.max_items else {}
+        limits = {"minItems": self.min_items, "maxItems": self.max_items}
+        return {name: limit for name, limit in limits.items() if limit}
 
     @property
     def default_text(self) -> str:
         """The default as a caller would write it; empty where there is none, or it is empty."""
         if self.required or self.default is None:
             return ""
+        if self.kind is bool:
+            return str(self.default).lower()
         values = self.default if self.several else (self.default,)
         return ", ".join(value if isinstance(value, str) else plain(value) for value in values)
+
+    @property
+    def described(self) -> str:
+        """Its help with what is allowed and the default, for a person."""
+        default = f"default: {self.default_text}" if self.default_text else ""
+        choices = ", ".join(filter(None, self.choices))
+        inside = "; ".join(filter(None, (str(self.allowed or ""), choices, default)))
+        return f"{self.help} [{inside}]" if inside else self.help
 
     def check(self, value: Any) -> None:
         """Let `value` pass.
@@ -166,13 +176,12 @@ class Field:
         return cleaned
 
     def _check_count(self, count: int) -> None:
-        found = Words(f"{count} {self.noun}")
-        if self.counts and count not in self.counts:
-            allowed = f"{' or '.join(map(str, self.counts))} {self.noun}"
-            raise InvalidRequest(self.name, found, allowed, self.count_remedy)
-        if self.max_items and count > self.max_items:
-            allowed = f"at most {self.max_items} {self.noun}"
-            raise InvalidRequest(self.name, found, allowed, self.count_remedy)
+        if not self.min_items <= count <= (self.max_items or count):
+            least = f"{self.min_items} to" if self.min_items else "at most"
+            allowed = f"{least} {self.max_items} {self.noun}"
+            raise InvalidRequest(
+                self.name, Words(f"{count} {self.noun}"), allowed, self.count_remedy
+            )
 
     def _check_text(self, text: str) -> None:
         if self.choices and text not in self.choices:
@@ -193,10 +202,12 @@ def about(help: str, **facts: Any) -> Mapping[str, Field]:  # noqa: A002 - what 
 
 
 def table(described: type) -> dict[str, Field]:
-    """Every field of the dataclass `described`, in order."""
+    """The fields of the dataclass `described` that say what they are, in order."""
     hints = get_type_hints(described)
     return {
-        field.name: _complete(field, hints[field.name]) for field in dataclasses.fields(described)
+        field.name: _complete(field, hints[field.name])
+        for field in dataclasses.fields(described)
+        if _KEY in field.metadata
     }
 
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.contract import CROSS_ATTENTION_LAYERS
 from pipeline.errors import InvalidRequest, Words
 from pipeline.fields import Field, Range, about, table
 from pipeline.images import PICTURE
@@ -17,6 +16,8 @@ MAX_PROMPT = 500
 MAX_STYLE_IMAGES = 8
 MAX_TAGS = 16
 MAX_TAG = 40
+LAYERS = 16
+"""Of cross-attention, in Stable Diffusion 1.5's UNet."""
 SIZE_STEP = 64
 """Latents are an eighth of the picture, and the UNet halves them three times."""
 _SHARE = Range(0, 1)
@@ -153,7 +154,8 @@ class RenderRequest:
         metadata=about(
             "How strongly the style shows: once, or once per cross-attention layer.",
             allowed=_SCALE,
-            counts=(1, len(CROSS_ATTENTION_LAYERS)),
+            min_items=1,
+            max_items=LAYERS,
             count_remedy="Send one value for all layers.",
             option="style-scale",
             pixels=True,
@@ -247,6 +249,10 @@ def _check_styles(request: RenderRequest) -> None:
 
 
 def _check_together(request: RenderRequest) -> None:
+    if len(request.ip_adapter_scale) not in (1, LAYERS):
+        found = Words(f"{len(request.ip_adapter_scale)} values")
+        allowed = f"1 value, or {LAYERS} (one per cross-attention layer)"
+        raise InvalidRequest("ip_adapter_scale", found, allowed, "Send one value for all layers.")
     low, high = request.canny_low_threshold, request.canny_high_threshold
     if low > high:
         remedy = "Swap the two thresholds."

@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 Dtype = Literal["BYTES", "FP32", "INT32", "INT64", "UINT8"]
+NUMPY_DTYPES: dict[Dtype, type[np.generic]] = {
+    "BYTES": np.object_,
+    "FP32": np.float32,
+    "INT32": np.int32,
+    "INT64": np.int64,
+    "UINT8": np.uint8,
+}
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ import triton_python_backend_utils as pb_utils
 
 from pipeline import contract, pinned_versions
 from pipeline.errors import InvalidRequest, MaquetteError, StageFailed
-from pipeline.wire import NUMPY_DTYPES
+from pipeline.tensor import NUMPY_DTYPES
 
 Arrays = dict[str, npt.NDArray[Any]]
 

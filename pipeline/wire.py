@@ -1,52 +1,39 @@
 """A RenderRequest as the tensors of the served ``render`` model, and back.
 
-The two share their field names, so the contract drives both directions.
+The two share their field names, so the table of fields drives both directions.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from pipeline import contract, pinned_versions
+from pipeline import pinned_versions
 from pipeline.errors import InvalidRequest, Words
+from pipeline.fields import Field
 from pipeline.pinned_versions import PinnedVersions
-from pipeline.request import RenderRequest
-
-NUMPY_DTYPES: dict[str, type[np.generic]] = {
-    "BYTES": np.object_,
-    "FP32": np.float32,
-    "INT32": np.int32,
-    "INT64": np.int64,
-    "UINT8": np.uint8,
-}
+from pipeline.request import FIELDS, RenderRequest
+from pipeline.tensor import NUMPY_DTYPES
 
 Arrays = dict[str, npt.NDArray[Any]]
 
-_TUPLES = {field.name for field in fields(RenderRequest) if "tuple" in str(field.type)}
-_TEXTS = {field.name for field in fields(RenderRequest) if field.type == "str"} | {"pinned"}
-
-
-_PINNED = "pinned"
+_PINNED = Field(name="pinned", help="The version of each network, as JSON.")
 """The one input that is no field of a request: what its ``versions`` stand for."""
 
 
 def to_tensors(request: RenderRequest, pinned: PinnedVersions = PinnedVersions()) -> Arrays:  # noqa: B008 - frozen
     """The ``render`` model's inputs for `request`; what is None or empty is left to its default."""
-    tensors: Arrays = {_PINNED: np.array([pinned.to_json().encode()], np.object_)}
-    for tensor in contract.MODELS["render"].inputs:
-        if tensor.name == _PINNED:
-            continue
-        value = getattr(request, tensor.name)
-        if value is not None and value != ():
-            values = value if isinstance(value, tuple) else (value,)
+    tensors: Arrays = {_PINNED.name: np.array([pinned.to_json().encode()], np.object_)}
+    for name, field in FIELDS.items():
+        value = getattr(request, name)
+        if field.served and value is not None and value != ():
+            values = value if field.several else (value,)
             encoded = [item.encode() if isinstance(item, str) else item for item in values]
-            tensors[tensor.name] = np.array(encoded, dtype=NUMPY_DTYPES[tensor.dtype])
+            tensors[name] = np.array(encoded, dtype=NUMPY_DTYPES[field.tensor.dtype])
     return tensors
 
 
@@ -58,9 +45,11 @@ def from_tensors(tensors: Arrays) -> tuple[RenderRequest, PinnedVersions]:
     """
     if not len(tensors.get("style_images", ())):
         raise InvalidRequest("style_images", (), "at least one encoded image", "Send one.")
-    values = {name: _value(name, array) for name, array in tensors.items()}
-    pinned = pinned_versions.from_json(values.pop(_PINNED, "{}"))
-    return RenderRequest(**values), pinned
+    values = {
+        name: _value(field, tensors[name]) for name, field in FIELDS.items() if name in tensors
+    }
+    pinned = _value(_PINNED, tensors[_PINNED.name]) if _PINNED.name in tensors else "{}"
+    return RenderRequest(**values), pinned_versions.from_json(pinned)
 
 
 def pack_identity(facts: Mapping[str, Any]) -> bytes:
@@ -79,14 +68,14 @@ def pack_identity(facts: Mapping[str, Any]) -> bytes:
     return json.dumps(identity).encode()
 
 
-def _value(name: str, array: npt.NDArray[Any]) -> Any:
+def _value(field: Field, array: npt.NDArray[Any]) -> Any:
     values = tuple(array.reshape(-1).tolist())
-    if name in _TUPLES:
+    if field.several:
         return values
     if len(values) != 1:
         found = Words(f"{len(values)} values")
-        raise InvalidRequest(name, found, "one value", "Send one value.")
-    return text(name, values[0]) if name in _TEXTS else values[0]
+        raise InvalidRequest(field.name, found, "one value", "Send one value.")
+    return text(field.name, values[0]) if field.kind is str else values[0]
 
 
 def text(name: str, raw: bytes) -> str:

@@ -31,7 +31,11 @@ class NewStyle:
 
     image: bytes = field(metadata=about(f"{PICTURE} Stored as PNG without metadata."))
     name: str = field(
-        metadata=about("The id is made of its Latin letters and digits.", max_length=MAX_NAME)
+        metadata=about(
+            "The id is made of its Latin letters and digits.",
+            max_length=MAX_NAME,
+            pattern="[0-9A-Za-z]",
+        )
     )
     tags: tuple[str, ...] = field(
         default=(),

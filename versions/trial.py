@@ -24,6 +24,7 @@ import numpy.typing as npt
 
 from pipeline import contract
 from pipeline.errors import Unavailable
+from pipeline.tensor import Tensor
 from versions import reading, weights
 from versions.errors import Declined
 
@@ -210,7 +211,7 @@ def check_tensors(network: str, session: Any) -> None:
             _check_tensor(what, by_name[tensor.name], tensor)
 
 
-def _check_tensor(what: str, found: Any, wanted: contract.Tensor) -> None:
+def _check_tensor(what: str, found: Any, wanted: Tensor) -> None:
     dtype = DTYPES.get(found.type, found.type)
     if dtype != wanted.dtype:
         raise Failure(
@@ -282,7 +283,7 @@ class Neighbours:
             tensor.name: self._value(tensor, rows) for tensor in contract.MODELS[network].inputs
         }
 
-    def _value(self, tensor: contract.Tensor, rows: int) -> Array:
+    def _value(self, tensor: Tensor, rows: int) -> Array:
         giver = GIVERS.get(tensor.name)
         if giver and tensor.name not in CHOSEN:
             return self.run(giver, rows)[tensor.name]

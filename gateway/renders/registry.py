@@ -13,7 +13,8 @@ import re
 import time
 import uuid
 from collections import defaultdict
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import partial
 
 from gateway.auth.call_context import CallContext
@@ -23,15 +24,14 @@ from gateway.background import offload
 from gateway.renders.render import Render
 from gateway.worker.service import Service
 from pipeline.errors import Conflict, InvalidRequest, NotFound, Unavailable, shorten
-from pipeline.request import RenderRequest
+from pipeline.fields import Field, about, table
+from pipeline.request import FIELDS, RenderRequest
 
 MAX_ID = 64
 MAX_KEY = 128
 # "." and ".." would be no names in a URL.
 ID_PATTERN = rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{MAX_ID - 1}}}"
 NEXT_PAGE = "[0-9]{1,18}"
-ABOUT_THE_CALL = ("id", "keep_running")
-"""Fields of a request that say how to render, not what."""
 MAX_KEPT = 1000
 """Renders that have ended, whatever they weigh."""
 
@@ -40,10 +40,18 @@ MAX_KEPT = 1000
 class SubmitOptions:
     """How a render is to be begun, beside what it is to show."""
 
-    id: str = ""
-    """The caller's choice; made up when empty."""
+    id: str = field(
+        default="",
+        metadata=about(
+            "The render's id, your choice: letters, digits, dots, hyphens, underscores.",
+            pattern=f"^({ID_PATTERN})?$",
+        ),
+    )
     idempotency_key: str = ""
-    keep_running: bool = False
+    keep_running: bool = field(
+        default=False,
+        metadata=about("Go on when nobody listens any more, so that the result can be fetched."),
+    )
 
     def __post_init__(self) -> None:
         if self.id and not re.fullmatch(ID_PATTERN, self.id):
@@ -56,6 +64,11 @@ class SubmitOptions:
         if len(key) > MAX_KEY or not (key.isascii() and key.isprintable()):
             allowed = f"1 to {MAX_KEY} printable ASCII characters"
             raise InvalidRequest("idempotency-key", key, allowed, "A UUID does well.")
+
+
+CALL_FIELDS: Mapping[str, Field] = table(SubmitOptions)
+"""Fields of a request that say how to render, not what."""
+ABOUT_THE_CALL = tuple(CALL_FIELDS)
 
 
 class Renders:
@@ -264,9 +277,9 @@ def _size(renders: list[Render]) -> int:
 def _digest(request: RenderRequest) -> str:
     """Tells requests apart without keeping their pictures."""
     digest = hashlib.sha256()
-    for field in fields(request):
-        value = getattr(request, field.name)
+    for name in FIELDS:
+        value = getattr(request, name)
         for part in value if isinstance(value, tuple) else (value,):
             content = part if isinstance(part, bytes) else repr(part).encode()
-            digest.update(f"{field.name} {len(content)} ".encode() + content)
+            digest.update(f"{name} {len(content)} ".encode() + content)
     return digest.hexdigest()

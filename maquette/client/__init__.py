@@ -5,7 +5,8 @@ It needs gRPC and protobuf, and nothing of what serves.
 
 from maquette.client.asynchronous import AsyncClient
 from maquette.client.failures import CallFailed
-from maquette.client.messages import CanaryOptions, File, RenderOptions
+from maquette.client.messages import CanaryOptions
+from maquette.client.options import File, RenderOptions, StyleOptions
 from maquette.client.results import (
     Accepted,
     Canary,
@@ -64,6 +65,7 @@ __all__ = [
     "State",
     "Style",
     "StyleChosen",
+    "StyleOptions",
     "Timings",
     "VersionDifference",
     "VersionStep",

@@ -13,7 +13,8 @@ import grpc
 from maquette.client import messages
 from maquette.client.channel import OPTIONS, Target
 from maquette.client.failures import TRIES, failure, wait_before
-from maquette.client.messages import Call, CanaryOptions, File, RenderOptions
+from maquette.client.messages import Call, CanaryOptions
+from maquette.client.options import File, RenderOptions, StyleOptions
 from maquette.client.results import (
     Canary,
     Change,
@@ -110,10 +111,10 @@ class AsyncClient:
         return await self._answer(messages.get_style(identity, thumbnail))
 
     async def add_style(
-        self, image: File, name: str, *, tags: Sequence[str] = (), replace: bool = False
+        self, image: File, name: str, **options: Unpack[StyleOptions]
     ) -> tuple[Style, bool]:
         """Add a picture to the library; whether anything changed."""
-        return await self._answer(messages.add_style(image, name, tags, replace=replace))
+        return await self._answer(messages.add_style(image, name, options))
 
     async def remove_style(self, identity: str) -> Style:
         """Take a style out of the library; what it was."""

@@ -5,7 +5,6 @@ Both clients send these; they differ in how they wait, and in nothing else.
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,44 +15,12 @@ import grpc
 
 from maquette.client import results
 from maquette.client.failures import CallFailed
+from maquette.client.options import File, RenderOptions, StyleOptions
 from maquette.v1 import maquette_pb2 as pb
 
 Answer = TypeVar("Answer")
-File = bytes | str | os.PathLike[str]
-"""An encoded picture, or the path of one."""
-
 SHOWN = 60
 """Characters of a value that an error repeats."""
-
-
-class RenderOptions(TypedDict, total=False):
-    """What a render can be told beside its sketch and prompt; maquette.proto says more of each.
-
-    None is the same as leaving it out.
-    """
-
-    negative_prompt: str | None
-    style: str | None
-    style_filter: Sequence[str] | None
-    style_images: Sequence[File] | None
-    style_weights: Sequence[float] | None
-    seed: int | None
-    num_inference_steps: int | None
-    guidance_scale: float | None
-    controlnet_conditioning_scale: float | None
-    control_guidance_start: float | None
-    control_guidance_end: float | None
-    ip_adapter_scale: float | Sequence[float] | None
-    canny_low_threshold: int | None
-    canny_high_threshold: int | None
-    scheduler: str | None
-    width: int | None
-    height: int | None
-    num_images: int | None
-    preview_interval: int | None
-    id: str | None
-    keep_running: bool | None
-    versions: str | None
 
 
 class CanaryOptions(TypedDict, total=False):
@@ -137,12 +104,10 @@ def get_style(identity: str, thumbnail: int | None) -> Call[tuple[results.Style,
     return Call("GetStyle", message, lambda answer: (results.style(answer.style), answer.image))
 
 
-def add_style(
-    image: File, name: str, tags: Sequence[str], *, replace: bool
-) -> Call[tuple[results.Style, bool]]:
+def add_style(image: File, name: str, options: StyleOptions) -> Call[tuple[results.Style, bool]]:
     """Add a picture to the library; whether it was new."""
     message = pb.AddStyleRequest()
-    _fill(message, {"image": _bytes(image), "name": name, "tags": tags, "replace": replace})
+    _fill(message, {**options, "image": image, "name": name})
     return Call("AddStyle", message, lambda answer: (results.style(answer.style), answer.added))
 
 
@@ -249,11 +214,7 @@ def _change(action: str, message: Any, **values: Any) -> Call[results.Change]:
 
 def _render_request(sketch: File, prompt: str, options: RenderOptions) -> pb.RenderRequest:
     message = pb.RenderRequest()
-    values: dict[str, Any] = {**options, "sketch": _bytes(sketch), "prompt": prompt}
-    images, scale = values.get("style_images"), values.get("ip_adapter_scale")
-    values["style_images"] = None if images is None else [_bytes(image) for image in images]
-    values["ip_adapter_scale"] = [scale] if isinstance(scale, float | int) else scale
-    _fill(message, values)
+    _fill(message, {**options, "sketch": sketch, "prompt": prompt})
     return message
 
 
@@ -275,11 +236,16 @@ def _fill(message: Any, values: dict[str, Any]) -> None:
             continue
         try:
             if field.is_repeated:
-                getattr(message, name).extend(value)
+                several = [value] if isinstance(value, float | int) else value
+                getattr(message, name).extend(_sendable(field, each) for each in several)
             else:
-                setattr(message, name, value)
+                setattr(message, name, _sendable(field, value))
         except (TypeError, ValueError) as error:
             raise _unfit(name, value, field) from error
+
+
+def _sendable(field: Any, value: Any) -> Any:
+    return _bytes(value) if field.type == field.TYPE_BYTES else value
 
 
 def _unfit(name: str, value: object, field: Any) -> CallFailed:

@@ -153,7 +153,7 @@ async def test_options_arrive(client, gateway, sketch, style_image, tmp_path):
     [
         ({"seed": -1}, "seed is -1; allowed: 0 to 4294967295."),
         ({"width": "wide"}, "width is 'wide'; allowed: a whole number"),
-        ({"style_weights": 0.5}, "style_weights is 0.5; allowed: a number, or several."),
+        ({"style_weights": "much"}, "style_weights is 'much'; allowed: a number, or several."),
         ({"num_inference_steps": 0}, "num_inference_steps is 0; allowed: 1 to 150. Try 1."),
     ],
 )

@@ -10,6 +10,7 @@ from pipeline import contract, wire
 from pipeline.errors import InvalidRequest
 from pipeline.pinned_versions import PinnedVersions
 from pipeline.request import RenderRequest
+from pipeline.tensor import NUMPY_DTYPES
 
 FULL = RenderRequest(
     sketch=b"\x00\x01sketch\x00",
@@ -47,7 +48,7 @@ def test_defaults_stay_defaults():
 def test_tensors_have_the_contracts_dtypes():
     for name, array in wire.to_tensors(FULL).items():
         dtype = contract.MODELS["render"].input(name).dtype
-        assert array.dtype == wire.NUMPY_DTYPES[dtype]
+        assert array.dtype == NUMPY_DTYPES[dtype]
         assert array.ndim == 1
 
 

@@ -8,12 +8,17 @@ import pytest
 
 from gateway.settings import Settings
 from tests.conftest import ROOT
-from tools import protocol_reference, settings_reference
+from tools import field_reference, protocol_reference, settings_reference
 
 
 @pytest.mark.parametrize("reference", [protocol_reference, settings_reference])
 def test_the_page_is_up_to_date(reference):
     assert reference.PAGE.read_text(encoding="utf-8") == reference.page(), "run `make reference`"
+
+
+def test_what_follows_from_the_tables_of_fields_is_up_to_date():
+    for path, text in field_reference.written().items():
+        assert path.read_text(encoding="utf-8") == text, f"{path.name}: run `make reference`"
 
 
 def test_every_setting_is_told_once():

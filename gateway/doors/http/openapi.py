@@ -16,7 +16,7 @@ from gateway.doors.http.errors import PROBLEM, Problem
 from gateway.doors.http.events import EVENT_STREAM
 from gateway.doors.http.forms import FORM, JSON
 from gateway.doors.http.schemas import Accepted, ProgressBody, RenderBody, Scored
-from gateway.renders.registry import ID_PATTERN
+from gateway.renders import registry
 from pipeline.fields import Field
 from pipeline.images import encode_png
 from pipeline.request import FIELDS
@@ -24,18 +24,6 @@ from pipeline.request import FIELDS
 Schema = dict[str, Any]
 REF = "#/components/schemas/{model}"
 
-CALL_FIELDS: Mapping[str, Schema] = {
-    "id": {
-        "type": "string",
-        "pattern": f"^({ID_PATTERN})?$",
-        "description": "The render's id, your choice: letters, digits, dots, hyphens, underscores.",
-    },
-    "keep_running": {
-        "type": "boolean",
-        "default": False,
-        "description": "Go on when nobody listens any more, so that the result can be fetched.",
-    },
-}
 IN_A_FORM: Schema = {"type": "string", "format": "binary"}
 IN_JSON: Schema = {"type": "string", "contentEncoding": "base64", "format": "byte"}
 EMPTY: Schema = {"const": ""}
@@ -210,5 +198,8 @@ def _small_sketch() -> str:
     return base64.b64encode(encode_png(paper)).decode()
 
 
+CALL_FIELDS: Mapping[str, Schema] = {
+    name: schema_of(known, {}) for name, known in registry.CALL_FIELDS.items()
+}
 SKETCH = _small_sketch()
 EXAMPLE: Schema = {"prompt": "a house in the snow", "seed": 7, "num_inference_steps": 4}

@@ -22,7 +22,6 @@ PROMPT, FILTER = RENDER_FIELDS["prompt"], RENDER_FIELDS["style_filter"]
 EXAMPLE_NAME, EXAMPLE_ID = "Winter dusk", "winter-dusk"
 
 FIELDS = {name: schema_of(known, IN_A_FORM) for name, known in STYLE_FIELDS.items()}
-FIELDS["name"]["pattern"] = "[0-9A-Za-z]"
 HINTS = get_type_hints(NewStyle)
 
 Identity = Annotated[str, Path(description="The style's id or name.", examples=[EXAMPLE_ID])]

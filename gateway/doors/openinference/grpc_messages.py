@@ -10,8 +10,8 @@ from tritonclient.grpc import service_pb2 as pb
 from gateway.doors.openinference import model, tensors
 from gateway.doors.openinference.model import Output
 from gateway.doors.openinference.tensors import InferRequest, Values
-from pipeline.contract import Tensor
 from pipeline.errors import InvalidRequest, Words
+from pipeline.tensor import Tensor
 
 CONTENTS = {
     "BYTES": "bytes_contents",

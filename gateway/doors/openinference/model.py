@@ -7,39 +7,32 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from gateway.information import VIRTUAL_MODEL
 from gateway.worker.events import Finished
-from pipeline import contract
-from pipeline.contract import Tensor
 from pipeline.errors import NotFound, shorten
-from pipeline.request import DEFAULTS, RenderRequest
+from pipeline.fields import Field
+from pipeline.request import FIELDS, RenderRequest
+from pipeline.tensor import Tensor
 from pipeline.wire import text
 
 NAME = VIRTUAL_MODEL
 VERSION = "1"
 BACKEND = "maquette"
 
-PICTURES = frozenset({"sketch", "style_images", "image", "control_image"})
-"""Tensors of encoded image files; all other BYTES are text in UTF-8."""
-
 UNHEARD = ("preview_interval",)
 """Fields of a request that one answer at the end cannot heed."""
 
-_SERVED = {tensor.name: tensor for tensor in contract.MODELS["render"].inputs}
-_OURS = {
-    "style": Tensor("style", "BYTES", (1,)),
-    "style_filter": Tensor("style_filter", "BYTES", (-1,)),
-    "versions": Tensor("versions", "BYTES", (1,)),
+INPUTS: Mapping[str, Tensor] = {
+    name: field.tensor for name, field in FIELDS.items() if name not in UNHEARD
 }
 
-INPUTS: Mapping[str, Tensor] = {
-    name: replace((_SERVED | _OURS)[name], optional=default is not MISSING)
-    for name, default in DEFAULTS.items()
-    if name not in UNHEARD
+PICTURES = frozenset({"image", "control_image"}) | {
+    name for name, field in FIELDS.items() if field.kind is bytes
 }
+"""Tensors of encoded image files; all other BYTES are text in UTF-8."""
 
 OUTPUTS: Mapping[str, Tensor] = {
     tensor.name: tensor
@@ -119,7 +112,7 @@ def render_request(values: Mapping[str, tuple[Any, ...]]) -> RenderRequest:
     Raises:
         InvalidRequest: a value is outside its range, or a text is not UTF-8.
     """
-    return RenderRequest(**{name: _field(INPUTS[name], sent) for name, sent in values.items()})
+    return RenderRequest(**{name: _value(FIELDS[name], sent) for name, sent in values.items()})
 
 
 def outputs(identity: str, done: Finished) -> dict[str, Output]:
@@ -152,7 +145,7 @@ def _configured(tensor: Tensor) -> dict[str, Any]:
     }
 
 
-def _field(tensor: Tensor, values: tuple[Any, ...]) -> Any:
-    if tensor.dtype == "BYTES" and tensor.name not in PICTURES:
-        values = tuple(text(tensor.name, raw) for raw in values)
-    return values if tensor.dims == (-1,) else values[0]
+def _value(field: Field, values: tuple[Any, ...]) -> Any:
+    if field.kind is str:
+        values = tuple(text(field.name, raw) for raw in values)
+    return values if field.several else values[0]

@@ -19,8 +19,8 @@ from gateway.doors.http_bodies import MAX_BODY, from_base64
 from gateway.doors.openinference import model, tensors
 from gateway.doors.openinference.model import OUTPUTS, PICTURES, Output
 from gateway.doors.openinference.tensors import InferRequest, Values, shown
-from pipeline.contract import Tensor
 from pipeline.errors import InvalidRequest, Words
+from pipeline.tensor import Tensor
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 MAX_TENSORS = 64

@@ -13,9 +13,9 @@ from typing import Any
 
 from gateway.doors.openinference import model
 from gateway.doors.openinference.model import INPUTS, OUTPUTS, Output
-from pipeline.contract import Tensor
 from pipeline.errors import InvalidRequest, Words, shorten
 from pipeline.request import RenderRequest
+from pipeline.tensor import Tensor
 
 MAX_VALUES = 64
 """Of a list: more than any field takes, and few enough to be counted before they are read."""

@@ -1,28 +1,22 @@
 from __future__ import annotations
 
-from dataclasses import fields
-
 import pytest
+from google.protobuf.descriptor import FieldDescriptor
 
 from gateway.doors.grpc import messages
 from gateway.errors import CODES, CallerError
+from gateway.renders.registry import CALL_FIELDS
 from gateway.worker import events
 from maquette.v1 import maquette_pb2 as pb
 from pipeline import errors
 from pipeline.errors import InvalidRequest
-from pipeline.request import DEFAULTS, RenderRequest
-from retrieval.styles import Style
+from pipeline.fields import plain
+from pipeline.request import FIELDS, RANGES, RenderRequest
+from retrieval.styles import STYLE_FIELDS, Style
 from tests.conftest import ROOT
 from versions.errors import Busy
 
 STYLE = Style("art-deco", "Art Deco", ("historic",), "ab" * 32, 256, 128)
-
-
-def test_the_message_has_exactly_the_requests_fields():
-    in_proto = {field.name for field in pb.RenderRequest.DESCRIPTOR.fields}
-    assert in_proto - set(messages.ABOUT_THE_CALL) == {
-        field.name for field in fields(RenderRequest)
-    }
 
 
 def test_what_is_not_set_takes_its_default():
@@ -94,12 +88,44 @@ def finished(chosen):
     )
 
 
-def test_the_protos_comments_tell_the_true_defaults():
-    proto = (ROOT / "maquette" / "v1" / "maquette.proto").read_text()
-    for field in ("num_inference_steps", "guidance_scale", "controlnet_conditioning_scale"):
-        before = proto.split(f" {field} = ")[0].rstrip().splitlines()
-        comment = next(line for line in reversed(before) if "by default" in line)
-        assert f"{DEFAULTS[field]:g} by default" in comment
+PROTO = (ROOT / "maquette" / "v1" / "maquette.proto").read_text()
+MESSAGES = {"RenderRequest": (FIELDS, CALL_FIELDS), "AddStyleRequest": (STYLE_FIELDS,)}
+KINDS = {
+    "bytes": {FieldDescriptor.TYPE_BYTES}, "str": {FieldDescriptor.TYPE_STRING},
+    "int": {FieldDescriptor.TYPE_INT32, FieldDescriptor.TYPE_UINT32},
+    "float": {FieldDescriptor.TYPE_FLOAT}, "bool": {FieldDescriptor.TYPE_BOOL},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("message", MESSAGES)
+def test_the_proto_is_one_with_the_table_of_fields(message):
+    """Names, types, and whether a field that is left out can be told from one that is zero."""
+    in_proto = pb.DESCRIPTOR.message_types_by_name[message].fields_by_name
+    known = {name: field for table in MESSAGES[message] for name, field in table.items()}
+    assert set(in_proto) == set(known)
+    for name, field in known.items():
+        described = in_proto[name]
+        assert described.type in KINDS[field.kind.__name__], name
+        assert described.is_repeated == field.several, name
+        must_tell_zero = field.kind in (int, float) and not field.several
+        assert described.has_presence == must_tell_zero, name
+        if field.kind is int:
+            unsigned = described.type == FieldDescriptor.TYPE_UINT32
+            assert field.allowed.high < 2 ** (32 if unsigned else 31), name
+
+
+@pytest.mark.parametrize("name", [*RANGES, "scheduler"])
+def test_the_protos_comments_tell_the_true_ranges_and_defaults(name):
+    lines = PROTO.partition("message RenderRequest {")[2].partition("\n}")[0].splitlines()
+    end = next(at for at, line in enumerate(lines) if f" {name} = " in line)
+    # Fields of one kind share a comment.
+    start = max(at for at in range(end) if "//" in lines[at] and "//" not in lines[at - 1])
+    comment = " ".join(line.strip("/ ") for line in lines[start:end])
+    field = FIELDS[name]
+    if field.allowed:
+        assert f"{plain(field.allowed.low)} to {plain(field.allowed.high)}" in comment
+    assert field.default_text in comment
+    assert all(choice in comment for choice in field.choices)
 
 
 def test_every_error_has_a_status():
