@@ -11,6 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.children import Answer
+from pipeline.request import DEFAULTS
+
+SHARED = ("negative_prompt", "guidance_scale", "controlnet_conditioning_scale")
+"""Fields that diffusers takes by the same names."""
 
 
 def prepare(pack: Path, cores: int) -> Answer:
@@ -31,7 +35,7 @@ def prepare(pack: Path, cores: int) -> Answer:
     torch.set_num_threads(cores)
     pipeline: Any = Pack(pack).pipeline
     pipeline.scheduler = DDIMScheduler.from_config(pipeline.scheduler.config)
-    pipeline.set_ip_adapter_scale(0.8)
+    pipeline.set_ip_adapter_scale(DEFAULTS["ip_adapter_scale"][0])
 
     def answer(
         prompt: str, edges: bytes, style: bytes, seed: int, steps: int
@@ -48,9 +52,7 @@ def prepare(pack: Path, cores: int) -> Answer:
                 width=control.width,
                 height=control.height,
                 num_inference_steps=steps,
-                guidance_scale=7.5,
-                controlnet_conditioning_scale=1.5,
-                negative_prompt="",
+                **{name: DEFAULTS[name] for name in SHARED},
             )
         return time.perf_counter() - began, np.asarray(done.images[0])
 

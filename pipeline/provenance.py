@@ -11,17 +11,17 @@ import hashlib
 import html
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from pipeline.contract import CROSS_ATTENTION_LAYERS
 from pipeline.errors import InvalidRequest
+from pipeline.fields import Field
 from pipeline.images import decode, encode_png, scaled
 from pipeline.png import HEADER_END, SIGNATURE, Damaged, chunk, chunks
-from pipeline.request import MAX_PROMPT, MAX_STYLE_IMAGES, RenderRequest
+from pipeline.request import FIELDS, MAX_PROMPT, MAX_STYLE_IMAGES, RenderRequest
 
 KEYWORD = b"maquette"
 SOFTWARE = "maquette"
@@ -36,23 +36,17 @@ MAX_PICTURE = 64 * 2**20
 MAX_ENGINES = 64
 """More networks than any pack has."""
 
-PARAMETERS: Mapping[str, type] = {
-    "prompt": str,
-    "negative_prompt": str,
-    "seed": int,
-    "num_inference_steps": int,
-    "guidance_scale": float,
-    "controlnet_conditioning_scale": float,
-    "control_guidance_start": float,
-    "control_guidance_end": float,
-    "ip_adapter_scale": tuple,
-    "canny_low_threshold": int,
-    "canny_high_threshold": int,
-    "scheduler": str,
-    "width": int,
-    "height": int,
+PICTURES = frozenset({"sketch", "style", "style_images", "style_weights"})
+"""What a render starts from; it is told by checksums, and not among the parameters."""
+PARAMETERS: Mapping[str, Field] = {
+    name: field
+    for name, field in FIELDS.items()
+    # What the alias in `versions` stands for changes; so the pack tells the versions themselves.
+    if field.pixels and name not in PICTURES | {"versions"}
 }
-"""The request's fields that decide the pixels, beside its pictures; tuples are of floats."""
+"""The other fields of the request that decide the pixels."""
+ACTUAL = frozenset({"seed", "width", "height"})
+"""Those that are known of every picture, whether or not the request had them."""
 
 _NOT_OURS = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 """What reading JSON of another form raises."""
@@ -141,8 +135,9 @@ def describe(
     references = zip(request.style_images, weights, own, strict=True)
     return Provenance(
         parameters={
-            name: _plain(actual.get(name, getattr(request, name)), kind)
-            for name, kind in PARAMETERS.items()
+            name: _plain(value) if field.kind is float else value
+            for name, field in PARAMETERS.items()
+            if (value := actual.get(name, getattr(request, name))) is not None
         },
         style=style or None,
         style_images=tuple(
@@ -205,10 +200,8 @@ def read(png: bytes) -> Provenance | None:
     return None
 
 
-def _plain(value: Any, kind: type) -> Any:
-    if kind is tuple:
-        return tuple(_short(number) for number in value)
-    return _short(value) if kind is float else value
+def _plain(value: Any) -> Any:
+    return tuple(map(_short, value)) if isinstance(value, tuple) else _short(value)
 
 
 def _short(number: float) -> float:
@@ -299,7 +292,7 @@ def _provenance(found: Mapping[str, Any]) -> Provenance:
         raise ValueError("no render has so few or so many")
     return Provenance(
         parameters={
-            name: _typed(found["parameters"][name], kind) for name, kind in PARAMETERS.items()
+            name: _parameter(field, found["parameters"]) for name, field in PARAMETERS.items()
         },
         style=None if style is None else _typed(style, str),
         style_images=tuple(
@@ -345,25 +338,27 @@ def _embedded(text: Any) -> bytes | None:
     return png
 
 
+def _parameter(field: Field, found: Mapping[str, Any]) -> Any:
+    if field.name not in found and not field.required and field.name not in ACTUAL:
+        # The picture is older than the field, whose default changes no picture.
+        return field.default
+    value = found[field.name]
+    if not field.several:
+        return _typed(value, field.kind)
+    if not 0 < len(_typed(value, list)) <= (field.max_items or 0):
+        raise ValueError("no option has so few or so many numbers")
+    return tuple(_typed(number, field.kind) for number in value)
+
+
 def _typed(value: Any, kind: type) -> Any:
     """`value` if it is of `kind` and no longer than a render writes it."""
-    if kind is tuple:
-        return _numbers(_typed(value, list))
-    if kind is float:
-        return _numbers([value])[0]
+    if kind is float and type(value) in (int, float):
+        return float(value)
     if type(value) is not kind:
         raise ValueError(f"{value!r:.60} is not {kind.__name__}")
     if isinstance(value, str) and len(value) > MAX_PROMPT:
         raise ValueError(f"{value!r:.60} is longer than a prompt may be")
     return value
-
-
-def _numbers(values: Sequence[Any]) -> tuple[float, ...]:
-    if not 0 < len(values) <= len(CROSS_ATTENTION_LAYERS):
-        raise ValueError("no option has so few or so many numbers")
-    if not all(type(value) in (int, float) for value in values):
-        raise ValueError("not numbers")
-    return tuple(float(value) for value in values)
 
 
 def _damaged(found: bytes, how: str) -> InvalidRequest:

@@ -8,7 +8,7 @@ import json
 import struct
 import zlib
 from contextlib import suppress
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,8 +19,18 @@ from pipeline import provenance
 from pipeline.control import canny
 from pipeline.errors import InvalidRequest
 from pipeline.images import decode, encode_png, to_png
-from pipeline.provenance import MAX_HELD, PARAMETERS, StyleImage, describe, read, stamp, with_seed
-from pipeline.request import RenderRequest
+from pipeline.provenance import (
+    ACTUAL,
+    MAX_HELD,
+    PARAMETERS,
+    PICTURES,
+    StyleImage,
+    describe,
+    read,
+    stamp,
+    with_seed,
+)
+from pipeline.request import FIELDS, RenderRequest
 from tests.pictures import encoded
 
 PACK = {"name": "tiny", "precision": "fp32", "engine": "onnx", "engines": {"unet": "0123abcd"},
@@ -63,6 +73,7 @@ def test_it_says_what_was_asked_and_what_was_made(request_, sketch, style_image)
         "canny_low_threshold": 50, "canny_high_threshold": 150, "scheduler": "dpmpp_2m",
         "width": 320, "height": 256,
     }  # fmt: skip
+    assert type(made.parameters["guidance_scale"]) is float
     assert made.style_images == (StyleImage(hashlib.sha256(style_image).hexdigest(), 0.5),)
     assert made.sketch_sha256 == hashlib.sha256(sketch).hexdigest()
     assert (made.style, made.version, made.pack.engines["unet"]) == (
@@ -80,12 +91,22 @@ def test_a_picture_of_before_there_were_versions_names_none(request_, picture, k
 
 
 def test_no_field_that_decides_the_pixels_is_forgotten():
-    # What the alias in `versions` stands for changes; so the pack tells the versions themselves.
-    elsewhere = {"sketch", "style", "style_images", "style_weights", "versions"}
     without_effect = {"style_filter", "num_images", "preview_interval"}
-    assert {field.name for field in fields(RenderRequest)} == {
-        *PARAMETERS, *elsewhere, *without_effect,
-    }  # fmt: skip
+    assert {name for name, field in FIELDS.items() if not field.pixels} == without_effect
+    assert set(FIELDS) == {*PARAMETERS, *PICTURES, *without_effect, "versions"}
+
+
+@pytest.mark.parametrize("name", sorted(PARAMETERS))
+def test_a_picture_of_before_there_was_a_field_was_made_with_its_default(request_, picture, name):
+    with Image.open(io.BytesIO(stamp(picture, described(request_)))) as image:
+        told = json.loads(image.info["maquette"])
+    del told["parameters"][name]
+    older = saying(json.dumps(told))
+    if name == "prompt" or name in ACTUAL:
+        with pytest.raises(InvalidRequest, match="not what maquette writes"):
+            read(older)
+    else:
+        assert read(older).parameters[name] == FIELDS[name].default
 
 
 def test_the_pixels_stay_as_they_are_encoded(request_, picture):
@@ -221,7 +242,7 @@ def test_json_of_other_types_is_damage(request_, picture):
             for key in path[:-1]:
                 place = place[key]
             place[path[-1]] = wrong
-            if wrong == 10**400 and PARAMETERS.get(path[-1]) is int:
+            if wrong == 10**400 and path[-1] in PARAMETERS and PARAMETERS[path[-1]].kind is int:
                 continue  # a whole number, which the service will refuse
             with pytest.raises(InvalidRequest, match="not what maquette writes"):
                 read(saying(json.dumps(changed)))
