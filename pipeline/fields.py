@@ -139,7 +139,7 @@ class Field:
         default = f"default: {self.default_text}" if self.default_text else ""
         choices = ", ".join(filter(None, self.choices))
         inside = "; ".join(filter(None, (str(self.allowed or ""), choices, default)))
-        return f"{self.help} [{inside}]" if inside else self.help
+        return f"{self.help} ({inside})" if inside else self.help
 
     def check(self, value: Any) -> None:
         """Let `value` pass.

@@ -166,12 +166,18 @@ class RenderRequest:
         metadata=about(
             "Edges weaker than this are dropped; at most canny_high_threshold.",
             allowed=_THRESHOLD,
+            option="canny LOW",
             pixels=True,
         ),
     )
     canny_high_threshold: int = field(
         default=150,
-        metadata=about("Edges stronger than this are kept.", allowed=_THRESHOLD, pixels=True),
+        metadata=about(
+            "Edges stronger than this are kept.",
+            allowed=_THRESHOLD,
+            option="canny HIGH",
+            pixels=True,
+        ),
     )
     scheduler: str = field(
         default="dpmpp_2m",
@@ -196,7 +202,11 @@ class RenderRequest:
     )
     preview_interval: int = field(
         default=0,
-        metadata=about("Steps from one preview to the next; 0 makes none.", allowed=Range(0, 150)),
+        metadata=about(
+            "Steps from one preview to the next; 0 makes none.",
+            allowed=Range(0, 150),
+            option="preview",
+        ),
     )
     versions: str = field(
         default="",

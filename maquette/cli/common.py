@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
@@ -15,7 +16,10 @@ from rich.markup import escape
 from maquette import running
 from maquette.client import CallFailed, Client
 from pipeline import addresses
+from pipeline.fields import Field
+from pipeline.request import FIELDS
 
+Command = TypeVar("Command", bound=Callable[..., Any])
 DEFAULT_SERVER = running.USUAL
 
 
@@ -49,23 +53,8 @@ Tls = Annotated[
     typer.Option("--tls", envvar="MAQUETTE_TLS", help="Use TLS; a known authority signed."),
 ]
 
-OPTIONS = {
-    "num_inference_steps": "--steps",
-    "guidance_scale": "--guidance",
-    "controlnet_conditioning_scale": "--control",
-    "control_guidance_start": "--control-start",
-    "control_guidance_end": "--control-end",
-    "ip_adapter_scale": "--style-scale",
-    "canny_low_threshold": "--canny LOW",
-    "canny_high_threshold": "--canny HIGH",
-    "negative_prompt": "--negative",
-    "num_images": "--count",
-    "preview_interval": "--preview",
-    "style_filter": "--tag",
-    "style_images": "--style-image",
-    "style_weights": "--style-weight",
-}
-"""The command line's words for the protocol's fields; the others have the same name."""
+OPTIONS = {name: f"--{field.option}" for name, field in FIELDS.items() if field.option}
+"""The command line's words for fields; the others have the same name."""
 
 console = Console()
 errors = Console(stderr=True, soft_wrap=True)
@@ -101,6 +90,37 @@ def fail(message: object) -> typer.Exit:
     """Say what went wrong in one plain line; raise what this returns."""
     errors.print(f"maquette: {plain(message)}", style="red", markup=False, highlight=False)
     return typer.Exit(1)
+
+
+def option(field: Field) -> inspect.Parameter:
+    """The option that sets `field`, None where it is not given."""
+    kind: Any = list[field.kind] if field.several else field.kind  # type: ignore[name-defined]
+    says = f"{field.described} Repeatable." if field.several else field.described
+    declared = typer.Option(OPTIONS.get(field.name, f"--{field.name}"), help=in_options(says))
+    return inspect.Parameter(
+        field.name,
+        inspect.Parameter.POSITIONAL_OR_KEYWORD,
+        default=None,
+        annotation=Annotated[kind | None, declared],
+    )
+
+
+def with_options(fields: Mapping[str, Field], before: str) -> Callable[[Command], Command]:
+    """Give a command that takes `**` keywords an option for each of `fields`.
+
+    Args:
+        before: the parameter of the command that comes after them.
+    """
+
+    def decorate(command: Command) -> Command:
+        signature = inspect.signature(command, eval_str=True)
+        *written, _keywords = signature.parameters.values()
+        at = list(signature.parameters).index(before)
+        every = [*written[:at], *map(option, fields.values()), *written[at:]]
+        command.__signature__ = signature.replace(parameters=every)  # type: ignore[attr-defined]
+        return command
+
+    return decorate
 
 
 def in_options(message: str) -> str:

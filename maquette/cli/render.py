@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich import progress as bars
@@ -25,27 +25,31 @@ from maquette.cli.common import (
     in_options,
     note,
     print_facts,
+    with_options,
 )
 from maquette.cli.files import check_output, read, write, write_new
 from maquette.client import CallFailed, Event, Progress, Result, StyleChosen, Timings
 from maquette.client.results import numbered
 from pipeline.images import decode
-from pipeline.request import DEFAULTS, RANGES
-from pipeline.samplers import SAMPLERS
+from pipeline.request import FIELDS
 
 NEW = Path("render.png")
 """Where a picture goes that no place is named for, if nothing is there."""
-EDGES = f"{DEFAULTS['canny_low_threshold']} {DEFAULTS['canny_high_threshold']}"
+_ASKED_ELSEWHERE = {
+    "sketch", "prompt", "style", "style_images", "canny_low_threshold", "canny_high_threshold",
+    "preview_interval",
+}  # fmt: skip
+"""Fields whose option is not just their value."""
+EDGES = (FIELDS["canny_low_threshold"], FIELDS["canny_high_threshold"])
 
 
-def _help(field: str, meaning: str, default: str | None = None) -> str:
-    shown = default or DEFAULTS[field]
-    return f"{meaning} [{RANGES[field]}; default: {shown}]"
-
-
+@with_options(
+    {name: field for name, field in FIELDS.items() if name not in _ASKED_ELSEWHERE},
+    before="as_json",
+)
 def render(
-    sketch: Annotated[Path, typer.Argument(help="PNG, JPEG or WebP.", show_default=False)],
-    prompt: Annotated[str, typer.Argument(help="What it should look like.", show_default=False)],
+    sketch: Annotated[Path, typer.Argument(help=FIELDS["sketch"].help, show_default=False)],
+    prompt: Annotated[str, typer.Argument(help=FIELDS["prompt"].help, show_default=False)],
     out: Annotated[
         Path | None,
         typer.Option(
@@ -55,61 +59,15 @@ def render(
     board: Annotated[
         Path | None, typer.Option(help="Also write sketch, edges, style and render side by side.")
     ] = None,
-    negative: Annotated[str, typer.Option(help="What it should not look like.")] = "",
-    style: Annotated[
-        list[str] | None,
-        typer.Option(help="Id of a style in the library, instead of the nearest one."),
-    ] = None,
-    tag: Annotated[
-        list[str] | None, typer.Option(help="Only retrieve styles with this tag; repeatable.")
-    ] = None,
+    style: Annotated[list[str] | None, typer.Option(help=FIELDS["style"].help)] = None,
     style_image: Annotated[
-        list[Path] | None, typer.Option(help="Your own reference picture; repeatable.")
+        list[Path] | None, typer.Option(help=f"{FIELDS['style_images'].help} Repeatable.")
     ] = None,
-    style_weight: Annotated[
-        list[float] | None,
-        typer.Option(help="Its weight among several, 0 to 1 (default: equal); repeatable."),
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option(help=_help("seed", "Repeats a render.", "drawn"))
-    ] = None,
-    steps: Annotated[
-        int | None, typer.Option(help=_help("num_inference_steps", "Denoising steps."))
-    ] = None,
-    guidance: Annotated[
-        float | None, typer.Option(help=_help("guidance_scale", "Pull of the prompt."))
-    ] = None,
-    control: Annotated[
-        float | None,
-        typer.Option(help=_help("controlnet_conditioning_scale", "Hold of the sketch.")),
-    ] = None,
-    control_start: Annotated[
-        float | None,
-        typer.Option(help=_help("control_guidance_start", "Share of the steps before it holds.")),
-    ] = None,
-    control_end: Annotated[
-        float | None,
-        typer.Option(help=_help("control_guidance_end", "Share of the steps that it holds for.")),
-    ] = None,
-    style_scale: Annotated[
-        float | None,
-        typer.Option(help=_help("ip_adapter_scale", "Strength of the style.", "0.8")),
-    ] = None,
-    scheduler: Annotated[
-        str, typer.Option(help=f"{', '.join(SAMPLERS)} (default: {DEFAULTS['scheduler']}).")
-    ] = "",
     canny: Annotated[
         tuple[int, int] | None,
-        typer.Option(help=f"Low and high edge threshold (default: {EDGES}).", metavar="LOW HIGH"),
-    ] = None,
-    count: Annotated[
-        int | None, typer.Option(help=_help("num_images", "Pictures, with seeds in a row."))
-    ] = None,
-    width: Annotated[
-        int | None, typer.Option(help=_help("width", "Pixels.", "follows the sketch"))
-    ] = None,
-    height: Annotated[
-        int | None, typer.Option(help=_help("height", "Pixels.", "follows the sketch"))
+        typer.Option(
+            help=in_options(" ".join(field.described for field in EDGES)), metavar="LOW HIGH"
+        ),
     ] = None,
     preview: Annotated[
         Path | None, typer.Option(help="Small picture to write anew at each step.")
@@ -119,6 +77,7 @@ def render(
     api_key: ApiKey = None,
     ca: Ca = None,
     tls: Tls = False,
+    **asked: Any,
 ) -> None:
     """Turn a sketch and a sentence into a render.
 
@@ -128,7 +87,7 @@ def render(
     Example: maquette render house.png "futuristic neon city at night" -o night.png
     """
     try:
-        pictures = numbered(out, count or 1) if out else []
+        pictures = numbered(out, asked["num_images"] or 1) if out else []
         outputs = [*(("--out", picture) for picture in pictures), ("--board", board)]
         inputs = [sketch, *(style_image or [])]
         check_output("--out", out or NEW)
@@ -138,25 +97,12 @@ def render(
             events = client.stream(
                 drawing,
                 prompt,
-                negative_prompt=negative,
                 style=_only(style),
-                style_filter=tag,
                 style_images=own,
-                style_weights=style_weight,
-                seed=seed,
-                num_inference_steps=steps,
-                guidance_scale=guidance,
-                controlnet_conditioning_scale=control,
-                control_guidance_start=control_start,
-                control_guidance_end=control_end,
-                ip_adapter_scale=style_scale,
                 canny_low_threshold=canny[0] if canny else None,
                 canny_high_threshold=canny[1] if canny else None,
-                scheduler=scheduler,
-                num_images=count,
-                width=width,
-                height=height,
                 preview_interval=1 if preview else None,
+                **asked,
             )
             result = follow(events, preview)
         files = _write(result, out, [board] if board else [])

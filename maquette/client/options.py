@@ -23,45 +23,45 @@ class RenderOptions(TypedDict, total=False):
     """Your own reference pictures, instead of the library. PNG, JPEG or WebP; at most 10,485,760
     bytes and 25,000,000 pixels (JPEG: 50,000,000). More than 2048 a side are scaled down."""
     style_weights: float | Sequence[float] | None
-    """One weight per style image; equal shares when left out. [0 to 1]"""
+    """One weight per style image; equal shares when left out. (0 to 1)"""
     seed: int | None
-    """Repeats a render; drawn when left out. [0 to 4294967295]"""
+    """Repeats a render; drawn when left out. (0 to 4294967295)"""
     num_inference_steps: int | None
-    """Denoising steps; some schedulers take fewer, as the server's information says. [1 to 150;
-    default: 20]"""
+    """Denoising steps; some schedulers take fewer, as the server's information says. (1 to 150;
+    default: 20)"""
     guidance_scale: float | None
-    """Pull of the prompt; 1 or less switches the negative prompt off. [0 to 30; default: 7.5]"""
+    """Pull of the prompt; 1 or less switches the negative prompt off. (0 to 30; default: 7.5)"""
     controlnet_conditioning_scale: float | None
-    """How strongly the sketch's edges hold. [0 to 2; default: 1.5]"""
+    """How strongly the sketch's edges hold. (0 to 2; default: 1.5)"""
     control_guidance_start: float | None
-    """Share of the steps before the edges hold; below the end. [0 to 1; default: 0]"""
+    """Share of the steps before the edges hold; below the end. (0 to 1; default: 0)"""
     control_guidance_end: float | None
-    """Share of the steps after which they no longer hold. [0 to 1; default: 1]"""
+    """Share of the steps after which they no longer hold. (0 to 1; default: 1)"""
     ip_adapter_scale: float | Sequence[float] | None
-    """How strongly the style shows: once, or once per cross-attention layer. [0 to 2; default:
-    0.8]"""
+    """How strongly the style shows: once, or once per cross-attention layer. (0 to 2; default:
+    0.8)"""
     canny_low_threshold: int | None
-    """Edges weaker than this are dropped; at most canny_high_threshold. [0 to 1000; default: 50]"""
+    """Edges weaker than this are dropped; at most canny_high_threshold. (0 to 1000; default: 50)"""
     canny_high_threshold: int | None
-    """Edges stronger than this are kept. [0 to 1000; default: 150]"""
+    """Edges stronger than this are kept. (0 to 1000; default: 150)"""
     scheduler: str | None
-    """The sampler. [ddim, euler, euler_a, dpmpp_2m, lcm; default: dpmpp_2m]"""
+    """The sampler. (ddim, euler, euler_a, dpmpp_2m, lcm; default: dpmpp_2m)"""
     width: int | None
     """Pixels; follows the sketch when left out. Times the height at most the pack's max_pixels, as
-    the server's information says. [128 to 1024, a multiple of 64]"""
+    the server's information says. (128 to 1024, a multiple of 64)"""
     height: int | None
-    """Pixels; follows the sketch when left out. [128 to 1024, a multiple of 64]"""
+    """Pixels; follows the sketch when left out. (128 to 1024, a multiple of 64)"""
     num_images: int | None
-    """Pictures, with seeds in a row. [1 to 4; default: 1]"""
+    """Pictures, with seeds in a row. (1 to 4; default: 1)"""
     preview_interval: int | None
-    """Steps from one preview to the next; 0 makes none. [0 to 150; default: 0]"""
+    """Steps from one preview to the next; 0 makes none. (0 to 150; default: 0)"""
     versions: str | None
-    """Of the networks; left out, the service chooses: the champion, as a rule. [champion,
-    candidate, previous]"""
+    """Of the networks; left out, the service chooses: the champion, as a rule. (champion,
+    candidate, previous)"""
     id: str | None
     """The render's id, your choice: letters, digits, dots, hyphens, underscores."""
     keep_running: bool | None
-    """Go on when nobody listens any more, so that the result can be fetched. [default: false]"""
+    """Go on when nobody listens any more, so that the result can be fetched. (default: false)"""
 
 
 class StyleOptions(TypedDict, total=False):
@@ -70,4 +70,4 @@ class StyleOptions(TypedDict, total=False):
     tags: Sequence[str] | None
     """Short words that retrieval can filter by."""
     replace: bool | None
-    """Take the place of a style that has the same id and differs. [default: false]"""
+    """Take the place of a style that has the same id and differs. (default: false)"""

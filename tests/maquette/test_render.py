@@ -13,9 +13,11 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from maquette.board import MARGIN, PANEL
+from maquette.cli.common import OPTIONS, in_options
 from maquette.cli.render import render
 from maquette.client import Client
 from pipeline.png import size_of
+from pipeline.request import FIELDS
 from tests.maquette.little_gateway import LittleGateway, serving
 
 app = typer.Typer()
@@ -51,6 +53,22 @@ def at_most(size):
 
 def files(folder):
     return sorted(path.name for path in folder.iterdir())
+
+
+def test_every_field_can_be_asked_for_and_says_what_is_allowed(run):
+    told = " ".join(run("--help").output.replace("│", " ").split())
+    for name, field in FIELDS.items():
+        is_argument = name in ("sketch", "prompt")
+        assert name if is_argument else OPTIONS.get(name, f"--{name}").partition(" ")[0] in told
+        # Previews are asked for by naming a file.
+        assert name == "preview_interval" or in_options(field.help) in told
+        assert name == "preview_interval" or in_options(field.described) in told
+
+
+def test_the_options_are_sent_as_the_fields_they_stand_for(run):
+    assert "--steps is 0; allowed: 1 to 150. Try 1." in run("--steps", "0").stderr
+    twice = run("--style-scale", "1", "--style-scale", "0").stderr
+    assert "--style-scale is 2 values; allowed: 1 value, or 16" in twice
 
 
 def test_without_a_name_no_picture_replaces_another(run, tmp_path):
