@@ -20,7 +20,7 @@ from pipeline.pinned_versions import EXPORTED
 from pipeline.request import FIELDS
 from retrieval.pictures import Pictures, Recent, Unwritable, digest
 from retrieval.reembedding import Progress, reembed
-from retrieval.styles import MAX_NAME, NewStyle, ScoredStyle, Style, slug, style_id
+from retrieval.styles import ENTRY_FIELDS, MAX_NAME, NewStyle, ScoredStyle, Style, slug, style_id
 from retrieval.vectors import Collection, Collections, Embed, Vector, name_of, vector_of
 
 COLLECTION = name_of(EXPORTED)
@@ -183,7 +183,10 @@ class StyleLibrary:
         picture = await asyncio.to_thread(decode, new.image, "image")
         png = await asyncio.to_thread(lambda: encode_png(np.asarray(picture)))
         sha256 = digest(png)
-        style = Style(identity, new.name, new.tags, sha256, picture.width, picture.height)
+        style = Style(
+            id=identity, sha256=sha256, width=picture.width, height=picture.height,
+            **{name: getattr(new, name) for name in ENTRY_FIELDS},
+        )  # fmt: skip
         self._refuse_conflict(await self._serving.find(identity), style, replace=new.replace)
         vectors = await _vectors(png, await self.clips(), embed)
         async with self._collections.writing:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pipeline.errors import NotFound, Unavailable
 from retrieval.pictures import RESERVE, Pictures
+from retrieval.styles import ENTRY_FIELDS
 from versions import durable
 
 RECORDS = ".records"
@@ -69,7 +70,9 @@ def _names(folder: Path) -> dict[str, dict[str, object]]:
             picture.unlink(missing_ok=True)
             os.link(folder / f"{style.sha256}.png", picture)
         if picture.exists():
-            names[picture.name] = {"name": style.name, "tags": list(style.tags)}
+            names[picture.name] = {
+                name: value for name, value in style.payload().items() if name in ENTRY_FIELDS
+            }
     return names
 
 

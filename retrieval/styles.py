@@ -60,6 +60,10 @@ class NewStyle:
 
 
 STYLE_FIELDS: Mapping[str, Field] = table(NewStyle)
+ENTRY_FIELDS: Mapping[str, Field] = {
+    name: field for name, field in STYLE_FIELDS.items() if name not in ("image", "replace")
+}
+"""What the library keeps of them, and what an entry of a styles.json says."""
 
 
 @dataclass(frozen=True)

@@ -96,7 +96,7 @@ def option(field: Field) -> inspect.Parameter:
     """The option that sets `field`, None where it is not given."""
     kind: Any = list[field.kind] if field.several else field.kind  # type: ignore[name-defined]
     says = f"{field.described} Repeatable." if field.several else field.described
-    declared = typer.Option(OPTIONS.get(field.name, f"--{field.name}"), help=in_options(says))
+    declared = typer.Option(f"--{field.option or field.name}", help=in_options(says))
     return inspect.Parameter(
         field.name,
         inspect.Parameter.POSITIONAL_OR_KEYWORD,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from maquette.cli.common import fail
-from retrieval.styles import slug
+from retrieval.styles import ENTRY_FIELDS, slug
 
 SUFFIXES = {
     ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp",
@@ -29,7 +30,8 @@ class Entry:
 
     path: Path
     name: str
-    tags: tuple[str, ...]
+    options: Mapping[str, Any]
+    """Its other fields that are known, as the client takes them."""
 
 
 @dataclass
@@ -43,19 +45,20 @@ class Found:
     """Pictures that cannot be added beside the others, and why."""
 
 
-def find_pictures(paths: Sequence[Path], tags: tuple[str, ...] = ()) -> Found:
+def find_pictures(
+    paths: Sequence[Path], options: Mapping[str, Any] = MappingProxyType({})
+) -> Found:
     """The pictures among `paths`, each once; a file that is named counts, whatever its suffix.
 
     Args:
-        tags: given to each picture beside its own.
+        options: fields of each picture; lists come after its own, other values before.
     """
     found, by_id = Found(), dict[str, Entry]()
     names = functools.cache(_names)
     for path in paths:
         for file in _pictures(path, found) if path.is_dir() else [path]:
             known = names(file.parent).get(file.name, {})
-            own = tuple(known.get("tags", ()))
-            entry = Entry(file, known.get("name", _title(file)), (*own, *tags))
+            entry = Entry(file, known.get("name", _title(file)), _merged(known, options))
             # Where a name makes no id, the service says what is wrong with it.
             first = by_id.setdefault(slug(entry.name) or str(file), entry)
             if first is entry:
@@ -63,6 +66,13 @@ def find_pictures(paths: Sequence[Path], tags: tuple[str, ...] = ()) -> Found:
             elif first.path.resolve() != file.resolve():
                 found.refused.append((file, _same_id(entry, first)))
     return found
+
+
+def _merged(own: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    merged = {name: value for name, value in own.items() if name != "name"}
+    for name, value in given.items():
+        merged[name] = [*own.get(name, ()), *value] if ENTRY_FIELDS[name].several else value
+    return merged
 
 
 def _same_id(entry: Entry, first: Entry) -> str:
@@ -121,13 +131,19 @@ def _names(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def _check_entry(file: Path, picture: str, known: Any) -> None:
-    fits = isinstance(known, dict) and set(known) <= {"name", "tags"}
-    fits = fits and isinstance(known.get("name", ""), str)
-    tags = known.get("tags", []) if fits else None
-    if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
+    if not isinstance(known, dict) or not all(map(_fits, known, known.values())):
         raise fail(f"{file}: the entry of {picture} must look like {NAMES_EXAMPLE}")
     if not (file.parent / picture).exists():
         raise fail(f"{file} names {picture}, which is not in the folder.")
+
+
+def _fits(name: str, value: Any) -> bool:
+    field = ENTRY_FIELDS.get(name)
+    if field is None:
+        return False
+    several = isinstance(value, list)
+    values = value if several else [value]
+    return several == field.several and all(isinstance(each, field.kind) for each in values)
 
 
 def _title(file: Path) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.progress import track
@@ -25,26 +25,31 @@ from maquette.cli.common import (
     note,
     plain,
     print_facts,
+    with_options,
 )
 from maquette.cli.files import check_output, write
 from maquette.cli.repair import repair
 from maquette.cli.style_folders import Entry, find_pictures
 from maquette.client import CallFailed, Client
+from retrieval.styles import ENTRY_FIELDS, STYLE_FIELDS
 
 app = typer.Typer(help="Look into the style library, and change it.", no_args_is_help=True)
 app.command()(repair)
 
 
 @app.command()
+@with_options(
+    {name: field for name, field in ENTRY_FIELDS.items() if name != "name"}, before="replace"
+)
 def add(
     paths: Annotated[list[Path], typer.Argument(help="Pictures, or folders of pictures.")],
     name: Annotated[str, typer.Option(help="Name of a single picture's style.")] = "",
-    tag: Annotated[list[str] | None, typer.Option(help="A tag for all; repeatable.")] = None,
-    replace: Annotated[bool, typer.Option(help="Replace styles of the same name.")] = False,
+    replace: Annotated[bool, typer.Option(help=STYLE_FIELDS["replace"].help)] = False,
     server: Server = DEFAULT_SERVER,
     api_key: ApiKey = None,
     ca: Ca = None,
     tls: Tls = False,
+    **asked: Any,
 ) -> None:
     """Add pictures to the library; they can be retrieved at once, without a restart.
 
@@ -53,7 +58,7 @@ def add(
     Files that are no pictures, and hidden ones, are skipped, each with a note. Pictures that cannot
     be added are listed at the end, and the exit code is then 1.
     """
-    found = find_pictures(paths, tuple(tag or ()))
+    found = find_pictures(paths, {name: value for name, value in asked.items() if value})
     entries = found.entries
     for path, why in found.skipped:
         note(f"skipped: {path}: {why}")
@@ -62,7 +67,7 @@ def add(
     if name and len(entries) + len(found.refused) > 1:
         raise fail(f"--name is for one picture, and there are {len(entries) + len(found.refused)}.")
     if name:
-        entries = [Entry(entries[0].path, name, entries[0].tags)]
+        entries = [Entry(entries[0].path, name, entries[0].options)]
     with connected(server, api_key, ca, tls) as client:
         added, failures = add_all(client, entries, replace=replace)
     same = len(entries) - added - len(failures)
@@ -157,7 +162,7 @@ def add_all(
     added, failures = 0, []
     for entry in track(entries, "adding styles", console=errors, transient=True):
         try:
-            _, changed = client.add_style(entry.path, entry.name, tags=entry.tags, replace=replace)
+            _, changed = client.add_style(entry.path, entry.name, replace=replace, **entry.options)
             added += changed
         except (CallFailed, OSError, ValueError) as error:
             failures.append((entry.path, str(error)))

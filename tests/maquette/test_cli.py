@@ -24,8 +24,8 @@ def test_every_command_explains_itself(command):
 
 def test_render_help_tells_ranges_and_defaults():
     shown = " ".join(run(app, ["render", "--help"], env={"COLUMNS": "200"}).output.split())
-    assert "[1 to 150; default: 20]" in shown
-    assert "[0 to 2; default: 1.5]" in shown
+    assert "(1 to 150; default: 20)" in shown
+    assert "(0 to 2; default: 1.5)" in shown
 
 
 def test_no_gateway_is_one_sentence_with_the_remedy():
@@ -146,4 +146,4 @@ def test_bundled_styles_bring_their_names_and_tags():
     entries = {entry.path.name: entry for entry in bundled.entries}
     assert len(entries) == 12
     assert entries["art-deco.png"].name == "art deco"
-    assert "luxury" in entries["art-deco.png"].tags
+    assert "luxury" in entries["art-deco.png"].options["tags"]

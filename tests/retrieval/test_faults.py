@@ -170,7 +170,9 @@ async def test_a_damaged_database_is_told_and_names_and_tags_are_recovered(folde
     assert done.database.is_dir()
     async with open_library(folder) as library:
         for entry in added(done):
-            await library.add(NewStyle(entry.path.read_bytes(), entry.name, entry.tags), embed)
+            await library.add(
+                NewStyle(entry.path.read_bytes(), entry.name, entry.options["tags"]), embed
+            )
         assert (await library.search(direction("blue"), (), 1))[0].style.id == "all-blue"
     assert await facts(folder) == before
 
@@ -205,7 +207,10 @@ async def test_a_picture_of_two_styles_is_recovered_for_both(tmp_path):
         await library.add(NewStyle(picture("red"), "two", ["b"]), embed)
     empty(tmp_path / DATABASE)
     found = added(repair(tmp_path))
-    assert sorted((entry.name, entry.tags) for entry in found) == [("one", ("a",)), ("two", ("b",))]
+    assert sorted((entry.name, entry.options["tags"]) for entry in found) == [
+        ("one", ["a"]),
+        ("two", ["b"]),
+    ]
 
 
 async def test_a_removed_style_is_not_recovered(folder):

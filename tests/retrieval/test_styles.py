@@ -1,9 +1,20 @@
 from __future__ import annotations
 
+from dataclasses import fields
+
 import pytest
 
 from pipeline.errors import InvalidRequest
-from retrieval.styles import MAX_NAME, MAX_SLUG, NewStyle, Style, point_id, slug, style_id
+from retrieval.styles import (
+    ENTRY_FIELDS,
+    MAX_NAME,
+    MAX_SLUG,
+    NewStyle,
+    Style,
+    point_id,
+    slug,
+    style_id,
+)
 
 
 @pytest.mark.parametrize(
@@ -45,3 +56,7 @@ def test_no_more_of_a_name_is_read_than_an_id_can_have():
     # The longest id that a name can have is found as it is.
     longest = style_id("\u33af" * MAX_NAME)
     assert slug(longest) == longest
+
+
+def test_a_style_keeps_what_an_entry_says():
+    assert set(ENTRY_FIELDS) <= {field.name for field in fields(Style)}

@@ -54,14 +54,7 @@ def _sent(message: Any) -> dict[str, Any]:
 
 def style(found: Style) -> pb.Style:
     """A style as its message."""
-    return pb.Style(
-        id=found.id,
-        name=found.name,
-        tags=found.tags,
-        sha256=found.sha256,
-        width=found.width,
-        height=found.height,
-    )
+    return pb.Style(**vars(found))
 
 
 def scored_style(found: ScoredStyle) -> pb.ScoredStyle:
