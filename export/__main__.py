@@ -12,8 +12,8 @@ from export import command
 from export.asked import Build, Candidates, Target, Wanted
 from export.checkpoints import catalog
 from maquette.cli.models.options import Who
+from maquette.paths import EXPORTED, MODEL_REPOSITORY, PACKS
 
-ROOT = Path(__file__).parent.parent
 PART = "From a checkpoint"
 VERSIONS = "Where versions are managed"
 
@@ -44,7 +44,7 @@ def main(
     who: Who,
     repository: Annotated[
         Path, typer.Option(help="Triton's model repository, where the engines go.")
-    ] = ROOT / "model_repository",
+    ] = MODEL_REPOSITORY,
     engine: Annotated[
         Engine,
         typer.Option(
@@ -124,7 +124,7 @@ def main(
     ] = False,
     packs: Annotated[
         Path, typer.Option(rich_help_panel=PART, help="Folder where packs are made.")
-    ] = ROOT / "packs",
+    ] = PACKS,
 ) -> None:
     """Turn a pack into the engines Triton serves, each checked against torch.
 
@@ -148,7 +148,7 @@ def main(
     build = Build(engine.value, precision.value)
     if publish and keep:
         raise typer.BadParameter("--publish changes what --keep leaves as it is; give one of them.")
-    candidates = Candidates(ROOT / "out" / "exported", who, why) if publish else None
+    candidates = Candidates(EXPORTED, who, why) if publish else None
     target = Target(repository, tuple(only or ()), candidates)
     raise typer.Exit(command.run(wanted, target, build, force=force, keep=keep))
 

@@ -18,13 +18,13 @@ from export.asked import Build, Target, Wanted
 from export.files import PackError
 from export.managed import described, require_unmanaged
 from export.quiet import quiet_libraries
+from maquette.paths import IS_CHECKOUT, ROOT
 from pipeline.errors import MaquetteError
 from versions.catalogue import is_managed, members
 
 if TYPE_CHECKING:
     from export.engines import Outcome
 
-ROOT = Path(__file__).parent.parent
 DEVELOPMENT = ROOT / ".venv-dev" / "bin"
 """Of the environment that `make setup` makes for exports."""
 
@@ -43,7 +43,7 @@ def has_torch() -> bool:
 
 def _remedy(words: list[str]) -> str:
     """How to run Python with `words` where there is torch."""
-    if not (ROOT / "Makefile").exists():
+    if not IS_CHECKOUT:
         return "Install maquette[export] in it, or in another."
     script = Path(words[0]).name == "maquette"
     program, rest = ("maquette", words[1:]) if script else ("python", words)

@@ -21,6 +21,7 @@ from export.managed import exporting
 from export.networks import NAMES, OPTIONAL, names_of
 from export.onnx import OPSET, Parity
 from export.pack import NETWORK_FOLDERS, Pack
+from maquette.paths import BUNDLED_MODELS
 from pipeline import contract
 from pipeline.pinned_versions import EXPORTED
 from pipeline.preview import LatentRgb
@@ -34,8 +35,6 @@ LIBRARIES = ("torch", "diffusers", "transformers", "onnx", "onnxruntime", "onnxs
 """What an engine depends on."""
 LATENT_RGB = f"render/{VERSION}/latent_rgb.json"
 BYTES_OF_A_WEIGHT = 4
-STATIC = Path(__file__).parent.parent / "model_repository"
-"""The repository that is written by hand; one elsewhere gets a copy of it."""
 
 
 @dataclass(frozen=True)
@@ -162,23 +161,9 @@ def _write_texts(repository: Path, texts: Mapping[str, str]) -> None:
 
 
 def prepare(repository: Path) -> None:
-    """Give a repository of the user's own the files that are written by hand.
-
-    Raises:
-        PackError: there are none to give.
-    """
-    if repository.resolve() == STATIC.resolve():
-        return
-    if STATIC.is_dir():
-        shutil.copytree(STATIC, repository, dirs_exist_ok=True, ignore=_built)
-    missing = [
-        name for name in (*NAMES, *OPTIONAL) if not (repository / name / "config.pbtxt").exists()
-    ]
-    if missing:
-        raise PackError(
-            f"{repository} has no {missing[0]}/config.pbtxt. "
-            "Copy maquette's model_repository there."
-        )
+    """Give a repository of the user's own the files that are written by hand."""
+    if repository.resolve() != BUNDLED_MODELS:
+        shutil.copytree(BUNDLED_MODELS, repository, dirs_exist_ok=True, ignore=_built)
 
 
 def _built(folder: str, names: list[str]) -> set[str]:

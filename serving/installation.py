@@ -14,6 +14,7 @@ from pathlib import Path
 from pipeline.errors import Unavailable
 
 WHEEL = "nvidia-pytriton"
+REQUIREMENT = f"{WHEEL}==0.7.0"
 ROOT = Path(__file__).absolute().parent.parent
 PACKAGES = ("pipeline", "serving")
 """What Triton's Python processes import."""
@@ -26,7 +27,10 @@ INHERITED = re.compile(
 )
 """Variables that Triton and its models may need. None else is passed on: the gateway's secrets and
 those of clouds are in the environment that `maquette up` was started in."""
-REMEDY = "Run `make setup`, or start inside NVIDIA's Triton container."
+REMEDY = (
+    f"Run `pip install --no-deps {REQUIREMENT}` (in a checkout, `make setup`), or start inside "
+    "NVIDIA's Triton container."
+)
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,8 @@ def _python() -> str:
 def _packages() -> str:
     missing = [name for name in SERVING_PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
-        raise Missing(f"{', '.join(missing)}. Run `make setup`.")
+        remedy = "Install maquette[serving,gateway]; in a checkout, run `make setup`."
+        raise Missing(f"{', '.join(missing)}. {remedy}")
     return "everything that serving needs"
 
 
@@ -82,7 +83,7 @@ def _engines(repository: Path) -> str:
 def _styles() -> str:
     count = len(list(EXAMPLE_STYLES.glob("*.png")))
     if not count:
-        raise Missing(f"no pictures in {EXAMPLE_STYLES}. Run `python -m training styles` there.")
+        raise Missing(f"no pictures in {EXAMPLE_STYLES}. Install maquette again.")
     return f"{count} pictures"
 
 

@@ -24,7 +24,7 @@ from maquette.cli.models.options import progress
 from maquette.cli.style_folders import find_pictures
 from maquette.cli.styles import add_all
 from maquette.client import CallFailed, connect
-from maquette.paths import EXAMPLE_STYLES, MODEL_REPOSITORY
+from maquette.paths import BUNDLED_MODELS, EXAMPLE_STYLES, MODEL_REPOSITORY
 from maquette.running import Running
 from pipeline.errors import MaquetteError, Unavailable
 from serving import stack
@@ -137,7 +137,7 @@ def served_from(location: str, state: Path) -> tuple[Path, dict[str, str]]:
         if not repository.is_whole:
             raise
         note(f"{error} It starts with the copy in {repository.folder}, as the store was last.")
-    copy_own_files(MODEL_REPOSITORY, repository.folder)
+    copy_own_files(BUNDLED_MODELS, repository.folder)
     return repository.folder, {"MAQUETTE_REPOSITORY_URL": location}
 
 
@@ -202,7 +202,7 @@ def _fill(address: str, key: str | None, certificate: Path | None) -> None:
         # A certificate need not be for the address that is bound here.
         note(
             f"no bundled styles were added ({error}) Add some with "
-            "`maquette styles add examples/styles`."
+            f"`maquette styles add {shlex.quote(str(EXAMPLE_STYLES))}`."
         )
 
 

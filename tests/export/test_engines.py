@@ -10,7 +10,6 @@ import pytest
 
 from export import build, engines
 from export.asked import Build
-from export.files import PackError
 from export.networks import wrap
 from export.onnx import Parity, check_parity
 from export.pack import NETWORK_FOLDERS, Pack
@@ -191,18 +190,12 @@ def test_what_is_served_here_is_not_taken_along(tmp_path, monkeypatch):
     (tmp_path / "static/unet/3").mkdir(parents=True)
     for name in ("history.jsonl", "canary.json", ".lock", "unet/aliases.json", "unet/3/model.onnx"):
         (tmp_path / "static" / name).touch()
-    monkeypatch.setattr(engines, "STATIC", tmp_path / "static")
+    monkeypatch.setattr(engines, "BUNDLED_MODELS", tmp_path / "static")
     engines.prepare(tmp_path / "own")
     copied = {path for path in (tmp_path / "own").rglob("*") if path.is_file()}
     assert {path.relative_to(tmp_path / "own") for path in copied} == {
         path.relative_to(tmp_path / "static") for path in before
     }
-
-
-def test_a_folder_that_is_no_repository_is_told_where_there_is_none_to_copy(tmp_path, monkeypatch):
-    monkeypatch.setattr(engines, "STATIC", tmp_path / "nowhere")
-    with pytest.raises(PackError, match=r"has no text_encoder/config.pbtxt. Copy"):
-        engines.prepare(tmp_path / "repository")
 
 
 def test_every_network_names_its_folders():

@@ -149,10 +149,10 @@ def test_every_network_is_built_once_and_the_unet_twice(pack, copied):
 def test_no_version_without_an_engine_reaches_a_repository_of_the_users_own(tmp_path, monkeypatch):
     """Triton loads every version of the UNet, and would fail over an empty one."""
     static = tmp_path / "static"
-    shutil.copytree(engines.STATIC, static, ignore=shutil.ignore_patterns("*.onnx"))
+    shutil.copytree(engines.BUNDLED_MODELS, static, ignore=shutil.ignore_patterns("*.onnx"))
     for version in ("1", "2"):
         (static / "unet" / version).mkdir(exist_ok=True)
-    monkeypatch.setattr(engines, "STATIC", static)
+    monkeypatch.setattr(engines, "BUNDLED_MODELS", static)
     engines.prepare(tmp_path / "repository")
     assert [path.name for path in (tmp_path / "repository" / "unet").iterdir()] == ["config.pbtxt"]
 
