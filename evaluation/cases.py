@@ -12,8 +12,7 @@ from pipeline.images import Picture
 from pipeline.request import DEFAULTS
 from training.draw import draw_sketch
 from training.phrases import PHRASES
-from training.samples import SIDE, Sample
-from training.splits import Split
+from training.samples import SIDE, Sample, Split
 from training.styles import STYLES
 
 NEUTRAL_PROMPT = "a building"

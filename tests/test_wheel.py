@@ -17,6 +17,7 @@ BUNDLED = {
     "maquette/v1": ("*.proto", "*.pyi"),
     "serving/backends": ("*/model.py",),
     "evaluation": ("*.toml",),
+    "training": ("*.toml",),
 }
 """Files that are no modules, and are read where maquette is installed."""
 PRODUCT = {

@@ -13,12 +13,10 @@ from rich.progress import Progress
 
 from export.quiet import quiet_libraries
 from training import bundled
-from training.recipes import RECIPES, SAMPLES, Recipe
+from training.recipes import RECIPES, SAMPLES
 
 if TYPE_CHECKING:
     from transformers import CLIPModel, CLIPTokenizer
-
-    from training.loop import Plan
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -107,31 +105,35 @@ def train(
     joint: the last three at once, which gives more for the time on a small machine. lcm: a LoRA
     that paints in four steps without guidance, from what the painting stages learnt.
     """
-    from training import autoencoder, contrastive
+    from training import autoencoder, consistency, contrastive, painting
     from training.dataset import read
+    from training.loop import Plan
 
-    plan, recipe = _plan(stage, device, seed, steps, batch, rate)
+    recipe = RECIPES[_kind(device)][stage]
+    length = steps or recipe.steps, batch or recipe.batch, rate or recipe.learning_rate
+    plan = Plan(*length, seed=seed, device=device)
+    pictures = read(work / "train")
     match stage:
         case StageName.VAE:
-            autoencoder.train(read(work / "train"), plan, work / "vae")
+            autoencoder.train(pictures, plan, work / "vae")
         case StageName.CLIP:
-            contrastive.train(read(work / "train"), plan, work / "clip")
+            contrastive.train(pictures, plan, work / "clip")
         case StageName.LCM:
-            _distil(work, plan)
-        case painting:
-            _paint(painting, work, plan, recipe)
+            consistency.train(pictures, _towers(work), work, plan)
+        case _:
+            crops = painting.Crops(share=recipe.crop_share)
+            of = painting.STAGES[stage]
+            painting.train(of, pictures, _towers(work), work, plan, crops, recipe.guided_share)
 
 
 @app.command()
 def latents(work: Work = WORK, device: Device = "cpu") -> None:
     """Encode the training pictures with the trained autoencoder and CLIP."""
-    from training import autoencoder, contrastive
+    from training import autoencoder
     from training import latents as cache
     from training.dataset import read
-    from training.tokenizer import make_tokenizer
 
-    pictures = read(work / "train")
-    towers = contrastive.load(work / "clip", make_tokenizer())
+    pictures, (towers, _) = read(work / "train"), _towers(work)
     with Progress() as progress:
         advance = partial(progress.advance, progress.add_task("latents", total=pictures.count))
         vae = autoencoder.load(work / "vae")
@@ -144,17 +146,16 @@ def assemble(
     work: Work = WORK,
 ) -> None:
     """Write the tiny pack from the trained stages, with the LCM-LoRA where there is one."""
-    from training import autoencoder, consistency, contrastive, painting
+    from training import autoencoder, consistency, painting
     from training import latents as cache
     from training import pack as packs
-    from training.tokenizer import make_tokenizer
 
-    tokenizer = make_tokenizer()
+    clip, tokenizer = _towers(work)
     made = packs.trained_networks(
         autoencoder.load(work / "vae"),
         float(cache.read(work / "latents")["scaling_factor"]),
         painting.load(work),
-        contrastive.load(work / "clip", tokenizer),
+        clip,
         consistency.load(work) if (work / consistency.STAGE).is_dir() else None,
     )
     packs.write_pack(out, made, tokenizer, "trained")
@@ -163,46 +164,13 @@ def assemble(
         typer.echo(f"{out / packs.CARD} tells of earlier weights: `make eval`, then mend it.")
 
 
-def _plan(
-    stage: str, device: str, seed: int, steps: int | None, batch: int | None, rate: float | None
-) -> tuple[Plan, Recipe]:
-    """The device's recipe for `stage`, with whatever was asked for instead."""
-    from training.loop import Plan
-
-    recipe = RECIPES[_kind(device)][stage]
-    plan = Plan(
-        steps or recipe.steps,
-        batch or recipe.batch,
-        rate or recipe.learning_rate,
-        seed=seed,
-        device=device,
-    )
-    return plan, recipe
-
-
 def _kind(device: str) -> str:
     """The kind of a device: ``cuda`` of ``cuda:1``."""
     return device.split(":", maxsplit=1)[0]
 
 
-def _paint(name: str, work: Path, plan: Plan, recipe: Recipe) -> None:
-    from training import painting
-    from training.dataset import read
-
-    crops = painting.Crops(share=recipe.crop_share)
-    stage = painting.STAGES[name]
-    data, text = read(work / "train"), _text(work)
-    painting.train(stage, data, text, work, plan, crops, recipe.guided_share)
-
-
-def _distil(work: Path, plan: Plan) -> None:
-    from training import consistency
-    from training.dataset import read
-
-    consistency.train(read(work / "train"), _text(work), work, plan)
-
-
-def _text(work: Path) -> tuple[CLIPModel, CLIPTokenizer]:
+def _towers(work: Path) -> tuple[CLIPModel, CLIPTokenizer]:
+    """CLIP as it was trained, and its tokenizer."""
     from training import contrastive
     from training.tokenizer import make_tokenizer
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
+from pipeline import images
 from training.draw import draw_sketch, draw_styled
 from training.scenes import make_scene
 from training.styles import STYLES
@@ -21,6 +23,11 @@ def style_pictures() -> list[Image.Image]:
         draw_styled(make_scene(STYLE_SEED + index), style, seed=index)
         for index, style in enumerate(STYLES)
     ]
+
+
+def style_pngs() -> list[bytes]:
+    """The same, encoded."""
+    return [images.encode_png(np.asarray(picture)) for picture in style_pictures()]
 
 
 def write_styles(folder: Path) -> int:

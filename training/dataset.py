@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from training.samples import SIDE, Bytes, Sample
-from training.splits import Split
+from training.samples import SIDE, Bytes, Sample, Split
 from training.styles import STYLES
 
 CHUNK = 64

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -34,7 +33,8 @@ def encode(
     pixels = torch.from_numpy(data.pixels)
     vae, clip = vae.to(device), clip.to(device)
     spread = torch.linspace(0, len(pixels) - 1, min(MEASURED, len(pixels))).long()
-    with _fast(device):
+    kind = torch.device(device).type
+    with torch.inference_mode(), torch.autocast(kind, dtype=torch.bfloat16):
         factor = scaling_factor(vae, to_pixels(pixels[spread].to(device)))
         latents, embeds = [], []
         for start in range(0, len(pixels), BATCH):
@@ -66,11 +66,3 @@ def read(folder: Path) -> dict[str, Tensor]:
         raise FileNotFoundError(f"{path} is missing; run `python -m training latents`")
     tensors: dict[str, Tensor] = load_file(path)
     return tensors
-
-
-@contextmanager
-def _fast(device: str) -> Iterator[None]:
-    """No gradients, bf16 where it is safe."""
-    kind = torch.device(device).type
-    with torch.inference_mode(), torch.autocast(kind, dtype=torch.bfloat16):
-        yield

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,6 @@ from training.augmentations import UNSTEADY, by_another_hand
 from training.draw import draw_sketch, draw_styled
 from training.looks import Look
 from training.scenes import Scene, make_scene, wobble
-from training.splits import Split, seed_of
 from training.styles import STYLES, Style
 
 Bytes = npt.NDArray[np.uint8]
@@ -21,6 +21,27 @@ Bytes = npt.NDArray[np.uint8]
 SIDE = 256
 CLEAN_SHARE = 0.5
 """Sketches drawn as the generator draws them; the others are by another hand."""
+
+Split = Literal["train", "development", "held_out"]
+
+SEEDS: dict[Split, range] = {
+    "train": range(1_000_000, 9_000_000),
+    "development": range(9_000_000, 10_000_000),
+    "held_out": range(10_000_000, 11_000_000),
+}
+"""A recipe is tried on `development`; `held_out` only measures what came of it.
+
+Seeds below 1,000 belong to the bundled styles and example sketches, which are never trained on.
+"""
+
+
+def seed_of(split: Split, index: int) -> int:
+    """The seed of a split's `index`-th sample.
+
+    Raises:
+        IndexError: the split has no such sample.
+    """
+    return SEEDS[split][index]
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,8 @@ from pipeline.request import DEFAULTS
 from training import dataset
 from training.captions import captions
 from training.phrases import PHRASES
-from training.samples import SIDE, Sample
+from training.samples import SEEDS, SIDE, Sample, seed_of
 from training.scenes import make_scene, wobble
-from training.splits import SEEDS, seed_of
 from training.styles import STYLES
 
 THRESHOLDS = (DEFAULTS["canny_low_threshold"], DEFAULTS["canny_high_threshold"])
