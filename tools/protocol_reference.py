@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 from google.protobuf.descriptor_pb2 import (
-    DescriptorProto,
-    EnumDescriptorProto,
     FieldDescriptorProto,
     FileDescriptorProto,
     FileDescriptorSet,
-    ServiceDescriptorProto,
+    MethodDescriptorProto,
 )
 from grpc_tools import protoc
 
@@ -23,9 +20,8 @@ PAGE = ROOT / "docs" / "protocol.md"
 
 # Where descriptor.proto keeps what the paths of its source locations point at.
 PACKAGE, MESSAGES, ENUMS, SERVICES = 2, 4, 5, 6
-FIELDS_OF_MESSAGE, VALUES_OF_ENUM, METHODS_OF_SERVICE = 2, 2, 2
-
-Comments = dict[tuple[int, ...], str]
+INSIDE = 2
+"""Of a message its fields, of an enum its values, of a service its methods."""
 
 
 def page() -> str:
@@ -35,31 +31,30 @@ def page() -> str:
         tuple(location.path): _one_paragraph(location.leading_comments)
         for location in file.source_code_info.location
     }
-    return "\n".join(
-        [
-            f"# {file.package}",
-            "",
-            f"Made from the comments of [`{Path(PROTO).name}`](../{PROTO}) by `make protocol`.",
-            "",
-            comments.get((PACKAGE,), ""),
-            *(
-                line
-                for number, service in enumerate(file.service)
-                for line in _service(service, (SERVICES, number), comments)
-            ),
-            *(
-                line
-                for number, message in enumerate(file.message_type)
-                for line in _message(message, (MESSAGES, number), comments)
-            ),
-            *(
-                line
-                for number, enum in enumerate(file.enum_type)
-                for line in _enum(enum, (ENUMS, number), comments)
-            ),
-            "",
-        ]
-    )
+
+    def says(*path: int) -> str:
+        return comments.get(path, "")
+
+    made = f"Made from the comments of [`{Path(PROTO).name}`](../{PROTO}) by `make protocol`."
+    lines = [f"# {file.package}", "", made, "", says(PACKAGE)]
+    for number, service in enumerate(file.service):
+        lines += ["", f"## {service.name}", "", says(SERVICES, number), ""]
+        lines += ["| method | takes | answers | |", "|---|---|---|---|"]
+        for index, method in enumerate(service.method):
+            lines.append(f"{_method(method)} | {says(SERVICES, number, INSIDE, index)} |")
+    for number, message in enumerate(file.message_type):
+        lines += ["", f"### {message.name}", ""]
+        if said := says(MESSAGES, number):
+            lines += [said, ""]
+        lines += ["| field | type | |", "|---|---|---|"] if message.field else ["Has no fields."]
+        for index, field in enumerate(message.field):
+            said = says(MESSAGES, number, INSIDE, index)
+            lines.append(f"| `{field.name}` | {_type(field)} | {said} |")
+    for number, enum in enumerate(file.enum_type):
+        lines += ["", f"### {enum.name}", "", "| value | |", "|---|---|"]
+        for index, value in enumerate(enum.value):
+            lines.append(f"| `{value.name}` | {says(ENUMS, number, INSIDE, index)} |")
+    return "\n".join([*lines, ""])
 
 
 def _described() -> FileDescriptorProto:
@@ -74,49 +69,19 @@ def _described() -> FileDescriptorProto:
 
 def _one_paragraph(comment: str) -> str:
     paragraphs = comment.strip().split("\n\n")
-    joined = (" ".join(line.strip() for line in part.splitlines()) for part in paragraphs)
-    return "\n\n".join(joined)
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
 
-def _service(
-    service: ServiceDescriptorProto, path: tuple[int, ...], comments: Comments
-) -> Iterator[str]:
-    yield from ("", f"## {service.name}", "", comments.get(path, ""), "")
-    yield from ("| method | takes | answers | |", "|---|---|---|---|")
-    for number, method in enumerate(service.method):
-        takes, gives = (_link(kind) for kind in (method.input_type, method.output_type))
-        stream = "stream of " if method.server_streaming else ""
-        says = comments.get((*path, METHODS_OF_SERVICE, number), "")
-        yield f"| `{method.name}` | {takes} | {stream}{gives} | {says} |"
-
-
-def _message(message: DescriptorProto, path: tuple[int, ...], comments: Comments) -> Iterator[str]:
-    yield from ("", f"### {message.name}", "")
-    if comments.get(path):
-        yield from (comments[path], "")
-    if not message.field:
-        yield "Has no fields."
-        return
-    yield from ("| field | type | |", "|---|---|---|")
-    for number, field in enumerate(message.field):
-        says = comments.get((*path, FIELDS_OF_MESSAGE, number), "")
-        yield f"| `{field.name}` | {_type(field)} | {says} |"
-
-
-def _enum(enum: EnumDescriptorProto, path: tuple[int, ...], comments: Comments) -> Iterator[str]:
-    yield from ("", f"### {enum.name}", "", "| value | |", "|---|---|")
-    for number, value in enumerate(enum.value):
-        yield f"| `{value.name}` | {comments.get((*path, VALUES_OF_ENUM, number), '')} |"
+def _method(method: MethodDescriptorProto) -> str:
+    stream = "stream of " if method.server_streaming else ""
+    return f"| `{method.name}` | {_link(method.input_type)} | {stream}{_link(method.output_type)}"
 
 
 def _type(field: FieldDescriptorProto) -> str:
-    name = _link(field.type_name) if field.type_name else _scalar(field)
+    scalar = FieldDescriptorProto.Type.Name(field.type).removeprefix("TYPE_").lower()
+    name = _link(field.type_name) if field.type_name else scalar
     repeated = field.label == FieldDescriptorProto.LABEL_REPEATED
     return f"repeated {name}" if repeated else name
-
-
-def _scalar(field: FieldDescriptorProto) -> str:
-    return FieldDescriptorProto.Type.Name(field.type).removeprefix("TYPE_").lower()
 
 
 def _link(type_name: str) -> str:
