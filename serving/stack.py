@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import fcntl
-import http.client
 import os
 import socket
-import ssl
 import subprocess
 import sys
 import time
@@ -15,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from pathlib import Path
+
+import httpx
 
 from pipeline.addresses import called, join
 from pipeline.errors import Unavailable
@@ -57,11 +57,7 @@ class Gateway:
     """A running gateway."""
 
     process: subprocess.Popen[bytes]
-    host: str
-    port: int
-    http_port: int
-    tls: bool
-    grace_seconds: float
+    options: Options
     log: Path
     heartbeat: Path
     """The file that its event loop touches each second."""
@@ -69,17 +65,17 @@ class Gateway:
     @property
     def address(self) -> str:
         """``host:port`` of its gRPC service."""
-        return join(self.host, self.port)
+        return join(self.options.host, self.options.port)
 
     @property
     def http_address(self) -> str:
         """``host:port`` of its HTTP service."""
-        return join(self.host, self.http_port)
+        return join(self.options.host, self.options.http_port)
 
     @property
     def near_address(self) -> str:
         """Where its gRPC service is called from this machine."""
-        return join(called(self.host), self.port)
+        return join(called(self.options.host), self.options.port)
 
     def ended(self) -> int | None:
         """Its exit status, negative for a signal; None while it runs."""
@@ -88,7 +84,8 @@ class Gateway:
     def is_ready(self) -> bool:
         """Whether it listens. Whether renders are served is another matter, and Triton's."""
         try:
-            with socket.create_connection((self.host, self.port), timeout=1):
+            address = (self.options.host, self.options.port)
+            with socket.create_connection(address, timeout=1):
                 return True
         except OSError:
             return False
@@ -102,24 +99,13 @@ class Gateway:
 
     def is_serving(self) -> bool:
         """Whether renders are served."""
-        connection: http.client.HTTPConnection
-        if self.tls:
-            # It is the process that was started here, whatever name is in its certificate.
-            anybody = ssl.create_default_context()
-            anybody.check_hostname = False
-            anybody.verify_mode = ssl.CERT_NONE
-            connection = http.client.HTTPSConnection(
-                self.host, self.http_port, timeout=1, context=anybody
-            )
-        else:
-            connection = http.client.HTTPConnection(self.host, self.http_port, timeout=1)
+        url = f"http{'s' if self.options.tls else ''}://{self.http_address}/readyz"
         try:
-            connection.request("GET", "/readyz")
-            return connection.getresponse().status == HTTPStatus.OK
-        except (OSError, http.client.HTTPException):
+            # It is the process that was started here, whatever name is in its certificate.
+            answer = httpx.get(url, timeout=1, verify=False, trust_env=False)  # noqa: S501
+        except httpx.HTTPError:
             return False
-        finally:
-            connection.close()
+        return answer.status_code == HTTPStatus.OK
 
     def reason(self) -> str:
         """The sentence that it ended with; its log's place where it did not expect to end."""
@@ -130,7 +116,7 @@ class Gateway:
 
     def stop(self, *, at_once: bool = False) -> None:
         """End it, once the renders in progress are done or their time is over."""
-        processes.stop(self.process, 0 if at_once else self.grace_seconds + CLOSING_SECONDS)
+        processes.stop(self.process, 0 if at_once else self.options.grace_seconds + CLOSING_SECONDS)
 
     def require_running(self) -> None:
         """Fail with its own sentence when it has ended.
@@ -308,16 +294,7 @@ def _start_gateway(options: Options) -> Gateway:
         **options.gateway_settings,
     }
     process = processes.start([sys.executable, "-m", "gateway"], log, environment)
-    return Gateway(
-        process,
-        options.host,
-        options.port,
-        options.http_port,
-        options.tls,
-        options.grace_seconds,
-        log,
-        heartbeat,
-    )
+    return Gateway(process, options, log, heartbeat)
 
 
 def _wait_until_serving(gateway: Gateway) -> None:
