@@ -11,18 +11,15 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from tritonclient.utils import InferenceServerException
 
 from bench import machine, report, stack
-from bench.bars import missed
+from bench.bars import BARS, WITHOUT_BARS
 from bench.context import context
 from bench.effort import FULL, SHORT, Effort
 from bench.parts import PARTS
+from evaluation.bars import missed, table
+from evaluation.console import Task, ending_in_one_sentence, progress_bars
 from maquette.cli.common import fail
-from maquette.cli.up import ends_on_signal
-from maquette.client import CallFailed
-from pipeline.errors import MaquetteError
 
 app = typer.Typer()
 
@@ -58,11 +55,10 @@ def main(
     if called.invoked_subcommand:
         return
     effort = SHORT if short else FULL
-    with _in_one_sentence():
+    with ending_in_one_sentence():
         found = _measured(_chosen(only), effort, out)
-    console = Console()
-    console.print(report.verdicts(found), *report.loads(found))
-    if any(missed(found)):
+    Console().print(table(found, BARS, WITHOUT_BARS), *report.loads(found))
+    if any(missed(found, BARS)):
         raise typer.Exit(1)
 
 
@@ -75,11 +71,11 @@ def perf(
     """Measure single models and whole renders with NVIDIA's perf_analyzer, fetched if needed."""
     from bench.perf import measure
 
-    with _in_one_sentence():
+    with ending_in_one_sentence():
         out.mkdir(parents=True, exist_ok=True)
-        with _stack() as running, _progress() as progress:
-            table = measure(running, out, progress)
-    Console().print(table, f"tables and logs are in {out}", highlight=False)
+        with _stack() as running, progress_bars() as task:
+            rows = measure(running, out, task)
+    Console().print(rows, f"tables and logs are in {out}", highlight=False)
 
 
 def _measured(parts: list[str], effort: Effort, out: Path) -> dict[str, Any]:
@@ -89,20 +85,23 @@ def _measured(parts: list[str], effort: Effort, out: Path) -> dict[str, Any]:
     out.mkdir(parents=True, exist_ok=True)
     # The report of a run before must not stand there when this one breaks off.
     (out / report.FILE).unlink(missing_ok=True)
-    found: dict[str, Any] = {}
-    # One loop for all parts: gRPC's threads still wake the first one that there was.
-    with asyncio.Runner() as loop, _stack() as running, _progress() as progress:
-        bench = context(running, effort, progress)
-        task = progress.add_task("", total=len(parts))
-        for name in parts:
-            progress.update(task, description=PARTS[name].what)
-            found |= loop.run(PARTS[name].measure(bench))  # type: ignore[arg-type]
-            progress.advance(task)
+    with _stack() as running, progress_bars() as task:
+        found = asyncio.run(_run(parts, running, effort, task))
         facts = machine.facts(running.triton)
     found = report.finished(found, effort.name, parts, facts)
     report.write(found, out)
     for path in (out / report.FILE, *plots.write(found, out)):
         Console().print(f"wrote {path}", highlight=False)
+    return found
+
+
+async def _run(
+    parts: list[str], running: stack.Stack, effort: Effort, task: Task
+) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    async with context(running, effort, task) as bench:
+        for name in bench.each("parts", parts):
+            found |= await PARTS[name](bench)
     return found
 
 
@@ -125,30 +124,6 @@ def _stack() -> Iterator[stack.Stack]:
         finally:
             with console.status("stopping the stack"):
                 held.close()
-
-
-@contextmanager
-def _progress() -> Iterator[Progress]:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        yield progress
-
-
-@contextmanager
-def _in_one_sentence() -> Iterator[None]:
-    """Whatever goes wrong ends everything, and is told in one sentence."""
-    try:
-        with ends_on_signal():
-            yield
-    except (MaquetteError, CallFailed, InferenceServerException, OSError) as error:
-        raise fail(error) from error
-    except KeyboardInterrupt as error:
-        raise fail("interrupted; everything is stopped") from error
 
 
 if __name__ == "__main__":

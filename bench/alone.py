@@ -7,7 +7,6 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-from tritonclient.grpc import InferInput
 from tritonclient.grpc import aio as triton
 
 from bench import arithmetic, eager, engines
@@ -18,7 +17,7 @@ from bench.context import PROMPT, SEED, SIDE, STYLE, Bench
 from bench.engines import Engines
 from maquette.client import CallFailed, connect
 from maquette.paths import ROOT
-from pipeline import contract, images, wire
+from pipeline import images, wire
 from pipeline.request import RenderRequest
 from serving.ports import LOOPBACK
 
@@ -40,15 +39,12 @@ async def orchestration(bench: Bench) -> dict[str, Any]:
     before = _executions(bench)
     with engines.loaded(bench.stack) as running:
         give_real_inputs(bench, running)
-        async with bench.calling() as caller:
-            with bench.task("served and bare in turns", len(styles)) as advance:
-                # Each with other words and another style, so that no cache can spare an engine.
-                for number, style in enumerate(styles):
-                    prompt = f"{PROMPT}, number {number}"
-                    told = await caller.render(prompt, **bench.ask(style=style))
-                    served.append(told.seconds)
-                    bare.append(running.render_seconds(bench.effort.steps))
-                    advance()
+        # Each with other words and another style, so that no cache can spare an engine.
+        for number, style in enumerate(bench.each("served and bare in turns", styles)):
+            prompt = f"{PROMPT}, number {number}"
+            told = await bench.caller.render(prompt, **bench.ask(style=style))
+            served.append(told.seconds)
+            bare.append(running.render_seconds(bench.effort.steps))
     after = _executions(bench)
     return {
         # The first one warms up.
@@ -77,20 +73,17 @@ async def against_diffusers(bench: Bench) -> dict[str, Any]:
     """The same picture by diffusers' eager pipeline on the same cores."""
     served, theirs, difference = [], [], 0.0
     ask = bench.ask(scheduler="ddim")
-    rounds = bench.effort.diffusers_rounds
+    rounds = range(bench.effort.diffusers_rounds)
     with child(eager.prepare, PACK, bench.cores) as diffusers:
-        async with bench.calling() as caller:
-            edges = _result(await caller.render(**ask)).control_image
-            request = (PROMPT, edges, bench.style_image, SEED, bench.effort.steps)
-            diffusers(*request)
-            with bench.task("served and diffusers in turns", rounds) as advance:
-                for _ in range(rounds):
-                    told = await caller.render(**ask)
-                    served.append(told.seconds)
-                    seconds, picture = diffusers(*request)
-                    theirs.append(seconds)
-                    difference = largest_difference(pixels(told), picture)
-                    advance()
+        edges = _result(await bench.caller.render(**ask)).control_image
+        request = (PROMPT, edges, bench.style_image, SEED, bench.effort.steps)
+        diffusers(*request)
+        for _ in bench.each("served and diffusers in turns", rounds):
+            told = await bench.caller.render(**ask)
+            served.append(told.seconds)
+            seconds, picture = diffusers(*request)
+            theirs.append(seconds)
+            difference = largest_difference(pixels(told), picture)
     return {
         "speedup_vs_diffusers": round(median(theirs) / median(served), 3),
         "diffusers": {
@@ -114,19 +107,17 @@ async def gateway(bench: Bench) -> dict[str, Any]:
         width=SIDE,
         height=SIDE,
     )
-    address = bench.stack.triton_address
-    async with bench.calling() as caller, _direct(address) as client:
-        await caller.render(**ask)
+    address, pairs = bench.stack.triton_address, range(bench.effort.pairs)
+    async with triton.InferenceServerClient(address, channel_args=list(LOOPBACK)) as client:
+        await bench.caller.render(**ask)
         await _render_directly(client, request)
-        with bench.task("through the gateway and directly in turns", bench.effort.pairs) as advance:
-            for pair in range(bench.effort.pairs):
-                # Whoever comes second finds warmer caches, so they take turns at that, too.
-                for gateway_turn in (pair % 2 == 0, pair % 2 == 1):
-                    if gateway_turn:
-                        through.append((await caller.render(**ask)).seconds)
-                    else:
-                        direct.append(await _render_directly(client, request))
-                advance()
+        for pair in bench.each("through the gateway and directly in turns", pairs):
+            # Whoever comes second finds warmer caches, so they take turns at that, too.
+            for gateway_turn in (pair % 2 == 0, pair % 2 == 1):
+                if gateway_turn:
+                    through.append((await bench.caller.render(**ask)).seconds)
+                else:
+                    direct.append(await _render_directly(client, request))
     added = [1000 * (one - other) for one, other in zip(through, direct, strict=True)]
     return {
         "gateway_added_ms_p50": round(median(added), 3),
@@ -159,17 +150,14 @@ def _rounded(seconds: list[float]) -> list[float]:
     return [round(one, 4) for one in seconds]
 
 
-def _direct(address: str) -> triton.InferenceServerClient:
-    return triton.InferenceServerClient(address, channel_args=list(LOOPBACK))
-
-
 async def _render_directly(client: triton.InferenceServerClient, request: RenderRequest) -> float:
     """Seconds of a render by Triton's ``render`` model, up to its picture."""
 
     async def asked() -> AsyncIterator[dict[str, Any]]:
         yield {"model_name": "render", "inputs": inputs}
 
-    began, inputs = perf_counter(), _inputs(request)
+    began = perf_counter()
+    inputs = engines.inputs_of("render", wire.to_tensors(request))
     stream = client.stream_infer(asked())
     try:
         async for result, error in stream:
@@ -180,12 +168,3 @@ async def _render_directly(client: triton.InferenceServerClient, request: Render
     finally:
         stream.cancel()
     raise CallFailed("Triton's render model brought no picture.")
-
-
-def _inputs(request: RenderRequest) -> list[InferInput]:
-    inputs = []
-    for name, array in wire.to_tensors(request).items():
-        tensor = InferInput(name, array.shape, contract.MODELS["render"].input(name).dtype)
-        tensor.set_data_from_numpy(array)
-        inputs.append(tensor)
-    return inputs

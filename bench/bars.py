@@ -2,46 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import Any
-
-
-class Verdict(StrEnum):
-    """How a figure stands to its bar."""
-
-    REACHED = "reached"
-    MISSED = "missed"
-    NOT_MEASURED = "not measured"
-
-
-@dataclass(frozen=True)
-class Bar:
-    """A limit of one figure: plain, or a share of another one."""
-
-    figure: str
-    """Its key in the report; ``overload.ratio`` is the ``ratio`` of ``overload``."""
-    value: float
-    share_of: str | None = None
-    upper: bool = False
-    """Whether it is not to be exceeded, instead of to be reached."""
-
-    def limit(self, found: Mapping[str, Any]) -> float | None:
-        """The value to compare with; None when what it is a share of was not measured."""
-        if self.share_of is None:
-            return self.value
-        other = look_up(found, self.share_of)
-        return None if other is None else self.value * other
-
-    def verdict(self, found: Mapping[str, Any]) -> Verdict:
-        """Whether `found` keeps to it."""
-        measured, limit = look_up(found, self.figure), self.limit(found)
-        if measured is None or limit is None:
-            return Verdict.NOT_MEASURED
-        holds = measured <= limit if self.upper else measured >= limit
-        return Verdict.REACHED if holds else Verdict.MISSED
-
+from evaluation.bars import Bar
 
 BARS = (
     Bar("orchestration_overhead", 0.08, upper=True),
@@ -63,16 +24,10 @@ BARS = (
     Bar("overload.largest_queue", 1.0, share_of="overload.queue_bound", upper=True),
     Bar("overload.recovered", True),
 )
-
-
-def look_up(found: Mapping[str, Any], key: str) -> Any:
-    """The figure at the dotted `key`; None where there is none."""
-    value: Any = found
-    for part in key.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
-    return value
-
-
-def missed(found: Mapping[str, Any], bars: tuple[Bar, ...] = BARS) -> Iterator[Bar]:
-    """The bars that `found` does not keep to; what was not measured is not missed."""
-    return (bar for bar in bars if bar.verdict(found) is Verdict.MISSED)
+WITHOUT_BARS = (
+    "engine_batch_gain_8",
+    "encode_ms_p50",
+    "few_steps_speedup",
+    "few_steps_throughput_8_over_1",
+)
+"""Figures that are shown beside them."""

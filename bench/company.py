@@ -11,7 +11,7 @@ from typing import Any
 
 from bench import alone, engines
 from bench.arithmetic import intervals, latencies, median
-from bench.caller import Caller, Told
+from bench.caller import Told
 from bench.context import MAX_RUNNING, SEED, Bench
 from bench.stack import Counts
 
@@ -29,12 +29,9 @@ async def closed_loop(bench: Bench) -> dict[str, Any]:
     """Throughput and latency with so many in flight, and what batches gain the bare engines."""
     gains = engine_gains(bench)
     made: dict[int, list[tuple[list[Told], float, Counts]]] = {}
-    async with bench.calling() as caller:
-        await caller.closed_loop(repeat(bench.ask(WARMING_STEPS)), MAX_RUNNING, MAX_RUNNING)
-        with bench.task("in flight: 1 to 16", len(LEVELS)) as advance:
-            for level in LEVELS:
-                made.setdefault(level, []).append(await _level(bench, caller, level))
-                advance()
+    await bench.caller.closed_loop(repeat(bench.ask(WARMING_STEPS)), MAX_RUNNING, MAX_RUNNING)
+    for level in bench.each("in flight: 1 to 16", LEVELS):
+        made.setdefault(level, []).append(await _level(bench, level))
     table = [level_figures(level, runs) for level, runs in sorted(made.items())]
     rates = {row["in_flight"]: row["renders_per_s"] for row in table}
     return {
@@ -51,19 +48,19 @@ def engine_gains(bench: Bench) -> dict[int, float]:
     rounds = min(GAIN_ROUNDS, bench.effort.rounds)
     with engines.loaded(bench.stack) as running:
         alone.give_real_inputs(bench, running, BATCHES)
-        with bench.task("bare batches of 1 to 8", rounds) as advance:
-            for _ in range(rounds):
-                for requests in BATCHES:
-                    for _ in range(BATCHES[-1] // requests):
-                        seconds[requests].append(running.step_seconds(requests))
-                advance()
+        for _ in bench.each("bare batches of 1 to 8", range(rounds)):
+            for requests in BATCHES:
+                for _ in range(BATCHES[-1] // requests):
+                    seconds[requests].append(running.step_seconds(requests))
     one = median(seconds[1])
     return {n: round(one / (median(times) / n), 4) for n, times in seconds.items()}
 
 
-async def _level(bench: Bench, caller: Caller, level: int) -> tuple[list[Told], float, Counts]:
+async def _level(bench: Bench, level: int) -> tuple[list[Told], float, Counts]:
     before, began = bench.stack.counts(), time.perf_counter()
-    made = await caller.closed_loop(repeat(bench.ask()), level, bench.effort.renders_at[level])
+    made = await bench.caller.closed_loop(
+        repeat(bench.ask()), level, bench.effort.renders_at[level]
+    )
     return made, time.perf_counter() - began, bench.stack.counts().since(before)
 
 
@@ -99,44 +96,37 @@ def load_figures(renders: Sequence[Told]) -> dict[str, Any]:
 
 async def join(bench: Bench) -> dict[str, Any]:
     """How many steps of seven running renders a new one waits for its own first."""
-    found = []
-    async with bench.calling() as caller:
-        with bench.task("joining seven", bench.effort.join_trials) as advance:
-            for trial in range(bench.effort.join_trials):
-                found.append(await _join(bench, caller, trial))
-                advance()
+    trials = bench.each("joining seven", range(bench.effort.join_trials))
+    found = [await _join(bench, trial) for trial in trials]
     return {
         "join_steps": round(median([steps for steps, _ in found]), 3),
         "join": [{"steps": round(steps, 3), "step_s": round(step, 4)} for steps, step in found],
     }
 
 
-async def _join(bench: Bench, caller: Caller, trial: int) -> tuple[float, float]:
-    running = await _seven(bench, caller)
+async def _join(bench: Bench, trial: int) -> tuple[float, float]:
+    running = await _seven(bench)
     await asyncio.sleep(_part_of_a_step(running, trial))
-    late = caller.start(**bench.ask(LONG))
+    late = bench.caller.start(**bench.ask(LONG))
     first = await late.reached(1)
     await late.reached(DEEP)
     step = step_time(running, late.sent, first)
-    await caller.leave([*running, late])
+    await bench.caller.leave([*running, late])
     return (first - late.sent) / step, step
 
 
 async def short_among_long(bench: Bench) -> dict[str, Any]:
     """How long a short render takes that starts among seven long ones."""
     found, first = [], []
-    async with bench.calling() as caller:
-        with bench.task("a short one among long ones", bench.effort.short_trials) as advance:
-            for trial in range(bench.effort.short_trials):
-                running = await _seven(bench, caller)
-                await asyncio.sleep(_part_of_a_step(running, trial))
-                short = await caller.render(**bench.ask(SHORT))
-                seconds = short.seconds
-                first.append(all(told.ended is None for told in running))
-                step = step_time(running, short.sent, short.sent + seconds)
-                found.append(seconds / step)
-                await caller.leave(running)
-                advance()
+    for trial in bench.each("a short one among long ones", range(bench.effort.short_trials)):
+        running = await _seven(bench)
+        await asyncio.sleep(_part_of_a_step(running, trial))
+        short = await bench.caller.render(**bench.ask(SHORT))
+        seconds = short.seconds
+        first.append(all(told.ended is None for told in running))
+        step = step_time(running, short.sent, short.sent + seconds)
+        found.append(seconds / step)
+        await bench.caller.leave(running)
     return {
         "short_among_long_steps": round(median(found), 3),
         "short_finished_first": all(first),
@@ -147,30 +137,23 @@ async def short_among_long(bench: Bench) -> dict[str, Any]:
 async def cancel(bench: Bench) -> dict[str, Any]:
     """How often the UNet is run after a render was stopped."""
     found = []
-    async with bench.calling() as caller:
-        with bench.task("stopping a render", bench.effort.cancel_trials) as advance:
-            for trial in range(bench.effort.cancel_trials):
-                told = caller.start(**bench.ask(2 * LONG))
-                await told.reached(DEEP + trial)
-                await asyncio.sleep(_part_of_a_step([told], trial))
-                await caller.cancel(told)
-                stopped_at = bench.stack.counts()
-                settled = await asyncio.to_thread(bench.stack.settled)
-                found.append(settled.since(stopped_at).executions)
-                advance()
+    for trial in bench.each("stopping a render", range(bench.effort.cancel_trials)):
+        told = bench.caller.start(**bench.ask(2 * LONG))
+        await told.reached(DEEP + trial)
+        await asyncio.sleep(_part_of_a_step([told], trial))
+        await bench.caller.cancel(told)
+        stopped_at = bench.stack.counts()
+        settled = await asyncio.to_thread(bench.stack.settled)
+        found.append(settled.since(stopped_at).executions)
     return {"executions_after_cancel": max(found), "executions_after_each_cancel": found}
 
 
 async def same_picture(bench: Bench) -> dict[str, Any]:
     """The same request alone and in the company of seven others."""
     steps = min(8, bench.effort.steps)
-    async with bench.calling() as caller:
-        with bench.task("alone and among seven", 2) as advance:
-            lonely = await caller.render(**bench.ask(steps))
-            advance()
-            among = [caller.start(**bench.ask(steps, seed=SEED + n)) for n in range(MAX_RUNNING)]
-            await asyncio.gather(*(told.whole() for told in among))
-            advance()
+    lonely = await bench.caller.render(**bench.ask(steps))
+    among = [bench.caller.start(**bench.ask(steps, seed=SEED + n)) for n in range(MAX_RUNNING)]
+    await asyncio.gather(*(told.whole() for told in among))
     difference = alone.largest_difference(alone.pixels(lonely), alone.pixels(among[0]))
     return {"batched_max_diff": round(difference, 6)}
 
@@ -180,9 +163,10 @@ def step_time(running: Sequence[Told], since: float, until: float) -> float:
     return median([step for told in running for step in intervals(told.steps, since, until)])
 
 
-async def _seven(bench: Bench, caller: Caller) -> list[Told]:
+async def _seven(bench: Bench) -> list[Told]:
     """Seven long renders, all of them past their first steps."""
-    running = [caller.start(**bench.ask(LONG, seed=SEED + n)) for n in range(MAX_RUNNING - 1)]
+    start = bench.caller.start
+    running = [start(**bench.ask(LONG, seed=SEED + n)) for n in range(MAX_RUNNING - 1)]
     for told in running:
         await told.reached(DEEP)
     return running

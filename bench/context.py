@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
-
-from rich.progress import Progress
+from typing import Any, TypeVar
 
 from bench.caller import Caller, calling
 from bench.effort import Effort
 from bench.stack import Stack
+from evaluation.console import Task
 from gateway.settings import Settings
 from maquette.client import RenderOptions, connect
 from maquette.paths import EXAMPLE_SKETCH
@@ -25,16 +24,19 @@ SEED = 11
 MAX_RUNNING = int(Settings.model_fields["max_running"].default)
 MAX_WAITING = int(Settings.model_fields["max_waiting"].default)
 
-Advance = Callable[[], None]
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
 class Bench:
-    """One run of the measurements over one stack."""
+    """One run of the measurements over one stack. Made by :func:`context`."""
 
     stack: Stack
     effort: Effort
-    progress: Progress
+    task: Task
+    """Shows a progress bar for a block."""
+    caller: Caller
+    """Has a connection of its own."""
     sketch: bytes
     style_image: bytes
     """The library's picture of ``STYLE``, as the gateway sends it to Triton."""
@@ -55,24 +57,20 @@ class Bench:
         }
         return RenderOptions(**(asked | changed))  # type: ignore[typeddict-item]
 
-    @asynccontextmanager
-    async def calling(self) -> AsyncIterator[Caller]:
-        """A caller with a connection of its own."""
-        async with calling(self.stack.address, self.sketch, PROMPT) as caller:
-            yield caller
-
-    @contextmanager
-    def task(self, what: str, total: int) -> Iterator[Advance]:
-        """A progress bar for the block."""
-        task = self.progress.add_task(f"  {what}", total=total)
-        try:
-            yield lambda: self.progress.advance(task)
-        finally:
-            self.progress.remove_task(task)
+    def each(self, what: str, items: Iterable[Item]) -> Iterator[Item]:
+        """`items` one by one, with a progress bar."""
+        items = list(items)
+        with self.task(what, len(items)) as advance:
+            for item in items:
+                yield item
+                advance()
 
 
-def context(stack: Stack, effort: Effort, progress: Progress) -> Bench:
+@asynccontextmanager
+async def context(stack: Stack, effort: Effort, task: Task) -> AsyncIterator[Bench]:
     """The context of a run over `stack`."""
+    sketch = EXAMPLE_SKETCH.read_bytes()
     with connect(stack.address) as client:
         _, picture = client.get_style(STYLE)
-    return Bench(stack, effort, progress, EXAMPLE_SKETCH.read_bytes(), picture)
+    async with calling(stack.address, sketch, PROMPT) as caller:
+        yield Bench(stack, effort, task, caller, sketch, picture)

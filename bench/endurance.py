@@ -17,12 +17,9 @@ async def memory(bench: Bench) -> dict[str, Any]:
     """Bytes of every process and of their shared memory over many small renders."""
     effort, ask = bench.effort, bench.ask(1, width=SMALLEST, height=SMALLEST)
     every, samples = effort.memory_every, [bench.stack.memory()]
-    with bench.task("renders", effort.renders_for_memory // every) as advance:
-        async with bench.calling() as caller:
-            for _ in range(effort.renders_for_memory // every):
-                await caller.closed_loop(repeat(ask), IN_FLIGHT, every)
-                samples.append(bench.stack.memory())
-                advance()
+    for _ in bench.each("renders", range(effort.renders_for_memory // every)):
+        await bench.caller.closed_loop(repeat(ask), IN_FLIGHT, every)
+        samples.append(bench.stack.memory())
     return memory_figures(samples, every, effort.memory_first)
 
 

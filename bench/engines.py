@@ -152,6 +152,16 @@ def real_inputs(
     }
 
 
+def inputs_of(model: str, arrays: Arrays) -> list[InferInput]:
+    """`arrays` as Triton's client takes them."""
+    return [
+        InferInput(name, array.shape, contract.MODELS[model].input(name).dtype).set_data_from_numpy(
+            array
+        )
+        for name, array in arrays.items()
+    ]
+
+
 def _settings(stack: Stack, model: str) -> tuple[Path, int]:
     """The engine's file and its threads, read as the backend reads them."""
     config = stack.config(model)
@@ -162,10 +172,5 @@ def _settings(stack: Stack, model: str) -> tuple[Path, int]:
 
 
 def _infer(triton: InferenceServerClient, model: str, arrays: Arrays) -> dict[str, Any]:
-    inputs = []
-    for name, array in arrays.items():
-        tensor = InferInput(name, array.shape, contract.MODELS[model].input(name).dtype)
-        tensor.set_data_from_numpy(array)
-        inputs.append(tensor)
-    found = triton.infer(model, inputs)
+    found = triton.infer(model, inputs_of(model, arrays))
     return {tensor.name: found.as_numpy(tensor.name) for tensor in contract.MODELS[model].outputs}

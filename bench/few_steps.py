@@ -20,23 +20,18 @@ async def few_steps(bench: Bench) -> dict[str, Any]:
     """Four steps of lcm without guidance against the default; nothing without such a UNet."""
     if DISTILLED not in models_of(MODEL_REPOSITORY):
         return {}
-    few, many, rounds = [], [], bench.effort.few_steps_rounds
-    ask = bench.ask(STEPS, **SETTINGS)
-    async with bench.calling() as caller:
-        await caller.render(**ask)
-        with bench.task("four and twenty steps in turns", rounds) as advance:
-            for _ in range(rounds):
-                few.append((await caller.render(**ask)).seconds)
-                many.append((await caller.render(**bench.ask())).seconds)
-                advance()
-        rates: dict[int, list[float]] = {1: [], MAX_RUNNING: []}
-        with bench.task("in flight: 1 and 8 in turns", rounds) as advance:
-            for _ in range(rounds):
-                for level, found in rates.items():
-                    count, began = 2 * MAX_RUNNING, time.perf_counter()
-                    await caller.closed_loop(repeat(ask), level, count)
-                    found.append(count / (time.perf_counter() - began))
-                advance()
+    few, many, rounds = [], [], range(bench.effort.few_steps_rounds)
+    ask, caller = bench.ask(STEPS, **SETTINGS), bench.caller
+    await caller.render(**ask)
+    for _ in bench.each("four and twenty steps in turns", rounds):
+        few.append((await caller.render(**ask)).seconds)
+        many.append((await caller.render(**bench.ask())).seconds)
+    rates: dict[int, list[float]] = {1: [], MAX_RUNNING: []}
+    for _ in bench.each("in flight: 1 and 8 in turns", rounds):
+        for level, found in rates.items():
+            count, began = 2 * MAX_RUNNING, time.perf_counter()
+            await caller.closed_loop(repeat(ask), level, count)
+            found.append(count / (time.perf_counter() - began))
     one, all_places = (median(found) for found in rates.values())
     return {
         "few_steps_speedup": round(median(many) / median(few), 3),

@@ -67,17 +67,12 @@ class BatchSizes:
 async def timeline(bench: Bench) -> dict[str, Any]:
     """Renders of different lengths that come one after another, and their steps."""
     made: list[Told] = []
-    async with bench.calling() as caller:
-        with (
-            bench.task("renders that join and leave", len(GUESTS)) as advance,
-            BatchSizes(bench.stack) as sizes,
-        ):
-            for number, (steps, at) in enumerate(GUESTS):
-                if at:
-                    await made[0].reached(at)
-                made.append(caller.start(**bench.ask(steps, seed=SEED + number)))
-                advance()
-            await asyncio.gather(*(told.whole() for told in made))
+    with BatchSizes(bench.stack) as sizes:
+        for steps, at in bench.each("renders that join and leave", GUESTS):
+            if at:
+                await made[0].reached(at)
+            made.append(bench.caller.start(**bench.ask(steps, seed=SEED + len(made))))
+        await asyncio.gather(*(told.whole() for told in made))
     zero = made[0].sent
     return {
         "timeline": [

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from qdrant_client import QdrantClient, models
-from tritonclient.grpc import InferInput
 from tritonclient.grpc import aio as triton
 
 from bench.arithmetic import percentile
 from bench.context import Bench
+from bench.engines import inputs_of
 from pipeline.contract import CLIP_DIM
 from retrieval.library import COLLECTION, StyleLibrary, open_library
 from retrieval.styles import Style, point_id
@@ -27,17 +27,13 @@ async def retrieval(bench: Bench) -> dict[str, Any]:
     """How long a prompt's vector and the search with it take."""
     encode = await _encode_seconds(bench)
     found: dict[str, Any] = {"encode_ms_p50": _milliseconds(encode, 50), "search": []}
-    with (
-        bench.task("searches", len(bench.effort.library)) as advance,
-        TemporaryDirectory(prefix="maquette-bench-") as folder,
-    ):
-        for size in bench.effort.library:
+    with TemporaryDirectory(prefix="maquette-bench-") as folder:
+        for size in bench.each("searches", bench.effort.library):
             async with filled(Path(folder) / str(size), size) as library:
                 seconds = await _search_seconds(library, bench.effort.searches)
             row = {f"p{share}_ms": _milliseconds(seconds, share) for share in (50, 95, 99)}
             found["search"].append({"styles": size, "searches": len(seconds), **row})
             found[f"search_{_short(size)}_ms_p95"] = row["p95_ms"]
-            advance()
     return found
 
 
@@ -88,11 +84,10 @@ async def _encode_seconds(bench: Bench) -> list[float]:
     address = bench.stack.triton_address
     async with triton.InferenceServerClient(address, channel_args=list(LOOPBACK)) as client:
         for number in range(bench.effort.searches + 1):
-            text = InferInput("text", (1, 1), "BYTES")
             prompt = f"house number {number} in the rain"
-            text.set_data_from_numpy(np.array([[prompt.encode()]], object))
+            text = {"text": np.array([[prompt.encode()]], object)}
             began = perf_counter()
-            await client.infer("embed_text", [text])
+            await client.infer("embed_text", inputs_of("embed_text", text))
             seconds.append(perf_counter() - began)
     return seconds[1:]
 

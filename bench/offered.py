@@ -10,7 +10,7 @@ from itertools import product, repeat
 from typing import Any
 
 from bench.arithmetic import latencies, median, percentile, poisson, shuffled_decks
-from bench.caller import Caller, Told
+from bench.caller import Told
 from bench.company import SHORT, load_figures
 from bench.context import MAX_RUNNING, MAX_WAITING, SEED, SIDE, Bench
 from maquette.client import RenderOptions
@@ -29,34 +29,28 @@ RECOVERED = 1.5
 
 async def open_loop(bench: Bench) -> dict[str, Any]:
     """Mixed renders at random moments, at shares of what the same mix can reach."""
-    async with bench.calling() as caller:
-        capacity = await mixed_capacity(bench, caller)
-        table = []
-        with bench.task("at 50, 80 and 95 % of the capacity", len(SHARES)) as advance:
-            for share in SHARES:
-                rate = share * capacity
-                moments = poisson(rate, bench.effort.open_seconds, SEED)
-                before, began = bench.stack.counts(), time.perf_counter()
-                made = await caller.open_loop(moments, _mixed(bench, SEED))
-                seconds, counts = time.perf_counter() - began, bench.stack.counts().since(before)
-                table.append(
-                    {
-                        "share_of_capacity": share,
-                        "offered_per_s": round(rate, 4),
-                        "offered": len(made),
-                        "refused": sum(told.refused for told in made),
-                        "renders_per_s": round(
-                            sum(bool(told.result) for told in made) / seconds, 4
-                        ),
-                        **load_figures(made),
-                        "mean_batch": counts.mean_batch,
-                    }
-                )
-                advance()
+    capacity, table = await mixed_capacity(bench), []
+    for share in bench.each("at 50, 80 and 95 % of the capacity", SHARES):
+        rate = share * capacity
+        moments = poisson(rate, bench.effort.open_seconds, SEED)
+        before, began = bench.stack.counts(), time.perf_counter()
+        made = await bench.caller.open_loop(moments, _mixed(bench, SEED))
+        seconds, counts = time.perf_counter() - began, bench.stack.counts().since(before)
+        table.append(
+            {
+                "share_of_capacity": share,
+                "offered_per_s": round(rate, 4),
+                "offered": len(made),
+                "refused": sum(told.refused for told in made),
+                "renders_per_s": round(sum(bool(told.result) for told in made) / seconds, 4),
+                **load_figures(made),
+                "mean_batch": counts.mean_batch,
+            }
+        )
     return {"open_loop": table, "mixed_capacity_per_s": round(capacity, 4)}
 
 
-async def mixed_capacity(bench: Bench, caller: Caller) -> float:
+async def mixed_capacity(bench: Bench) -> float:
     """Renders a second of the mix in a closed loop of all places.
 
     Steps are counted, since few of the long renders would end within the time.
@@ -66,15 +60,14 @@ async def mixed_capacity(bench: Bench, caller: Caller) -> float:
 
     async def one_after_another() -> None:
         while True:
-            running.append(told := caller.start(**next(asks)))
+            running.append(told := bench.caller.start(**next(asks)))
             await told.whole()
 
     began = time.perf_counter()
-    with bench.task("capacity on the mix", 1):
-        with suppress(TimeoutError):
-            async with asyncio.timeout(bench.effort.mix_seconds):
-                await asyncio.gather(*(one_after_another() for _ in range(MAX_RUNNING)))
-        await caller.leave(running)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(bench.effort.mix_seconds):
+            await asyncio.gather(*(one_after_another() for _ in range(MAX_RUNNING)))
+    await bench.caller.leave(running)
     since = began + RAMP * bench.effort.mix_seconds
     until = began + bench.effort.mix_seconds
     steps = sum(since <= moment <= until for told in running for moment in told.steps)
@@ -83,20 +76,17 @@ async def mixed_capacity(bench: Bench, caller: Caller) -> float:
 
 async def overload(bench: Bench) -> dict[str, Any]:
     """Twice what is possible, and whether what was accepted and what comes after suffers."""
-    async with bench.calling() as caller:
-        lonely = [(await caller.render(**bench.ask(SHORT))).seconds for _ in range(AFTERWARDS)]
-        with bench.task("normal load", 1):
-            count = bench.effort.normal_renders
-            began = time.perf_counter()
-            normal = await caller.closed_loop(repeat(bench.ask(SHORT)), MAX_RUNNING, count)
-            capacity = count / (time.perf_counter() - began)
-        moments = poisson(2 * capacity, bench.effort.overload_seconds, SEED)
-        with bench.task("twice the capacity", 1):
-            queue = asyncio.create_task(_largest_queue(bench))
-            made = await caller.open_loop(moments, repeat(bench.ask(SHORT)))
-            queue.cancel()
-            largest = await queue
-        after = [await caller.render(**bench.ask(SHORT)) for _ in range(AFTERWARDS)]
+    caller, ask, count = bench.caller, bench.ask(SHORT), bench.effort.normal_renders
+    lonely = [(await caller.render(**ask)).seconds for _ in range(AFTERWARDS)]
+    began = time.perf_counter()
+    normal = await caller.closed_loop(repeat(ask), MAX_RUNNING, count)
+    capacity = count / (time.perf_counter() - began)
+    moments = poisson(2 * capacity, bench.effort.overload_seconds, SEED)
+    queue = asyncio.create_task(_largest_queue(bench))
+    made = await caller.open_loop(moments, repeat(ask))
+    queue.cancel()
+    largest = await queue
+    after = [await caller.render(**ask) for _ in range(AFTERWARDS)]
     return {"overload": overload_figures(normal, made, largest, lonely, after, capacity)}
 
 

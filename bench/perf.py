@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from rich.progress import Progress
 from rich.table import Table
 
 from bench import engines
 from bench.context import PROMPT, SIDE
 from bench.engines import Arrays
 from bench.stack import Stack
+from evaluation.console import Task
 from maquette.client import connect
 from maquette.paths import EXAMPLE_SKETCH
 from pipeline.errors import Unavailable
@@ -64,16 +64,15 @@ LOADS = (
 )
 
 
-def measure(stack: Stack, out: Path, progress: Progress) -> Table:
+def measure(stack: Stack, out: Path, task: Task) -> Table:
     """Run every load over `stack`; requests, tables and logs are written to `out`."""
     command = perf_analyzer()
     write_requests(stack, out)
     table = Table(*COLUMNS)
-    task = progress.add_task("perf_analyzer", total=len(LOADS))
-    for load in LOADS:
-        progress.update(task, description=f"perf_analyzer on {load.name}")
-        table.add_row(*_run(command, load, stack, out))
-        progress.advance(task)
+    with task("perf_analyzer", len(LOADS)) as advance:
+        for load in LOADS:
+            table.add_row(*_run(command, load, stack, out))
+            advance()
     return table
 
 

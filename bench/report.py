@@ -1,4 +1,4 @@
-"""The report: its file, and the tables that are printed."""
+"""The report: its file, and the tables of loads that are printed."""
 
 from __future__ import annotations
 
@@ -8,21 +8,11 @@ from typing import Any
 
 from rich.table import Table
 
-from bench.bars import BARS, Verdict, look_up
+from bench.bars import BARS
+from evaluation.bars import Verdict, shown
 from versions import durable
 
 FILE = "report.json"
-COLOURS = {
-    Verdict.REACHED: "green",
-    Verdict.MISSED: "red",
-    Verdict.NOT_MEASURED: "yellow",
-}
-WITHOUT_BARS = (
-    "engine_batch_gain_8",
-    "encode_ms_p50",
-    "few_steps_speedup",
-    "few_steps_throughput_8_over_1",
-)
 
 
 def finished(
@@ -44,23 +34,6 @@ def write(found: Mapping[str, Any], folder: Path) -> None:
     durable.write_json(folder / FILE, found)
 
 
-def verdicts(found: Mapping[str, Any]) -> Table:
-    """Figure, found, bar, reached or missed."""
-    table = Table("figure", "found", "bar", "")
-    for bar in BARS:
-        verdict, limit = bar.verdict(found), bar.limit(found)
-        sign = "≤" if bar.upper else "≥"
-        wanted = shown(limit) if isinstance(limit, bool) else f"{sign} {shown(limit)}"
-        colour = COLOURS[verdict]
-        table.add_row(
-            bar.figure, shown(look_up(found, bar.figure)), wanted, f"[{colour}]{verdict}[/{colour}]"
-        )
-    for figure in WITHOUT_BARS:
-        if look_up(found, figure) is not None:
-            table.add_row(figure, shown(look_up(found, figure)), "", "")
-    return table
-
-
 def loads(found: Mapping[str, Any]) -> Iterable[Table]:
     """The levels of the closed and the open loop, as far as they were measured."""
     for name in ("closed_loop", "open_loop"):
@@ -72,12 +45,3 @@ def loads(found: Mapping[str, Any]) -> Iterable[Table]:
             for row in rows:
                 table.add_row(*map(shown, row.values()))
             yield table
-
-
-def shown(value: Any) -> str:
-    """A figure as it is printed."""
-    if value is None:
-        return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:.3f}" if isinstance(value, float) else str(value)

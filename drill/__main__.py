@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
@@ -12,17 +10,15 @@ from typing import Annotated, Any
 import psutil
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bench import stack
-from drill import bars
+from drill.bars import SWAPS, bars
 from drill.course import Drill
 from drill.repository import copied
-from maquette.cli.common import fail
-from maquette.cli.up import ends_on_signal
-from maquette.client import AsyncClient, CallFailed
+from evaluation.bars import missed, table
+from evaluation.console import Task, ending_in_one_sentence, progress_bars
+from maquette.client import AsyncClient
 from maquette.paths import MODEL_REPOSITORY
-from pipeline.errors import MaquetteError
 from versions import durable
 
 app = typer.Typer()
@@ -34,7 +30,7 @@ STOP_SECONDS = 5.0
 def main(
     swaps: Annotated[
         int, typer.Option(help="Promotions and roll-backs, both counted.", min=10)
-    ] = bars.SWAPS,
+    ] = SWAPS,
     out: Annotated[
         Path, typer.Option(help="Folder of the report, the repository and the gates' reports.")
     ] = Path("out/drill"),
@@ -47,19 +43,19 @@ def main(
     out.mkdir(parents=True, exist_ok=True)
     # The report of a run before must not stand there when this one breaks off.
     (out / REPORT).unlink(missing_ok=True)
-    with _in_one_sentence():
+    with ending_in_one_sentence():
         found = _drilled(out.resolve(), swaps)
     durable.write_json(out / REPORT, found)
-    asked, console = bars.bars(swaps), Console()
-    console.print(bars.table(found, asked))
+    asked, console = bars(swaps), Console()
+    console.print(table(found, asked, title=f"{found['renders']} renders"))
     console.print(f"wrote {out / REPORT}", highlight=False)
-    if not bars.holds(found, asked):
+    if any(missed(found, asked)):
         raise typer.Exit(1)
 
 
 def _drilled(out: Path, swaps: int) -> dict[str, Any]:
     repository = copied(MODEL_REPOSITORY, out / "repository")
-    with _progress() as task, TemporaryDirectory(prefix="maquette-drill-") as state:
+    with progress_bars() as task, TemporaryDirectory(prefix="maquette-drill-") as state:
         with stack.running(Path(state), repository) as running:
             found = asyncio.run(_run(repository, running, out, swaps, task))
             begun = psutil.Process().children(recursive=True)
@@ -68,40 +64,10 @@ def _drilled(out: Path, swaps: int) -> dict[str, Any]:
 
 
 async def _run(
-    repository: Path, running: stack.Stack, out: Path, swaps: int, task: Callable[[str, int], Any]
+    repository: Path, running: stack.Stack, out: Path, swaps: int, task: Task
 ) -> dict[str, Any]:
     async with AsyncClient(running.address) as client:
         return await Drill(repository, running, client, out, swaps, task).run()
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str, int], Any]]:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-
-        @contextmanager
-        def task(what: str, total: int) -> Iterator[Callable[[], None]]:
-            bar = progress.add_task(what, total=total or None)
-            yield lambda: progress.advance(bar)
-
-        yield task
-
-
-@contextmanager
-def _in_one_sentence() -> Iterator[None]:
-    """Whatever goes wrong ends everything, and is told in one sentence."""
-    try:
-        with ends_on_signal():
-            yield
-    except (MaquetteError, CallFailed, OSError) as error:
-        raise fail(error) from error
-    except KeyboardInterrupt as error:
-        raise fail("interrupted; everything is stopped") from error
 
 
 if __name__ == "__main__":

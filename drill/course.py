@@ -21,6 +21,7 @@ from drill.figures import Span, Swap, figures
 from drill.load import Load, Request, loading, requests
 from drill.pictures import References
 from evaluation import gate
+from evaluation.console import Task
 from maquette.client import AsyncClient, CallFailed
 from pipeline.errors import Unavailable
 from pipeline.pinned_versions import EXPORTED
@@ -45,9 +46,6 @@ BAD_GATE_RENDERS = 2
 
 LITTLE_NOISE = 0.001
 """On the weights of a new CLIP pair, whose vectors are others and nearly the same."""
-
-Task = Callable[[str, int], Any]
-"""A progress bar: what is done, and how many of it."""
 
 
 @dataclass
@@ -136,9 +134,9 @@ class Drill:
     async def _swap_on(self) -> None:
         """Promote and roll back; between some of the swaps something goes wrong."""
         wanted = self.swaps_wanted
-        events = {
-            wanted // 5: self._offer_corrupt,
-            2 * wanted // 5: self._offer_not_a_number,
+        events: dict[int, Callable[[], Awaitable[None]]] = {
+            wanted // 5: partial(self._offer, candidates.corrupt),
+            2 * wanted // 5: partial(self._offer, candidates.not_a_number),
             3 * wanted // 5: self._offer_worse,
             4 * wanted // 5: self._kill_stub,
             9 * wanted // 10: self._reembed,
@@ -203,12 +201,6 @@ class Drill:
         began = time.monotonic()
         await event()
         self.disturbed.append((began, time.monotonic()))
-
-    async def _offer_corrupt(self) -> None:
-        await self._offer(candidates.corrupt)
-
-    async def _offer_not_a_number(self) -> None:
-        await self._offer(candidates.not_a_number)
 
     async def _offer(self, make: Callable[[Path, Path], Path]) -> None:
         """A candidate that must not even become one."""

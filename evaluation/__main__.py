@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,15 +10,15 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from evaluation import report
-from evaluation.bars import BARS, FEW_STEPS_BARS, Bar
+from evaluation.bars import BARS, FEW_STEPS_BARS, Bar, table
+from evaluation.console import ending_in_one_sentence, progress_bars
 from evaluation.measures import Evaluation
 from evaluation.painters import FEW_STEPS, Painter
 from maquette.cli.common import fail
-from pipeline.errors import MaquetteError, Unavailable
+from pipeline.errors import Unavailable
 from pipeline.request import DEFAULTS
 from training.styles import STYLES
 from versions import durable
@@ -57,20 +57,10 @@ def served(
     few_steps: FewSteps = False,
 ) -> None:
     """Start the stack over what is exported, and measure it through its doors."""
-    from tritonclient.utils import InferenceServerException
-
-    from maquette.cli.up import ends_on_signal
-    from maquette.client import CallFailed
-
     _check(renders, variants)
     out = _folder(out, few_steps)
-    try:
-        with ends_on_signal(), _serving(out, few_steps) as painter:
-            _measure(painter, renders, variants, out, _bars(few_steps))
-    except (MaquetteError, CallFailed, InferenceServerException, OSError) as error:
-        raise fail(error) from error
-    except KeyboardInterrupt as error:
-        raise fail("interrupted; everything is stopped") from error
+    with ending_in_one_sentence(), _serving(out, few_steps) as painter:
+        _measure(painter, renders, variants, out, _bars(few_steps))
 
 
 @app.command("torch")
@@ -152,46 +142,23 @@ def _measure(
     # Files of a run before must not stand beside those of one that breaks off.
     for file in report.FILES:
         (out / file).unlink(missing_ok=True)
-    with _progress(report.renders_to_make(renders, variants)) as advance:
+    total = report.renders_to_make(renders, variants)
+    with progress_bars() as task, task("renders", total) as advance:
         found = report.measure(Evaluation(painter, advance), renders, variants, out)
     durable.write_json(out / "report.json", found)
     console = Console()
-    console.print(_verdicts(found, bars), _styles(found))
+    console.print(table(found, bars), _styles(found))
     for file in report.FILES:
         console.print(f"wrote {out / file}", highlight=False)
     if not all(bar.holds(found) for bar in bars):
         raise typer.Exit(1)
 
 
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[], None]]:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task("renders", total=total)
-        yield lambda: progress.advance(task)
-
-
-def _verdicts(found: dict[str, Any], bars: tuple[Bar, ...]) -> Table:
-    table = Table("measure", "found", "bar", "")
-    for bar in bars:
-        verdict = "[green]reached[/green]" if bar.holds(found) else "[red]missed[/red]"
-        sign = "≤" if bar.upper else "≥"
-        table.add_row(
-            bar.measure, f"{found[bar.measure]:.3f}", f"{sign} {bar.limit(found):.3f}", verdict
-        )
-    return table
-
-
 def _styles(found: dict[str, Any]) -> Table:
-    table = Table("style", "structure F1", "style right")
+    rows = Table("style", "structure F1", "style right")
     for name, row in found["styles"].items():
-        table.add_row(name, f"{row['structure_f1']:.3f}", f"{row['style_accuracy']:.2f}")
-    return table
+        rows.add_row(name, f"{row['structure_f1']:.3f}", f"{row['style_accuracy']:.2f}")
+    return rows
 
 
 if __name__ == "__main__":

@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from evaluation.in_process import Arrays, InProcess
-from pipeline import contract, images
+from evaluation.painters import nearest_styles
+from pipeline import contract
 from pipeline.errors import Unavailable
 from pipeline.pinned_versions import EXPORTED
 from pipeline.samplers import NoiseSchedule
 from serving.onnx_network import OnnxNetwork
-from training.bundled import style_pictures
-from training.styles import STYLES
+from training.bundled import style_pngs
 from versions import manifest, trial
 from versions.errors import Declined
 
@@ -83,23 +84,20 @@ class Engines(InProcess):
 
 
 class ClipEngines:
-    """A :class:`evaluation.painters.Finder` over one version of the CLIP pair."""
+    """A :class:`evaluation.painters.Finder` over a CLIP pair that runs in this process."""
 
-    def __init__(self, engines: Engines) -> None:
-        self._engines = engines
-        bundled = [images.encode_png(np.asarray(picture)) for picture in style_pictures()]
-        self._library = np.concatenate([self._picture(picture) for picture in bundled])
+    def __init__(self, networks: InProcess) -> None:
+        self.networks = networks
+        self._library = np.concatenate([self._picture(png) for png in style_pngs()])
 
     def styles_for_text(self, phrase: str) -> list[str]:
-        ids = self._engines.token_ids([phrase])
-        return self._nearest(self._engines.run("clip_text", input_ids=ids)["text_embedding"])
+        ids = self.networks.token_ids([phrase])
+        found = self.networks.run("clip_text", input_ids=ids)
+        return nearest_styles(self._library, found["text_embedding"][0])
 
     def styles_for_picture(self, picture: bytes) -> list[str]:
-        return self._nearest(self._picture(picture))
+        return nearest_styles(self._library, self._picture(picture)[0])
 
-    def _picture(self, picture: bytes) -> Any:
-        values = self._engines.picture(picture)[None]
-        return self._engines.run("clip_image", pixel_values=values)["image_embedding"]
-
-    def _nearest(self, vector: Any) -> list[str]:
-        return [STYLES[index].name for index in np.argsort(-(self._library @ vector[0]))]
+    def _picture(self, picture: bytes) -> npt.NDArray[Any]:
+        values = self.networks.picture(picture)[None]
+        return self.networks.run("clip_image", pixel_values=values)["image_embedding"]

@@ -6,11 +6,10 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from evaluation.cases import Ask
+from evaluation.engines import ClipEngines
 from evaluation.in_process import Arrays, InProcess
 from export.networks import NAMES, wrap
 from export.pack import Pack
@@ -20,11 +19,9 @@ from pipeline.images import Picture
 from pipeline.render import PackFacts, render
 from pipeline.request import RenderRequest
 from pipeline.samplers import NoiseSchedule
-from training.bundled import style_pictures
-from training.styles import STYLES
 
 
-class TorchPainter:
+class TorchPainter(ClipEngines):
     """A :class:`evaluation.painters.Painter` over a pack.
 
     Args:
@@ -33,12 +30,10 @@ class TorchPainter:
     """
 
     def __init__(self, pack: Pack, device: str, settings: Mapping[str, Any]) -> None:
-        self.infer = TorchInfer(pack, device)
+        super().__init__(TorchInfer(pack, device))
         self.settings = settings
         schedule = NoiseSchedule.from_config(pack.scheduler_config())
         self.facts = PackFacts(schedule, int(pack.facts()["native_size"]))
-        bundled = [images.encode_png(np.asarray(picture)) for picture in style_pictures()]
-        self.library = np.concatenate([self._embed_picture(picture) for picture in bundled])
 
     def paint(self, ask: Ask) -> bytes:
         request = RenderRequest(
@@ -54,26 +49,12 @@ class TorchPainter:
         async def ignore(_step: int, _previews: tuple[bytes, ...]) -> None:
             pass
 
-        rendered = asyncio.run(render(self.infer, request, self.facts, ignore))
+        rendered = asyncio.run(render(self.networks, request, self.facts, ignore))
         return rendered.images[0]
 
     def through_vae(self, picture: Picture) -> Picture:
-        latents = self.infer.run("vae_encoder", pixels=images.to_pixels(picture)[None])
-        return images.from_pixels(self.infer.run("vae_decoder", **latents)["pixels"][0])
-
-    def styles_for_text(self, phrase: str) -> list[str]:
-        ids = self.infer.token_ids([phrase])
-        return self._nearest(self.infer.run("clip_text", input_ids=ids)["text_embedding"])
-
-    def styles_for_picture(self, picture: bytes) -> list[str]:
-        return self._nearest(self._embed_picture(picture))
-
-    def _embed_picture(self, picture: bytes) -> npt.NDArray[Any]:
-        values = self.infer.picture(picture)[None]
-        return self.infer.run("clip_image", pixel_values=values)["image_embedding"]
-
-    def _nearest(self, vector: npt.NDArray[Any]) -> list[str]:
-        return [STYLES[index].name for index in np.argsort(-(self.library @ vector[0]))]
+        latents = self.networks.run("vae_encoder", pixels=images.to_pixels(picture)[None])
+        return images.from_pixels(self.networks.run("vae_decoder", **latents)["pixels"][0])
 
 
 class TorchInfer(InProcess):

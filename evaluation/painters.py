@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+import numpy as np
+import numpy.typing as npt
+
 from evaluation.cases import Ask
 from pipeline.images import Picture
+from training.styles import STYLES
 
 FEW_STEPS: dict[str, Any] = {"scheduler": "lcm", "num_inference_steps": 4, "guidance_scale": 1.0}
 """What a render request says to be painted by the UNet with the LCM-LoRA."""
@@ -19,6 +23,11 @@ class Finder(Protocol):
 
     def styles_for_picture(self, picture: bytes) -> list[str]:
         """The names of the bundled styles, the nearest to an encoded picture first."""
+
+
+def nearest_styles(library: npt.NDArray[Any], vector: npt.NDArray[Any]) -> list[str]:
+    """The names of the bundled styles, whose vectors are `library`, the nearest first."""
+    return [STYLES[index].name for index in np.argsort(-(library @ vector))]
 
 
 class Painter(Finder, Protocol):

@@ -11,10 +11,11 @@ import numpy.typing as npt
 from tritonclient.grpc import InferenceServerClient, InferInput
 
 from evaluation.cases import Ask
+from evaluation.painters import nearest_styles
 from maquette.client import Client
 from pipeline import contract, images, pinned_versions
 from pipeline.images import Picture
-from training.bundled import style_pictures
+from training.bundled import style_pngs
 from training.styles import STYLES
 from versions.aliases import CLIP, Snapshot
 
@@ -47,8 +48,7 @@ class ServedPainter:
         found = sorted(style.name for style in gateway.styles())
         if found != sorted(style.name for style in STYLES):
             raise ValueError(f"the library must hold the bundled styles alone; it holds {found}")
-        bundled = [images.encode_png(np.asarray(picture)) for picture in style_pictures()]
-        self.library = np.concatenate([self._embed_picture(picture) for picture in bundled])
+        self.library = np.concatenate([self._embed_picture(png) for png in style_pngs()])
 
     def paint(self, ask: Ask) -> bytes:
         result = self.gateway.render(
@@ -72,8 +72,7 @@ class ServedPainter:
         return [scored.style.name for scored in found]
 
     def styles_for_picture(self, picture: bytes) -> list[str]:
-        scores = self.library @ self._embed_picture(picture)[0]
-        return [STYLES[index].name for index in np.argsort(-scores)]
+        return nearest_styles(self.library, self._embed_picture(picture)[0])
 
     def _embed_picture(self, picture: bytes) -> npt.NDArray[Any]:
         return self._infer(self.clip, "image", np.array([[picture]], object), "image_embedding")

@@ -10,7 +10,7 @@ import grpc
 import pytest
 
 from bench import arithmetic, report
-from bench.bars import BARS, Bar, Verdict, look_up, missed
+from bench.bars import BARS, WITHOUT_BARS
 from bench.caller import Told
 from bench.company import level_figures, step_time
 from bench.endurance import memory_figures
@@ -18,6 +18,7 @@ from bench.library import unit_vectors
 from bench.offered import MEAN_STEPS, MIX, overload_figures
 from bench.parts import PARTS
 from bench.stack import Counts
+from evaluation.bars import Bar, Verdict, look_up, missed, table
 from maquette.client import CallFailed
 
 FULL_QUEUE = CallFailed("32 renders are waiting already.", grpc.StatusCode.RESOURCE_EXHAUSTED, 2.0)
@@ -171,14 +172,13 @@ def test_a_report_of_parts_says_what_was_not_measured(tmp_path):
     assert "join_steps" not in read["not_measured"]
     assert "overload.ratio" in read["not_measured"]
     assert len(read["not_measured"]) == len(set(read["not_measured"]))
-    assert [bar.figure for bar in missed(read)] == ["join_steps"]
-    table = report.verdicts(read)
-    assert table.row_count >= len(BARS)
+    assert [bar.figure for bar in missed(read, BARS)] == ["join_steps"]
+    assert table(read, BARS, WITHOUT_BARS).row_count >= len(BARS)
     assert len(list(report.loads(read))) == 1
 
 
 def test_the_printed_verdicts_name_each_bar():
-    cells = [list(column.cells) for column in report.verdicts({"join_steps": 1.5}).columns]
+    cells = [list(column.cells) for column in table({"join_steps": 1.5}, BARS).columns]
     rows = {row[0]: row[1:] for row in zip(*cells, strict=True)}
     assert rows["join_steps"] == ("1.500", "≤ 2.000", "[green]reached[/green]")
     assert rows["memory_growth"] == ("-", "≤ 3000", "[yellow]not measured[/yellow]")

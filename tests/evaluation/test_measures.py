@@ -63,7 +63,7 @@ def found(tmp_path_factory):
 
 
 def missed(found):
-    return {bar.measure for bar in BARS if not bar.holds(found)}
+    return {bar.figure for bar in BARS if not bar.holds(found)}
 
 
 def test_a_painter_of_the_truth_reaches_every_bar_but_the_one_it_ignores(found):
@@ -127,7 +127,7 @@ def test_a_reference_shows_another_building_in_the_same_look():
 
 
 def test_the_bars_are_these():
-    assert {(bar.measure, bar.share_of): round(bar.value, 4) for bar in BARS} == {
+    assert {(bar.figure, bar.share_of): round(bar.value, 4) for bar in BARS} == {
         ("structure_f1", None): 0.85,
         ("structure_f1", "structure_f1_vae"): 0.95,
         ("structure_f1_gained_by_control", None): 0.35,
@@ -143,7 +143,7 @@ def test_the_bars_are_these():
 def test_in_few_steps_painting_may_be_five_points_worse_and_retrieval_may_not():
     found = {"structure_f1_vae": 0.92}
     given = {
-        (one.measure, one.share_of): round(other.limit(found) - one.limit(found), 4)
+        (one.figure, one.share_of): round(other.limit(found) - one.limit(found), 4)
         for one, other in zip(BARS, FEW_STEPS_BARS, strict=True)
     }
     assert given == {
@@ -160,15 +160,15 @@ def test_in_few_steps_painting_may_be_five_points_worse_and_retrieval_may_not():
 
 
 @pytest.mark.parametrize(
-    "bar", [*BARS, *FEW_STEPS_BARS], ids=lambda bar: f"{bar.measure} {bar.share_of or ''}"
+    "bar", [*BARS, *FEW_STEPS_BARS], ids=lambda bar: f"{bar.figure} {bar.share_of or ''}"
 )
 def test_a_bar_tells_reached_from_missed(bar):
     found = {"structure_f1": 0.9, "structure_f1_vae": 0.92}
     limit = bar.limit(found)
     better, worse = (limit + 0.01, limit - 0.01)[:: -1 if bar.upper else 1]
-    assert bar.holds(found | {bar.measure: better})
-    assert not bar.holds(found | {bar.measure: worse})
-    assert bar.holds(found | {bar.measure: worse}, margin=0.02)
+    assert bar.holds(found | {bar.figure: better})
+    assert not bar.holds(found | {bar.figure: worse})
+    assert bar.holds(found | {bar.figure: worse}, margin=0.02)
 
 
 def test_a_render_of_another_size_is_not_scored():

@@ -81,17 +81,17 @@ def measured(painter):
     }
 
 
-@pytest.mark.parametrize("bar", BARS, ids=lambda bar: f"{bar.measure} {bar.share_of or ''}")
+@pytest.mark.parametrize("bar", BARS, ids=lambda bar: f"{bar.figure} {bar.share_of or ''}")
 def test_the_pack_reaches(bar, found):
-    assert bar.holds(found, MARGINS[bar.measure]), f"{found[bar.measure]}, not {bar.limit(found)}"
+    assert bar.holds(found, MARGINS[bar.figure]), f"{found[bar.figure]}, not {bar.limit(found)}"
 
 
 @pytest.mark.parametrize(
-    "bar", FEW_STEPS_BARS, ids=lambda bar: f"{bar.measure} {bar.share_of or ''}"
+    "bar", FEW_STEPS_BARS, ids=lambda bar: f"{bar.figure} {bar.share_of or ''}"
 )
 def test_in_four_steps_without_guidance_the_pack_reaches(bar, found_in_few_steps):
     found = found_in_few_steps
-    assert bar.holds(found, MARGINS[bar.measure]), f"{found[bar.measure]}, not {bar.limit(found)}"
+    assert bar.holds(found, MARGINS[bar.figure]), f"{found[bar.figure]}, not {bar.limit(found)}"
 
 
 def test_in_four_steps_the_unet_with_the_lora_paints(painter):
