@@ -79,14 +79,6 @@ class Evaluation:
             for case in asked
         )
 
-    def text_retrieval(self) -> dict[str, float]:
-        """Held-out phrases against the bundled styles."""
-        return text_retrieval(self.painter)
-
-    def image_retrieval(self, count: int = STYLE_PICTURES) -> dict[str, float]:
-        """Held-out style pictures against the bundled ones."""
-        return image_retrieval(self.painter, count)
-
 
 def text_retrieval(finder: Finder) -> dict[str, float]:
     """Shares of held-out phrases whose style is found among the bundled ones."""

@@ -12,7 +12,15 @@ import numpy as np
 from evaluation import sheets
 from evaluation.cases import Ask, Case, cases
 from evaluation.freehand import SHEETS
-from evaluation.measures import Evaluation, Painted, decoded, mean_f1, structure_f1
+from evaluation.measures import (
+    Evaluation,
+    Painted,
+    decoded,
+    image_retrieval,
+    mean_f1,
+    structure_f1,
+    text_retrieval,
+)
 from pipeline.images import encode_png
 from training.samples import SIDE
 from training.styles import STYLES
@@ -48,8 +56,8 @@ def measure(evaluation: Evaluation, renders: int, variants: int, out: Path) -> d
         "style_accuracy_neutral_prompt": accuracy(evaluation.paint(varied, Case.neutral)),
         "style_accuracy_no_ip": accuracy(evaluation.paint(varied, Case.without_style)),
         "reference_wins": accuracy(evaluation.paint(varied, Case.contradicted)),
-        **evaluation.text_retrieval(),
-        **evaluation.image_retrieval(),
+        **text_retrieval(evaluation.painter),
+        **image_retrieval(evaluation.painter),
         "renders": renders,
         "renders_of_each_variant": variants,
         "size": SIDE,

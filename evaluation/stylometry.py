@@ -45,19 +45,13 @@ def _colours(lab: npt.NDArray[np.float32]) -> Features:
     ranges = ((0, 100), (-90, 90), (-90, 90))
     counts, _ = np.histogramdd(lab.reshape(-1, 3), bins=LAB_BINS, range=ranges)
     for axis in range(3):
-        counts = _blur(counts, axis)
+        counts = np.apply_along_axis(_blur, axis, counts)
     return np.sqrt(counts / counts.sum()).astype(np.float32).reshape(-1)
 
 
-def _blur(counts: npt.NDArray[np.float64], axis: int) -> npt.NDArray[np.float64]:
+def _blur(counts: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """A little of each bin into its neighbours, so that a colour at a bin's border is not lost."""
-    padded = np.moveaxis(np.pad(counts, 1, mode="edge"), axis, 0)
-    mixed = 0.25 * padded[:-2] + 0.5 * padded[1:-1] + 0.25 * padded[2:]
-    return np.moveaxis(mixed, 0, axis)[tuple(_inner(index, axis) for index in range(3))]
-
-
-def _inner(index: int, blurred: int) -> slice:
-    return slice(None) if index == blurred else slice(1, -1)
+    return np.convolve(np.pad(counts, 1, mode="edge"), (0.25, 0.5, 0.25), mode="valid")
 
 
 def _gradients(lightness: npt.NDArray[np.float32]) -> Features:

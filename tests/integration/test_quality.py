@@ -12,7 +12,7 @@ from tritonclient.grpc import InferenceServerClient
 
 from evaluation.bars import BARS, FEW_STEPS_BARS
 from evaluation.cases import Case, cases
-from evaluation.measures import Evaluation, mean_f1
+from evaluation.measures import Evaluation, image_retrieval, mean_f1, text_retrieval
 from evaluation.painters import FEW_STEPS
 from evaluation.served import ServedPainter
 from maquette.client import connect
@@ -76,8 +76,8 @@ def measured(painter):
         "style_accuracy_neutral_prompt": accuracy(evaluation.paint(asked, Case.neutral)),
         "style_accuracy_no_ip": accuracy(evaluation.paint(asked, Case.without_style)),
         "reference_wins": accuracy(evaluation.paint(asked, Case.contradicted)),
-        **evaluation.text_retrieval(),
-        **evaluation.image_retrieval(),
+        **text_retrieval(painter),
+        **image_retrieval(painter),
     }
 
 
