@@ -38,6 +38,17 @@ def _invalid(field: str, message: str) -> InvalidRequest:
     return error
 
 
+MISTAKE = "maquette.invalid_request: "
+"""Stands before the sentence of an :class:`InvalidRequest` where a served model answers with it.
+Triton's Python backend passes on a message and no code of ours, and an ensemble, or a model that
+called another one, puts words of its own before that message."""
+
+
+def mistake_in(message: str) -> str:
+    """The sentence of an :class:`InvalidRequest` in a served model's error, or nothing."""
+    return message.partition(MISTAKE)[2]
+
+
 class NotFound(MaquetteError):
     """A thing the caller named does not exist."""
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import triton_python_backend_utils as pb_utils
 
 from pipeline import contract, pinned_versions
-from pipeline.errors import InvalidRequest, MaquetteError, StageFailed
+from pipeline.errors import MISTAKE, InvalidRequest, MaquetteError, StageFailed
 from pipeline.tensor import NUMPY_DTYPES
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -89,13 +89,12 @@ def tensors_response(outputs: Mapping[str, npt.NDArray[Any]]) -> Any:
 def error_response(error: Exception) -> Any:
     """`error` as a response with Triton's code for it; what we did not raise stays in the log."""
     code = pb_utils.TritonError.INTERNAL
+    text = str(error)
     if isinstance(error, InvalidRequest):
-        code = pb_utils.TritonError.INVALID_ARG
-    if isinstance(error, ModelFailed):
+        code, text = pb_utils.TritonError.INVALID_ARG, f"{MISTAKE}{error}"
+    elif isinstance(error, ModelFailed):
         code = error.code
-    if isinstance(error, MaquetteError):
-        text = str(error)
-    else:
+    elif not isinstance(error, MaquetteError):
         logging.exception("a model failed", exc_info=error)
         text = f"an unexpected {type(error).__name__}; the server's log has the details"
     return pb_utils.InferenceResponse(error=pb_utils.TritonError(text, code))

@@ -6,7 +6,6 @@ import asyncio
 import json
 import logging
 import math
-import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing, suppress
@@ -29,17 +28,12 @@ from gateway.triton.pinned_versions import ServedVersions
 from gateway.triton.recovery import AWAY, Recovery
 from gateway.triton.streams import ENDINGS, Drains
 from pipeline import contract, pinned_versions, wire
-from pipeline.errors import MaquetteError, StageFailed, Unavailable
+from pipeline.errors import MaquetteError, StageFailed, Unavailable, mistake_in
 from pipeline.pinned_versions import EXPORTED, PinnedVersions
 from pipeline.request import RenderRequest
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 Vector = npt.NDArray[np.float32]
-
-# Triton can end a stream with a gRPC status (`triton_grpc_error`), but 24.10 crashes now and then
-# when it does so to several at once. So an error comes as a message, and its words tell its kind.
-CALLERS_MISTAKE = re.compile(r"\w+ is .*; allowed: ", re.DOTALL)
-"""How ``pipeline.errors.InvalidRequest`` reads."""
 
 AWAY_STATUSES = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "NOT_FOUND")
 READY_SECONDS = 1.0
@@ -257,6 +251,8 @@ class Inference:
         try:
             while True:
                 result, error = await self._next(stream)
+                # With `triton_grpc_error` it would be a gRPC status, but Triton 24.10 crashes now
+                # and then when it ends several streams so at once.
                 if error is not None:
                     ending = True
                     raise error
@@ -316,8 +312,8 @@ class Inference:
     def _translated(self, model: str, error: Exception, since: float) -> MaquetteError:
         """Triton's error as one of ours; `since` is when the call last got anywhere."""
         status, message = _status(error)
-        if "INVALID_ARGUMENT" in status or CALLERS_MISTAKE.search(message):
-            return CallerError(message)
+        if sentence := mistake_in(message):
+            return CallerError(sentence)
         died = self._diagnose(message, since)
         if died:
             return ModelDied(died)

@@ -11,9 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image
 from tritonclient.grpc import InferenceServerClient, InferInput
+from tritonclient.grpc.aio import InferenceServerClient as AsyncInferenceServerClient
 from tritonclient.utils import InferenceServerException
 
+from gateway.errors import CallerError
+from gateway.triton.inference import Inference
 from maquette.v1 import maquette_pb2 as pb
+from pipeline.errors import MISTAKE, mistake_in
+from pipeline.request import RenderRequest
 from tests.pictures import encoded, png_declaring
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
@@ -69,6 +74,7 @@ def test_is_refused_in_plain_words(stub, request_for, changed, code, words):
     assert error.code() is code
     assert re.search(words, error.details()), error.details()
     assert "Traceback" not in error.details()
+    assert MISTAKE not in error.details()
     assert len(error.details()) < 400
 
 
@@ -113,6 +119,15 @@ def test_bad_styles_are_refused(stub):
     assert "prompt is" in error.details()
 
 
+async def test_a_mistake_that_a_model_of_the_render_finds_keeps_its_mark(live, request_for):
+    """Past the gateway: the render's own model calls an ensemble, whose model finds it."""
+    bad = RenderRequest(request_for().sketch, "a house", style_images=(b"bad",))
+    async with AsyncInferenceServerClient(live.triton_address) as client:
+        outputs = Inference(client, stall_seconds=60).render(bad)
+        with pytest.raises(CallerError, match="^image is 3 bytes; allowed: a PNG"):
+            await anext(outputs)
+
+
 def test_triton_itself_refuses_a_callers_mistake_as_such(live, sketch, style_image):
     """What comes past the gateway is the caller's fault too, and harms nobody else."""
 
@@ -125,4 +140,6 @@ def test_triton_itself_refuses_a_callers_mistake_as_such(live, sketch, style_ima
     with pytest.raises(InferenceServerException, match="image is 3 bytes") as failed:
         infer(b"bad")
     assert failed.value.status() == "StatusCode.INVALID_ARGUMENT"
+    # Whatever the ensemble says before it.
+    assert mistake_in(failed.value.message()).startswith("image is 3 bytes; allowed: a PNG")
     assert infer(style_image, sketch).shape == (2, 512)

@@ -15,7 +15,7 @@ from tritonclient.utils import InferenceServerException
 
 from gateway.triton.inference import Inference, ModelDied
 from gateway.triton.recovery import Recovery
-from pipeline.errors import Unavailable
+from pipeline.errors import MISTAKE, Unavailable
 from pipeline.request import RenderRequest
 
 HEALTHY = "Everything is fine"
@@ -224,8 +224,17 @@ async def test_a_render_is_told_that_its_process_died_though_triton_is_silent(in
 
 async def test_a_callers_mistake_is_not_taken_for_a_death(inference, triton):
     prompt = "Stub process 'render_0_0' is not healthy."
-    message = f"prompt is {prompt!r}; allowed: 1 to 5 characters. Shorten it."
-    error = inference._translated("render", InferenceServerException(message), time.monotonic())
-    assert str(error) == message
+    sentence = f"prompt is {prompt!r}; allowed: 1 to 5 characters. Shorten it."
+    # As an ensemble passes on what one of its models answered.
+    failed = InferenceServerException(f"in ensemble 'condition', {MISTAKE}{sentence}")
+    error = inference._translated("render", failed, time.monotonic())
+    assert str(error) == sentence
     assert type(error).__name__ == "CallerError"
     assert inference.recovery.healthy
+
+
+async def test_what_only_reads_like_a_callers_mistake_is_none(inference):
+    failed = InferenceServerException("tensor is 3 rows; allowed: 2. Try 2.")
+    error = inference._translated("unet", failed, time.monotonic())
+    assert type(error).__name__ == "StageFailed"
+    assert "tensor" not in str(error)

@@ -14,10 +14,11 @@ from tritonclient.utils import InferenceServerException
 from gateway.errors import CallerError
 from gateway.triton.inference import STAGES, Inference
 from gateway.triton.streams import Drains
+from pipeline.errors import MISTAKE
 from pipeline.request import RenderRequest
 
 REQUEST = RenderRequest(sketch=b"sketch", prompt="a house", style_images=(b"style",))
-WRONG = InferenceServerException("sketch is 6 bytes; allowed: a picture. Send one.")
+WRONG = InferenceServerException(f"{MISTAKE}sketch is 6 bytes; allowed: a picture.")
 
 
 LAST = ("images", *(f"{stage}_seconds" for stage in STAGES))
