@@ -13,8 +13,7 @@ COPY --from=build /opt/maquette /opt/maquette
 ENV PATH=/opt/maquette/bin:$PATH \
     MAQUETTE_HOST=0.0.0.0 \
     MAQUETTE_LIBRARY=/var/lib/maquette \
-    MAQUETTE_KEYS=/var/lib/maquette/keys.json \
-    MAQUETTE_REPORTS=/var/lib/maquette/gate
+    MAQUETTE_KEYS=/var/lib/maquette/keys.json
 
 # A new volume takes its owner from the folder that it covers. The user is Triton's, in whose
 # repository the gateway writes which versions are held.

@@ -7,16 +7,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import median
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
+from grpc import StatusCode
 
 from evaluation.golden import Scene, decoded
 from evaluation.measures import mean
 from evaluation.similarity import ms_ssim
 from evaluation.stylometry import Stylometer
 from maquette.client import CallFailed, Client
-from pipeline.errors import Cancelled, MaquetteError, Overloaded, Unavailable
+from pipeline.errors import Unavailable
 from pipeline.images import Picture
 
 STEPS = 10
@@ -24,6 +25,8 @@ STEPS = 10
 REPEATED = 3
 """Scenes that the candidate is asked for once more."""
 POLL_SECONDS = 0.2
+PATIENCE_SECONDS = 120.0
+"""For one render that is refused because others are made; a quota of a minute is over by then."""
 SIDES = ("champion", "candidate")
 BLANK = 1.0
 """The standard deviation, in levels of 255, that a picture of anything exceeds."""
@@ -52,40 +55,28 @@ class Made:
         return bool(np.std(self.picture.astype(float), axis=(0, 1)).max() < BLANK)
 
 
-@dataclass(frozen=True)
-class Served:
-    """What a gateway can be asked for."""
+def paint(client: Client, scene: Scene, alias: str) -> Made:
+    """A render of `scene` by the versions that `alias` stands for.
 
-    served_versions: Mapping[str, Mapping[str, int]]
-    """By alias, the version of each network."""
-    problem: str
-    """Why the newest choice of versions is not among them; empty where it is."""
+    While the gateway is full, or the caller's renders of this minute are used up, it waits as long
+    as the gateway says.
 
-
-class Door(Protocol):
-    """Where renders are asked for. What fails is a ``CallFailed`` or a ``MaquetteError``."""
-
-    def paint(self, scene: Scene, alias: str) -> Made:
-        """A render by the versions that `alias` stands for."""
-
-    def served(self) -> Served:
-        """What can be asked for now."""
-
-
-class GatewayDoor:
-    """A running gateway, from outside."""
-
-    def __init__(self, client: Client) -> None:
-        self._client = client
-
-    def paint(self, scene: Scene, alias: str) -> Made:
-        result = self._client.render(**asked_for(scene, alias))
-        seconds = result.timings.total_seconds - result.timings.queue_seconds
-        return Made(result.images[0].png, result.versions, seconds)
-
-    def served(self) -> Served:
-        info = self._client.info()
-        return Served(info.served_versions, info.problem)
+    Raises:
+        CallFailed: it fails, or is refused for longer than that.
+    """
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            result = client.render(**asked_for(scene, alias))
+        except CallFailed as error:
+            wait = error.retry_after or 0.0
+            passes = error.code is StatusCode.RESOURCE_EXHAUSTED and error.retry_after is not None
+            if not passes or time.monotonic() + wait > deadline:
+                raise
+            time.sleep(wait)
+        else:
+            seconds = result.timings.total_seconds - result.timings.queue_seconds
+            return Made(result.images[0].png, result.versions, seconds)
 
 
 def asked_for(scene: Scene, alias: str) -> dict[str, Any]:
@@ -100,7 +91,9 @@ def asked_for(scene: Scene, alias: str) -> dict[str, Any]:
     }
 
 
-def wait_for(door: Door, served_versions: Mapping[str, Mapping[str, int]], seconds: float) -> None:
+def wait_for(
+    client: Client, served_versions: Mapping[str, Mapping[str, int]], seconds: float
+) -> None:
     """Return when `served_versions`, by alias, serve; a gateway follows a change at its own pace.
 
     Raises:
@@ -108,7 +101,7 @@ def wait_for(door: Door, served_versions: Mapping[str, Mapping[str, int]], secon
     """
     deadline = time.monotonic() + seconds
     while True:
-        found = door.served()
+        found = client.info()
         wrong = [
             name
             for name in served_versions
@@ -165,7 +158,7 @@ def largest_difference(one: Picture, other: Picture) -> float:
 
 
 def fight(
-    door: Door,
+    client: Client,
     scenes: Sequence[Scene],
     served_versions: Mapping[str, Mapping[str, int]],
     advance: Advance,
@@ -178,21 +171,21 @@ def fight(
 
     Raises:
         Unavailable: a reply names other versions, so it would tell of something else.
-        CallFailed, MaquetteError: the champion, or the server itself, does not paint.
+        CallFailed: the champion, or the server itself, does not paint.
     """
     for alias in SIDES:
         # The first render of a network is slower, and counts for nobody.
-        _attempt(door, scenes[0], alias, served_versions[alias])
+        _attempt(client, scenes[0], alias, served_versions[alias])
         advance()
     comparisons = []
     for index, scene in enumerate(scenes):
         found: dict[str, Any] = {}
         for alias in SIDES[:: -1 if index % 2 else 1]:
-            found[alias] = _attempt(door, scene, alias, served_versions[alias])
+            found[alias] = _attempt(client, scene, alias, served_versions[alias])
             advance()
         again: Made | str = ""
         if index < REPEATED:
-            again = _attempt(door, scene, "candidate", served_versions["candidate"])
+            again = _attempt(client, scene, "candidate", served_versions["candidate"])
             advance()
         comparisons.append(_bout(scene, found["champion"], found["candidate"], again))
     return comparisons
@@ -222,12 +215,12 @@ def measured(comparisons: Sequence[Comparison], stylometer: Stylometer) -> dict[
     return found
 
 
-def _attempt(door: Door, scene: Scene, alias: str, pinned: Mapping[str, int]) -> Made | str:
+def _attempt(client: Client, scene: Scene, alias: str, pinned: Mapping[str, int]) -> Made | str:
     """A render, or why the candidate's failed."""
     try:
-        made = door.paint(scene, alias)
-    except (CallFailed, MaquetteError) as error:
-        if alias != "candidate" or _passes(error):
+        made = paint(client, scene, alias)
+    except CallFailed as error:
+        if alias != "candidate" or error.retry_after is not None:
             raise  # The champion's failure, and a server's that is away, is not the candidate's.
         return str(error)
     if dict(made.versions) != dict(pinned):
@@ -237,13 +230,6 @@ def _attempt(door: Door, scene: Scene, alias: str, pinned: Mapping[str, int]) ->
             "changes versions, on the server of this repository."
         )
     return made
-
-
-def _passes(error: CallFailed | MaquetteError) -> bool:
-    """Whether the same request may succeed later, or nobody wants it any more."""
-    if isinstance(error, CallFailed):
-        return error.retry_after is not None
-    return isinstance(error, Cancelled | Overloaded | Unavailable)
 
 
 def _bout(scene: Scene, champion: Made, candidate: Made | str, again: Made | str) -> Comparison:

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from evaluation import compare, denoising, gate_report, golden, thresholds
 from evaluation.cases import Case, cases
-from evaluation.compare import Comparison, Door, GatewayDoor
+from evaluation.compare import Comparison
 from evaluation.engines import ClipEngines, Engines, runs_here
 from evaluation.measures import STYLE_PICTURES, image_retrieval, text_retrieval
 from evaluation.stylometry import Stylometer
@@ -66,37 +66,11 @@ def main(  # noqa: PLR0913 - one parameter per option
     renders: int | None = None,
     progress: Shown = shown,
 ) -> Verdict:
-    """Hold a candidate against the champion in a running gateway; see :func:`judged`.
-
-    Args:
-        server: the gateway, as ``host:port``.
-
-    Raises:
-        CallFailed: it does not answer.
-    """
-    with Client(server, api_key, ca, tls=tls) as client:
-        door = GatewayDoor(client)
-        return judged(
-            door, repository, model, version, thresholds_file, golden_folder, out, renders, progress
-        )
-
-
-def judged(  # noqa: PLR0913 - one parameter per option
-    door: Door,
-    repository: Path,
-    model: str,
-    version: int,
-    thresholds_file: Path | None = None,
-    golden_folder: Path | None = None,
-    out: Path = Path("out/gate"),
-    renders: int | None = None,
-    progress: Shown = shown,
-) -> Verdict:
     """Try version `version` of `model` beside the champion, and write a report with pictures.
 
     Args:
-        door: where renders are asked for; ``clip`` needs none.
-        repository: the model repository that is served there.
+        repository: the model repository that the gateway serves.
+        server: the gateway, as ``host:port``; ``clip`` needs none.
         model: a network that is painted with, or ``clip``.
         version: its candidate.
         thresholds_file: TOML; what it leaves out is as in ``evaluation/thresholds.toml``.
@@ -109,7 +83,7 @@ def judged(  # noqa: PLR0913 - one parameter per option
         InvalidRequest: `version` is not the candidate, or the thresholds are none.
         NotFound: there is no golden set, or no file of thresholds.
         Unavailable: these versions are not served.
-        CallFailed, MaquetteError: the champion does not paint.
+        CallFailed: the gateway does not answer, or the champion does not paint.
     """
     snapshot = aliases.read(repository)
     _require_candidate(model, version, snapshot.of(model).candidate)
@@ -127,9 +101,10 @@ def judged(  # noqa: PLR0913 - one parameter per option
         else golden.held_out(renders or RENDERS)
     )
     served_versions = {side: snapshot.pinned(side).versions for side in compare.SIDES}
-    compare.wait_for(door, served_versions, SERVED_SECONDS)
-    with progress("renders", compare.renders_to_make(len(scenes))) as advance:
-        comparisons = compare.fight(door, scenes, served_versions, advance)
+    with Client(server, api_key, ca, tls=tls) as client:
+        compare.wait_for(client, served_versions, SERVED_SECONDS)
+        with progress("renders", compare.renders_to_make(len(scenes))) as advance:
+            comparisons = compare.fight(client, scenes, served_versions, advance)
     found = {MADE: float(len(comparisons))} | compare.measured(comparisons, Stylometer.bundled())
     found |= network_measures(repository, served_versions, progress)
     return _decide(served_versions, found, limits, comparisons, folder)

@@ -63,7 +63,6 @@ class Settings(BaseSettings):
     publish_sources: list[str] = Field(
         default=[], description="What other addresses of engines may begin with: `s3://engines/`."
     )
-    reports: Path = Field(default=Path("var/gate"), description="Folder for reports of gates.")
     qdrant_url: str | None = Field(default=None, description="A Qdrant server, if not embedded.")
     qdrant_api_key: SecretStr | None = Field(default=None, description="Its API key.")
 

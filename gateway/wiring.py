@@ -19,7 +19,6 @@ from gateway.doors.parts import Parts
 from gateway.information import Information
 from gateway.renders.registry import Renders
 from gateway.rollout.administration import Administration
-from gateway.rollout.gating import Gates
 from gateway.rollout.publish_sources import Sources
 from gateway.rollout.replica import Replica
 from gateway.rollout.vector_cleanup import forgetting
@@ -112,7 +111,6 @@ async def assembled(settings: Settings) -> AsyncIterator[Parts]:
             inference,
             information,
             library,
-            Gates(service, settings.reports),
             Sources(settings.incoming, settings.publish_sources),
             lambda: service.canary_counts,
         )

@@ -278,7 +278,6 @@ def _start_gateway(options: Options) -> Gateway:
     heartbeat.touch()
     environment = {
         "MAQUETTE_LIBRARY": str(options.state / "library"),
-        "MAQUETTE_REPORTS": str(options.state / "gate"),
         **os.environ,
         # Keeps a folder called `gateway` where the user happens to be from being run instead, here
         # and in the processes that the gateway starts.

@@ -28,7 +28,7 @@ ORDER = (
 FLOORS = {room: floor for floor, rooms in enumerate(ORDER) for room in rooms}
 SERVE = ("pipeline", "versions", "retrieval", "serving", "gateway")
 """Packages that serve; what measures and makes them stands above, and none of them needs it."""
-ABOVE = ("bench", "drill", "export", "tests", "tools", "training")
+ABOVE = ("bench", "drill", "evaluation", "export", "tests", "tools", "training")
 
 
 def imports(path):

@@ -10,6 +10,7 @@ from typing import Any
 
 from pipeline.errors import InvalidRequest, Unavailable
 from versions import durable, reading
+from versions.described import Described
 from versions.history import Entry
 
 FILE = "canary.json"
@@ -21,7 +22,7 @@ HIGHEST: Mapping[str, float] = {
 
 
 @dataclass(frozen=True)
-class Bounds:
+class Bounds(Described):
     """What a candidate may cost; outside of it the canary is called off."""
 
     max_error_share: float = 0.02
@@ -35,7 +36,7 @@ class Bounds:
 
 
 @dataclass(frozen=True)
-class Counts:
+class Counts(Described):
     """What a canary came to in one gateway."""
 
     candidate_renders: int = 0
@@ -53,7 +54,7 @@ class Counts:
 
 
 @dataclass(frozen=True)
-class Canary:
+class Canary(Described):
     """How the candidate is tried on what people ask for."""
 
     share: float = 0.0
@@ -64,6 +65,7 @@ class Canary:
     who: str = ""
     why: str = ""
     since: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    """In ISO 8601; empty where none was ever tried."""
 
     @property
     def is_on(self) -> bool:

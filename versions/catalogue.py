@@ -12,6 +12,7 @@ from pipeline.errors import InvalidRequest, NotFound
 from pipeline.pinned_versions import EXPORTED
 from versions import aliases, history, manifest
 from versions.aliases import CLIP, NAMES, PAIR
+from versions.described import Described
 from versions.errors import Declined
 from versions.index import TEXTS
 from versions.manifest import ENGINE_FILES, Manifest
@@ -25,23 +26,22 @@ COPY = ".store"
 
 
 @dataclass(frozen=True)
-class Version:
+class Version(Described):
     """One version of a model on disk."""
 
     model: str
     version: int
     aliases: tuple[str, ...]
     """Which of champion, candidate and previous it is."""
+    few_steps: bool
+    """Whether it is the UNet that is served beside the champion, for few steps."""
     megabytes: float
+    sha256: Mapping[str, str]
+    """What tells its files from any others, by the network's name."""
     manifests: Mapping[str, Manifest]
     """By the network's name; without those that cannot be read."""
     problem: str = ""
     """Why it is not whole, in one sentence; empty where it is."""
-
-    @property
-    def few_steps(self) -> bool:
-        """Whether it is the UNet that is served beside the champion, for few steps."""
-        return (self.model, self.version) == ("unet", contract.FEW_STEPS_VERSION)
 
 
 def members(model: str) -> tuple[str, ...]:
@@ -182,4 +182,13 @@ def _version(repository: Path, model: str, version: int, served: aliases.Aliases
             old = f"{folder} was exported before there were manifests; run `maquette export` again."
             problem = problem or (old if is_old else str(error))
     named = tuple(name for name in NAMES if getattr(served, name) == version)
-    return Version(model, version, named, size / 1e6, manifests, problem)
+    return Version(
+        model,
+        version,
+        named,
+        few_steps=(model, version) == ("unet", contract.FEW_STEPS_VERSION),
+        megabytes=round(size / 1e6, 1),
+        sha256={name: found.sha256 for name, found in manifests.items()},
+        manifests=manifests,
+        problem=problem,
+    )

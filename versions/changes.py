@@ -9,17 +9,19 @@ from pathlib import Path
 
 from pipeline import contract, pinned_versions
 from pipeline.errors import MaquetteError, NotFound
+from pipeline.pinned_versions import EXPORTED
 from versions import aliases, canary, catalogue, intent, locks, manifest
-from versions.aliases import Aliases, Snapshot
+from versions.aliases import CLIP, Aliases, Snapshot
 from versions.canary import Canary
 from versions.catalogue import members
+from versions.described import Described
 from versions.errors import Busy, Declined, disk_refuses
 from versions.history import Entry
 from versions.intent import Intent
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Outcome(Described):
     """What an operation did."""
 
     said: tuple[str, ...]
@@ -29,15 +31,12 @@ class Outcome:
     model: str = ""
     version: int | None = None
     """The version that was published, promoted, rolled back to or retired."""
-    named: Snapshot = field(default_factory=lambda: Snapshot({}))
-    """The aliases afterwards, before anybody else changes them; none where none were read."""
+    served_versions: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """What is to be served afterwards: by alias, the version of each network that paints."""
+    clip: int = EXPORTED
+    """The version of the pair that is to find styles afterwards."""
     would_change: bool = False
     """Whether a dry run found something to change."""
-
-    @property
-    def serving(self) -> Mapping[str, int]:
-        """The version of each network in the champion's set of versions afterwards."""
-        return self.named.pinned().versions if self.named.aliases else {}
 
 
 class Found(str):
@@ -196,7 +195,15 @@ def outcome(
     """What was done, or would be, as `said`, and what serves now."""
     sentences = tuple(sentence for sentence in said if sentence)
     named = aliases.read(repository)
-    return Outcome(sentences, changed and not dry_run, model, version, named, changed and dry_run)
+    return Outcome(
+        sentences,
+        changed and not dry_run,
+        model,
+        version,
+        {alias: pinned.versions for alias, pinned in named.served_versions().items()},
+        named.champion(CLIP[0]),
+        changed and dry_run,
+    )
 
 
 def require_whole(repository: Path, model: str, version: int) -> None:

@@ -3,19 +3,48 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
+from versions import catalogue
 from versions.catalogue import Version
+from versions.described import Described
 
 
 @dataclass(frozen=True)
-class Difference:
+class Difference(Described):
     """A fact that differs; empty where a version has no such fact."""
 
     name: str
     """As it stands in the manifest, such as ``build.precision``."""
     one: str
     other: str
+
+
+@dataclass(frozen=True)
+class Comparison(Described):
+    """Two versions, and where they differ."""
+
+    one: int
+    other: int
+    differences: list[Difference]
+
+
+def compared(
+    repository: Path, model: str, one: str = "champion", other: str = "candidate"
+) -> Comparison:
+    """Where two versions of `model` differ.
+
+    Args:
+        one: a number or an alias; so is `other`.
+
+    Raises:
+        InvalidRequest: there is no such model, or a name is neither.
+        NotFound: there is no such version.
+    """
+    first = catalogue.find(repository, model, one, "one")
+    second = catalogue.find(repository, model, other, "other")
+    return Comparison(first.version, second.version, between(first, second))
 
 
 def between(one: Version, other: Version) -> list[Difference]:

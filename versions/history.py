@@ -13,6 +13,7 @@ from typing import Any
 
 from pipeline.errors import InvalidRequest, Unavailable
 from versions import durable, reading
+from versions.described import Described
 
 FILE = "history.jsonl"
 KEYS = {"from_version": "from", "to_version": "to", "pinned": "line_up"}
@@ -20,7 +21,7 @@ KEYS = {"from_version": "from", "to_version": "to", "pinned": "line_up"}
 
 
 @dataclass(frozen=True)
-class Entry:
+class Entry(Described):
     """One change."""
 
     action: str
@@ -41,10 +42,12 @@ class Entry:
     sha256: Mapping[str, str] = field(default_factory=dict)
     """What tells each of them from others of that number, by the model's name."""
     report: str = ""
+    """Of a gate: the path of its report, where the gate was run."""
     measures: Mapping[str, float] = field(default_factory=dict)
     """Of a gate: its figures. Of a canary: its shares, and what it came to."""
     id: str = field(default_factory=lambda: secrets.token_hex(8))
     time: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    """In ISO 8601."""
 
     def to_dict(self) -> dict[str, Any]:
         """As it stands in the file."""
@@ -82,12 +85,12 @@ def read(repository: Path) -> list[Entry]:
 
 
 @dataclass(frozen=True)
-class Page:
+class Page(Described):
     """Some changes, the newest first."""
 
-    entries: list[Entry]
-    next_id: str
-    """Of the first one on the next page; empty on the last page."""
+    changes: list[Entry]
+    next_page_token: str
+    """Asks for the next page; empty on the last one."""
 
 
 def page(repository: Path, model: str, size: int, first: str = "") -> Page:
@@ -95,7 +98,7 @@ def page(repository: Path, model: str, size: int, first: str = "") -> Page:
 
     Args:
         size: changes on a page.
-        first: the id of the change that it begins with; empty for the newest.
+        first: the token of the page before, which is the id of a change; empty for the newest.
 
     Raises:
         InvalidRequest: no such change has that id.

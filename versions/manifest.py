@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from versions import durable, reading
+from versions.described import Described
 from versions.errors import Declined
 
 FILE = "manifest.json"
@@ -30,7 +31,7 @@ def silent(_doing: str, _done: int, _total: int) -> None:
 
 
 @dataclass(frozen=True)
-class Manifest:
+class Manifest(Described):
     """What the exporter says of one version of a network."""
 
     network: str

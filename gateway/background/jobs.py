@@ -6,16 +6,16 @@ import asyncio
 import contextvars
 import logging
 import threading
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable
 from concurrent import futures
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pipeline.errors import Cancelled, MaquetteError
+from versions.described import Described
 from versions.errors import Busy
 
 Result = TypeVar("Result")
-Answer = TypeVar("Answer")
 
 LEFT = "Nobody waits for it any more, so it was ended."
 
@@ -23,12 +23,13 @@ log = logging.getLogger("maquette.gateway")
 
 
 @dataclass(frozen=True)
-class Step:
+class Step(Described):
     """How far the work is."""
 
     doing: str
     """In a few words."""
     done: int
+    """Bytes."""
     total: int
     """0 where nobody knows."""
 
@@ -83,7 +84,6 @@ class JobProgress:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._left = threading.Event()
-        self._asked: futures.Future[Any] | None = None
         self._newest: Step | None = None
         self._news = asyncio.Event()
 
@@ -93,32 +93,9 @@ class JobProgress:
         Raises:
             Cancelled: nobody waits any more.
         """
-        self.require_somebody()
-        self._loop.call_soon_threadsafe(self._tell, Step(doing, done, total))
-
-    def require_somebody(self) -> None:
-        """See that somebody waits still. For the thread.
-
-        Raises:
-            Cancelled: they have left.
-        """
         if self._left.is_set():
             raise Cancelled(LEFT)
-
-    def ask(self, work: Coroutine[Any, Any, Answer]) -> Answer:
-        """What `work` brings in the event loop. For the thread, which waits for it.
-
-        Raises:
-            Cancelled: nobody waits any more, and `work` is cancelled.
-        """
-        asked = self._asked = asyncio.run_coroutine_threadsafe(work, self._loop)
-        # They may have left before there was anything to cancel.
-        if self._left.is_set():
-            asked.cancel()
-        try:
-            return asked.result()
-        except futures.CancelledError as error:
-            raise Cancelled(LEFT) from error
+        self._loop.call_soon_threadsafe(self._tell, Step(doing, done, total))
 
     async def follow(self, task: asyncio.Task[Result]) -> AsyncGenerator[Step | Result]:
         """Each step of the work in `task`, the newest where several came at once; then its result.
@@ -138,18 +115,13 @@ class JobProgress:
             told = True
             yield task.result()
         finally:
-            self._leave()
+            self._left.set()
             if not told:
                 task.add_done_callback(_look)
 
     def _tell(self, step: Step) -> None:
         self._newest = step
         self._news.set()
-
-    def _leave(self) -> None:
-        self._left.set()
-        if self._asked:
-            self._asked.cancel()
 
 
 def _look(task: asyncio.Task[Any]) -> None:

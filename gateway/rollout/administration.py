@@ -1,4 +1,4 @@
-"""What an administrator does with versions, from whichever door: each change is written down."""
+"""What an administrator does with versions: each change is written down."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +15,6 @@ from gateway.auth.call_context import CallContext
 from gateway.auth.caller import Caller
 from gateway.background.jobs import JobPool, JobProgress, Step
 from gateway.information import Information
-from gateway.rollout.gating import Gates, Judged
 from gateway.rollout.publish_sources import Sources
 from gateway.triton.inference import Inference
 from pipeline.errors import InvalidRequest, NotFound
@@ -35,7 +34,8 @@ from versions import (
 from versions.aliases import PAIR, VERSIONED
 from versions.canary import Canary, Counts
 from versions.catalogue import MODELS, Version, members
-from versions.differences import Difference
+from versions.described import Described
+from versions.differences import Comparison
 from versions.errors import Declined
 from versions.history import Entry
 from versions.operations import Outcome
@@ -46,38 +46,30 @@ MAX_NAME = max(map(len, VERSIONED))
 MAX_REASON = 500
 """Characters of a reason: the history is kept for good, and read whole."""
 MAX_LONG = 4
-"""Publications and gates at once: each has a thread for as long as it takes."""
+"""Publications at once: each has a thread for as long as it takes."""
 MAX_CHANGES = 4
 """Other changes at once, which only a store that does not answer makes long."""
 PAPER = encode_png(np.full((64, 64, 3), 255, np.uint8))
 """A picture to see with whether a CLIP answers."""
 
-Result = TypeVar("Result")
-
 
 @dataclass(frozen=True)
-class Listed:
+class ListedVersion(Version):
     """A version, and whether it answers now."""
 
-    version: Version
-    loaded: bool
+    loaded: bool = False
+    """Whether Triton has all its networks ready."""
 
 
 @dataclass(frozen=True)
-class Tried:
-    """How the candidate is tried, and what it came to in this gateway."""
+class Overview(Described):
+    """The versions there are, and how the candidate is tried."""
 
+    versions: list[ListedVersion]
+    """Of each model the oldest first."""
     canary: Canary
     counts: Counts
-
-
-@dataclass(frozen=True)
-class Compared:
-    """Two versions, and where they differ."""
-
-    one: int
-    other: int
-    differences: list[Difference]
+    """What the canary came to by now in this gateway."""
 
 
 class Administration:
@@ -87,7 +79,6 @@ class Administration:
 
     Args:
         repository: what the gateway follows; None where it follows nothing.
-        gates: where candidates are held against the champion.
         sources: what may be published.
         counts: what the canary came to by now.
     """
@@ -99,7 +90,6 @@ class Administration:
         inference: Inference,
         information: Information,
         library: StyleLibrary,
-        gates: Gates,
         sources: Sources,
         counts: Callable[[], Counts],
     ) -> None:
@@ -108,11 +98,10 @@ class Administration:
         self._inference = inference
         self._information = information
         self._library = library
-        self._gates = gates
         self._sources = sources
         self._counts = counts
         self._changing: set[asyncio.Task[Any]] = set()
-        self._threads = JobPool(MAX_LONG, "publications and gates")
+        self._threads = JobPool(MAX_LONG, "publications")
         # A store may be silent for a minute before a change is given up.
         self._changers = JobPool(MAX_CHANGES, "changes of versions")
 
@@ -123,50 +112,35 @@ class Administration:
         self._threads.close()
         self._changers.close()
 
-    async def versions(self, model: str = "") -> list[Listed]:
-        """Every version of `model`, the oldest first; of all models where it is empty.
+    async def overview(self, model: str = "") -> Overview:
+        """Every version of `model`, of all models where it is empty, and how candidates are tried.
 
         Raises:
             InvalidRequest: there is no such model.
         """
+        folder = self._repository.folder
         names = (model,) if model else MODELS
-        found = await asyncio.to_thread(
-            lambda: [
-                v for name in names for v in catalogue.versions_of(self._repository.folder, name)
-            ]
+        found, tried = await asyncio.to_thread(
+            lambda: (
+                [version for name in names for version in catalogue.versions_of(folder, name)],
+                canary.read(folder),
+            )
         )
         models = (await self._information.facts()).models
         ready = {(each.name, each.version) for each in models if each.ready}
-        return [
-            Listed(v, all((name, str(v.version)) in ready for name in members(v.model)))
-            for v in found
-        ]
 
-    async def canary(self) -> Tried:
-        """How the candidate is tried now."""
-        found = await asyncio.to_thread(canary.read, self._repository.folder)
-        return Tried(found, self._counts())
+        def is_loaded(of: Version) -> bool:
+            return ready.issuperset((name, str(of.version)) for name in members(of.model))
 
-    async def diff(self, model: str, one: str = "", other: str = "") -> Compared:
-        """Where two versions of `model` differ: the candidate from the champion by default.
+        listed = [ListedVersion(**vars(each), loaded=is_loaded(each)) for each in found]
+        return Overview(listed, tried, self._counts())
 
-        Args:
-            one: a number or an alias; so is `other`.
+    async def compared(self, model: str, one: str, other: str) -> Comparison:
+        """Where two versions of `model` differ; see :func:`versions.differences.compared`."""
+        folder = self._repository.folder
+        return await asyncio.to_thread(differences.compared, folder, model, one, other)
 
-        Raises:
-            InvalidRequest: there is no such model, or a name is neither.
-            NotFound: there is no such version.
-        """
-        asked = {"one": one or "champion", "other": other or "candidate"}
-        repository = self._repository.folder
-        first, second = await asyncio.to_thread(
-            lambda: [
-                catalogue.find(repository, model, name, field) for field, name in asked.items()
-            ]
-        )
-        return Compared(first.version, second.version, differences.between(first, second))
-
-    async def changes(self, model: str, size: int, first: str) -> history.Page:
+    async def history(self, model: str, size: int, first: str) -> history.Page:
         """A page of what was done; see :func:`versions.history.page`.
 
         Raises:
@@ -176,7 +150,7 @@ class Administration:
             members(model)
         return await asyncio.to_thread(history.page, self._repository.folder, model, size, first)
 
-    def publish(
+    async def publish(
         self, caller: Caller, model: str, source: str, *, why: str = "", dry_run: bool = False
     ) -> AsyncGenerator[Step | Outcome]:
         """Make an engine the next version, and the candidate; what was done comes last.
@@ -186,18 +160,21 @@ class Administration:
 
         Args:
             source: where the engine lies; see :meth:`.Sources.located`.
+
+        Raises:
+            Busy: as many publications as can be run already.
         """
-        repository = self._repository
+        repository, steps = self._repository, JobProgress()
         members(model)
         _check_reason(why)
 
-        def published(steps: JobProgress, ids: dict[str, str]) -> Outcome:
+        def work(ids: dict[str, str]) -> Outcome:
             place = self._sources.located(source)
             ids["source"] = source[:MAX_REASON]
             if fetching.is_elsewhere(place):
                 # Who is elsewhere may take long to answer, and proxies wait for a first word.
                 steps.report("looking for the engine", 0, 0)
-            outcome = repositories.publish(
+            return repositories.publish(
                 repository,
                 model,
                 place,
@@ -206,51 +183,11 @@ class Administration:
                 dry_run=dry_run,
                 report=steps.report,
             )
-            ids["version"] = str(outcome.version)
-            return outcome
 
-        return self._followed(caller, "publish", {"model": model}, published, dry_run=dry_run)
-
-    def gate(
-        self,
-        caller: Caller,
-        model: str,
-        renders: int | None = None,
-        *,
-        why: str = "",
-        dry_run: bool = False,
-    ) -> AsyncGenerator[Step | Judged]:
-        """Hold the candidate against the champion, and keep what is decided; it comes last.
-
-        It ends at its next step when the iterator is closed.
-
-        Args:
-            renders: scenes; None: as many as usual.
-            dry_run: keep no verdict, and leave the report on one that is kept.
-        """
-        repository = self._repository
-        members(model)
-        _check_reason(why)
-
-        def gated(steps: JobProgress, ids: dict[str, str]) -> Judged:
-            candidate = catalogue.find(repository.folder, model, "candidate").version
-            ids["version"] = str(candidate)
-            with operations.gating(repository.folder, model, caller.id):
-                verdict = self._gates.judged(
-                    repository.folder, model, candidate, renders, steps, dry_run=dry_run
-                )
-            ids["passed"] = str(verdict.passed).lower()
-            if dry_run:
-                return Judged(verdict, (f"{model} {candidate} was at its gate; nothing is kept.",))
-            outcome = repository.change(
-                lambda folder: operations.record_gate(
-                    folder, verdict, model=model, who=caller.id, why=why
-                ),
-                patient=True,
-            )
-            return Judged(verdict, outcome.said)
-
-        return self._followed(caller, "gate", {"model": model}, gated, dry_run=dry_run)
+        task = self._begun(self._threads, caller, "publish", {"model": model}, work, dry_run)
+        async with aclosing(steps.follow(task)) as followed:
+            async for step in followed:
+                yield step
 
     async def promote(
         self,
@@ -378,52 +315,37 @@ class Administration:
     ) -> Outcome:
         """Do `change` to its end, even when the caller leaves: a thread cannot be called back."""
         repository = self._repository
+
+        def work(_ids: dict[str, str]) -> Outcome:
+            return repository.change(change, dry_run=dry_run)
+
+        return await asyncio.shield(
+            self._begun(self._changers, caller, action, noted, work, dry_run)
+        )
+
+    def _begun(
+        self,
+        pool: JobPool,
+        caller: Caller,
+        action: str,
+        noted: dict[str, str],
+        work: Callable[[dict[str, str]], Outcome],
+        dry_run: bool,
+    ) -> asyncio.Task[Outcome]:
+        """Have a thread of `pool` do `work`, which is given the ids that are noted."""
         noted |= {"dry_run": "true"} if dry_run else {}
 
-        async def changed() -> Outcome:
+        async def worked() -> Outcome:
             with self._desk.noting(caller, action, **noted) as ids:
-                outcome = await self._changers.run(
-                    lambda: repository.change(change, dry_run=dry_run)
-                )
+                outcome = await pool.run(lambda: work(ids))
                 if outcome.version is not None:
                     ids["version"] = str(outcome.version)
             return outcome
 
-        task = asyncio.create_task(changed(), name=action)
-        self._changing.add(task)
-        task.add_done_callback(self._changing.discard)
-        return await asyncio.shield(task)
-
-    async def _followed(
-        self,
-        caller: Caller,
-        action: str,
-        noted: dict[str, str],
-        work: Callable[[JobProgress, dict[str, str]], Result],
-        *,
-        dry_run: bool,
-    ) -> AsyncGenerator[Step | Result]:
-        """Have a thread do `work`, which ends at its next step when the caller leaves.
-
-        Args:
-            work: given the ids that are noted as well, to set them right.
-
-        Raises:
-            Busy: as many as can be are done already.
-        """
-        noted |= {"dry_run": "true"} if dry_run else {}
-        steps = JobProgress()
-
-        async def worked() -> Result:
-            with self._desk.noting(caller, action, **noted) as ids:
-                return await self._threads.run(lambda: work(steps, ids))
-
         task = asyncio.create_task(worked(), name=action)
         self._changing.add(task)
         task.add_done_callback(self._changing.discard)
-        async with aclosing(steps.follow(task)) as followed:
-            async for step in followed:
-                yield step
+        return task
 
 
 def _check_reason(why: str) -> None:

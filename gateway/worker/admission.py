@@ -22,8 +22,6 @@ class Admission:
         """How many wait now."""
         self.running = 0
         """How many run now."""
-        self._ended = asyncio.Event()
-        """Set when the next one has ended or left, and another one then."""
 
     @property
     def free_places(self) -> int:
@@ -43,41 +41,26 @@ class Admission:
             )
 
     @asynccontextmanager
-    async def slot(self, *, last: bool = False) -> AsyncIterator[float]:
+    async def slot(self) -> AsyncIterator[float]:
         """Wait for a place, hold it for the block, and yield the seconds waited.
-
-        Args:
-            last: let everybody else go first: wait, for however long, until nobody waits and a
-                place would be left for whoever comes.
 
         Raises:
             Overloaded: as many wait already as may.
         """
         started = time.perf_counter()
         with tracing.span("queue"):
-            await self._wait(last=last)
+            await self._wait()
         self.running += 1
         try:
             yield time.perf_counter() - started
         finally:
             self.running -= 1
             self._free.release()
-            self._tell_ended()
 
-    async def _wait(self, *, last: bool) -> None:
-        while last and self.free_places < min(2, self._max_running):
-            await self._ended.wait()
+    async def _wait(self) -> None:
         self.require_room()
         self.waiting += 1
         try:
             await self._free.acquire()
-        except BaseException:
-            # It may have left just when it got a place, which is free again.
-            self._tell_ended()
-            raise
         finally:
             self.waiting -= 1
-
-    def _tell_ended(self) -> None:
-        ended, self._ended = self._ended, asyncio.Event()
-        ended.set()

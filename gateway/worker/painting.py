@@ -54,20 +54,15 @@ class Painting:
         """What the canary came to here by now."""
         return self._canary.counts
 
-    async def paint(
-        self, request: RenderRequest, on_output: OnOutput, *, may_cast: bool = True
-    ) -> Arrays:
+    async def paint(self, request: RenderRequest, on_output: OnOutput) -> Arrays:
         """The last message of ``render``, with the pictures.
-
-        Args:
-            may_cast: whether the candidate may make it as well, once it is done.
 
         Raises:
             MaquetteError: as :meth:`gateway.triton.inference.Inference.render` says.
         """
         alias = request.versions or self._canary.alias_for(request)
         output = await self._by_alias(alias, request, on_output)
-        is_ordinary = alias == CHAMPION and not request.versions and may_cast
+        is_ordinary = alias == CHAMPION and not request.versions
         if is_ordinary and self._canary.has_shadow(request):
             task = asyncio.create_task(self._shadow(replace(request, preview_interval=0)))
             self._shadows.add(task)

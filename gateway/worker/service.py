@@ -130,12 +130,11 @@ class Service:
             sum((each.warnings for each in (sketch, *styles)), ()),
         )
 
-    async def render(self, checked: Checked, tell: Tell, *, last: bool = False) -> None:
+    async def render(self, checked: Checked, tell: Tell) -> None:
         """Render a request that was checked. Cancelling it ends the render at its next step.
 
         Args:
             tell: gets each event as it comes; ``Finished`` is the last.
-            last: let every other render go first; see :meth:`.Admission.slot`.
         """
         started = time.perf_counter()
         request = checked.request
@@ -143,7 +142,7 @@ class Service:
         seed = secrets.randbelow(SEEDS) if request.seed is None else request.seed
         request = replace(request, seed=seed)
         steps = request.num_inference_steps
-        async with self._admission.slot(last=last) as queued:
+        async with self._admission.slot() as queued:
             tell(Stepped(0, steps))
             if request.preview_interval and await self._looks_at_renders():
                 # Only finished pictures are looked at, and previews would be past that.
@@ -156,7 +155,7 @@ class Service:
                 if "step" in output:
                     tell(Stepped.of(output, steps))
 
-            output = await self._painting.paint(styled.request, step, may_cast=not last)
+            output = await self._painting.paint(styled.request, step)
         # From here on a client that is slow to read holds no place.
         await self._moderation.check_pictures(list(output["images"]))
         finishing = self._is_little(styled, output)

@@ -9,8 +9,7 @@ import grpc
 
 from maquette.client import CallFailed, Client
 from versions import locks
-from versions.aliases import CLIP, Snapshot
-from versions.canary import Canary, Counts
+from versions.changes import Outcome
 from versions.repositories import ObjectStoreRepository, Repository
 
 SECONDS = 15.0
@@ -21,7 +20,7 @@ AWAY = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
 
 
 def follows(
-    wanted: Snapshot,
+    wanted: Outcome,
     alias: str,
     at: Repository,
     server: str,
@@ -32,6 +31,7 @@ def follows(
     """Wait until the gateway at `server` serves the sets of versions of `wanted`, and its CLIP.
 
     Args:
+        wanted: the change that was made.
         alias: what the change was about.
         at: the repository that says so.
 
@@ -57,26 +57,8 @@ def _when(at: Repository) -> str:
     return "it takes effect when one starts."
 
 
-def counts_of(
-    found: Canary, server: str, api_key: str | None, ca: Path | None, tls: bool
-) -> tuple[Counts | None, str]:
-    """What the canary `found` came to in the gateway at `server`, and one sentence on it."""
-    try:
-        with Client(server, api_key or None, ca, CALL_SECONDS, tls) as client:
-            told = client.canary()
-    except CallFailed as error:
-        if error.code in AWAY:
-            return None, f"No gateway answers at {server}, which would say how many that were."
-        return None, f"The gateway at {server} does not say how many that were: {error}"
-    if (told.share, told.shadow, told.since) != (found.share, found.shadow, found.since):
-        return None, f"The gateway at {server} tries no such canary: it follows another folder."
-    counts = Counts(told.candidate_renders, told.failed_renders, told.champion_renders)
-    return counts, f"{counts.told} (At {server}.)"
-
-
-def _wait(client: Client, server: str, wanted: Snapshot, alias: str) -> tuple[bool | None, str]:
-    served_versions = {alias: pinned.versions for alias, pinned in wanted.served_versions().items()}
-    clip = wanted.champion(CLIP[0])
+def _wait(client: Client, server: str, wanted: Outcome, alias: str) -> tuple[bool | None, str]:
+    served_versions, clip = wanted.served_versions, wanted.clip
     deadline = time.monotonic() + SECONDS
     while True:
         info = client.info()

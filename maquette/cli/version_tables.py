@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Any
 
 from rich.table import Column, Table
 
 from maquette.cli.common import in_markup
-from versions import differences
 from versions.catalogue import Version
+from versions.differences import Comparison
 from versions.history import Entry
 
 SHOWN = 8
@@ -54,27 +52,10 @@ def history_table(entries: Sequence[Entry]) -> Table:
     return table
 
 
-def facts_of(version: Version) -> dict[str, Any]:
-    """Everything that is known of a version."""
-    return {
-        "model": version.model,
-        "version": version.version,
-        "aliases": list(version.aliases),
-        "few_steps": version.few_steps,
-        "megabytes": round(version.megabytes, 1),
-        "problem": version.problem,
-        "manifests": {
-            name: {**asdict(found), "sha256": found.sha256}
-            for name, found in version.manifests.items()
-        },
-    }
-
-
-def difference_table(one: Version, other: Version) -> Table:
+def difference_table(model: str, compared: Comparison) -> Table:
     """A row for each fact that differs."""
-    titles = [f"{version.model} {version.version}" for version in (one, other)]
-    table = Table("", *titles)
-    for found in differences.between(one, other):
+    table = Table("", f"{model} {compared.one}", f"{model} {compared.other}")
+    for found in compared.differences:
         table.add_row(*map(in_markup, (found.name, found.one, found.other)))
     return table
 

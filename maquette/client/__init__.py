@@ -5,20 +5,11 @@ It needs gRPC and protobuf, and nothing of what serves.
 
 from maquette.client.asynchronous import AsyncClient
 from maquette.client.failures import CallFailed
-from maquette.client.messages import CanaryOptions
 from maquette.client.options import File, RenderOptions, StyleOptions
 from maquette.client.results import (
     Accepted,
-    Canary,
-    CanaryBounds,
-    Change,
-    Comparison,
     Event,
-    GateVerdict,
     Image,
-    Manifest,
-    ModelVersion,
-    PastChange,
     Progress,
     Reembedded,
     Render,
@@ -31,8 +22,6 @@ from maquette.client.results import (
     Style,
     StyleChosen,
     Timings,
-    VersionDifference,
-    VersionStep,
 )
 from maquette.client.synchronous import Client
 
@@ -40,19 +29,10 @@ __all__ = [
     "Accepted",
     "AsyncClient",
     "CallFailed",
-    "Canary",
-    "CanaryBounds",
-    "CanaryOptions",
-    "Change",
     "Client",
-    "Comparison",
     "Event",
     "File",
-    "GateVerdict",
     "Image",
-    "Manifest",
-    "ModelVersion",
-    "PastChange",
     "Progress",
     "Reembedded",
     "Render",
@@ -67,8 +47,6 @@ __all__ = [
     "StyleChosen",
     "StyleOptions",
     "Timings",
-    "VersionDifference",
-    "VersionStep",
     "connect",
 ]
 

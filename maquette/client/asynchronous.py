@@ -13,16 +13,10 @@ import grpc
 from maquette.client import messages
 from maquette.client.channel import OPTIONS, Target
 from maquette.client.failures import TRIES, failure, wait_before
-from maquette.client.messages import Call, CanaryOptions
+from maquette.client.messages import Call
 from maquette.client.options import File, RenderOptions, StyleOptions
 from maquette.client.results import (
-    Canary,
-    Change,
-    Comparison,
     Event,
-    GateVerdict,
-    ModelVersion,
-    PastChange,
     Reembedded,
     Render,
     Result,
@@ -30,7 +24,6 @@ from maquette.client.results import (
     ServerInfo,
     State,
     Style,
-    VersionStep,
 )
 from maquette.v1.maquette_pb2_grpc import MaquetteServiceStub
 
@@ -132,112 +125,6 @@ class AsyncClient:
         async with aclosing(self._told(messages.reembed(clip))) as steps:
             async for step in steps:
                 yield step
-
-    async def versions(self, model: str = "") -> list[ModelVersion]:
-        """The versions of one model, or of all: what they are and what they are used as."""
-        return await self._answer(messages.versions(model))
-
-    async def diff(
-        self, model: str, one: str | int = "champion", other: str | int = "candidate"
-    ) -> Comparison:
-        """Where two versions, numbers or aliases, differ."""
-        return await self._answer(messages.diff(model, one, other))
-
-    async def history(self, model: str = "") -> AsyncGenerator[PastChange]:
-        """What was done with the versions of one model, or of all, the newest first."""
-        page, token = await self._answer(messages.history(model, ""))
-        for change in page:
-            yield change
-        while token:
-            page, token = await self._answer(messages.history(model, token))
-            for change in page:
-                yield change
-
-    async def publish(
-        self, model: str, source: str, *, why: str = "", dry_run: bool = False
-    ) -> AsyncGenerator[VersionStep | Change]:
-        """Make an engine the next version and the candidate, told step by step.
-
-        The ``Change`` comes last. Closing it ends it until it is put in place, and nothing of it
-        is left then.
-
-        Args:
-            source: where the server finds it: a path below its folder for what comes in, or a URI.
-        """
-        options = {"why": why, "dry_run": dry_run}
-        async with aclosing(self._told(messages.publish(model, source, options))) as steps:
-            async for step in steps:
-                yield step
-
-    async def gate(
-        self, model: str, renders: int | None = None, *, why: str = "", dry_run: bool = False
-    ) -> AsyncGenerator[VersionStep | GateVerdict]:
-        """Hold the candidate against the champion in the server, told step by step.
-
-        The ``GateVerdict`` comes last, after some minutes. Closing it ends it.
-
-        Args:
-            renders: scenes; as many as usual by default.
-            dry_run: keep no verdict.
-        """
-        options = {"why": why, "dry_run": dry_run}
-        async with aclosing(self._told(messages.gate(model, renders, options))) as steps:
-            async for step in steps:
-                yield step
-
-    async def canary(self) -> Canary:
-        """How the candidate is tried on what people ask for."""
-        return await self._answer(messages.canary())
-
-    async def set_canary(
-        self,
-        share: float = 0.0,
-        shadow: float = 0.0,
-        *,
-        why: str = "",
-        force: bool = False,
-        dry_run: bool = False,
-        **bounds: Unpack[CanaryOptions],
-    ) -> Change:
-        """Try the candidate on a share of the renders; without any, stop trying it.
-
-        Args:
-            share: of the renders that it makes, less than 1; needs a passed gate.
-            shadow: of the renders that it makes as well, unseen.
-            force: without a passed gate; `why` is needed then.
-        """
-        options = {"why": why, "force": force, "dry_run": dry_run}
-        return await self._answer(messages.set_canary(share, shadow, bounds, options))
-
-    async def promote(
-        self,
-        model: str,
-        version: int | None = None,
-        *,
-        why: str = "",
-        force: bool = False,
-        expected_champion: int | None = None,
-        dry_run: bool = False,
-    ) -> Change:
-        """Make a version, by default the candidate, the champion of new renders.
-
-        Args:
-            force: without a passed gate; `why` is needed then.
-            expected_champion: promote only if that is the champion until then.
-        """
-        options = {"why": why, "force": force, "dry_run": dry_run}
-        expected = {"expected_champion": expected_champion}
-        return await self._answer(messages.promote(model, version, options | expected))
-
-    async def rollback(self, model: str, *, why: str = "", dry_run: bool = False) -> Change:
-        """Make the previous version the champion again."""
-        return await self._answer(messages.rollback(model, {"why": why, "dry_run": dry_run}))
-
-    async def retire(
-        self, model: str, version: int | str, *, why: str = "", dry_run: bool = False
-    ) -> Change:
-        """Remove a version's files; or take ``candidate`` or ``previous`` away from a version."""
-        return await self._answer(messages.retire(model, version, {"why": why, "dry_run": dry_run}))
 
     async def close(self) -> None:
         """End the connection, and every call on it."""

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypedDict, TypeVar
+from typing import Any, Generic, TypeVar
 
 import grpc
 
@@ -21,18 +21,6 @@ from maquette.v1 import maquette_pb2 as pb
 Answer = TypeVar("Answer")
 SHOWN = 60
 """Characters of a value that an error repeats."""
-
-
-class CanaryOptions(TypedDict, total=False):
-    """Outside of which the canary is called off; maquette.proto says more of each.
-
-    None is the same as leaving it out.
-    """
-
-    max_error_share: float | None
-    max_latency_ratio: float | None
-    max_structure_loss: float | None
-    least_renders: int | None
 
 
 @dataclass(frozen=True)
@@ -124,94 +112,6 @@ def reembed(clip: int | None) -> Call[results.Reembedded]:
     return Call("ReembedStyles", message, results.reembedded)
 
 
-def versions(model: str) -> Call[list[results.ModelVersion]]:
-    """The versions of networks."""
-    return Call(
-        "ListVersions",
-        pb.ListVersionsRequest(model=model),
-        lambda answer: [results.version(found) for found in answer.versions],
-    )
-
-
-def diff(model: str, one: str | int, other: str | int) -> Call[results.Comparison]:
-    """Where two versions differ."""
-    message = pb.DiffVersionsRequest()
-    _fill(message, {"model": model, "one": str(one), "other": str(other)})
-    return Call("DiffVersions", message, results.comparison)
-
-
-def history(model: str, page_token: str) -> Call[tuple[list[results.PastChange], str]]:
-    """A page of what was done, and the token of the next one; empty on the last."""
-    message = pb.ListVersionChangesRequest()
-    _fill(message, {"model": model, "page_token": page_token})
-    return Call(
-        "ListVersionChanges",
-        message,
-        lambda page: ([results.past_change(each) for each in page.changes], page.next_page_token),
-    )
-
-
-def publish(
-    model: str, source: str, options: dict[str, Any]
-) -> Call[results.VersionStep | results.Change | None]:
-    """Make an engine a version, and tell each step."""
-    message = pb.PublishVersionRequest()
-    _fill(message, {"model": model, "source": source, **options})
-    return Call("PublishVersion", message, results.publishing, repeatable=False)
-
-
-def gate(
-    model: str, renders: int | None, options: dict[str, Any]
-) -> Call[results.VersionStep | results.GateVerdict | None]:
-    """Hold the candidate against the champion, and tell each step."""
-    message = pb.GateVersionRequest()
-    _fill(message, {"model": model, "renders": renders, **options})
-    return Call("GateVersion", message, results.gating, repeatable=False)
-
-
-def canary() -> Call[results.Canary]:
-    """How the candidate is tried."""
-    return Call(
-        "ListVersions", pb.ListVersionsRequest(), lambda answer: results.canary(answer.canary)
-    )
-
-
-def set_canary(
-    share: float, shadow: float, bounds: CanaryOptions, options: dict[str, Any]
-) -> Call[results.Change]:
-    """Try the candidate on a share of the renders, or stop trying it."""
-    message = pb.SetCanaryRequest()
-    _fill(message, {"share": share, "shadow": shadow, **options})
-    _fill(message.bounds, {**bounds})
-    return Call(
-        "SetCanary", message, lambda answer: results.change(answer.change), repeatable=False
-    )
-
-
-def promote(model: str, version: int | None, options: dict[str, Any]) -> Call[results.Change]:
-    """Make a version the champion."""
-    return _change("Promote", pb.PromoteVersionRequest(), model=model, version=version, **options)
-
-
-def rollback(model: str, options: dict[str, Any]) -> Call[results.Change]:
-    """Make the previous version the champion again."""
-    return _change("Rollback", pb.RollbackVersionRequest(), model=model, **options)
-
-
-def retire(model: str, version: int | str, options: dict[str, Any]) -> Call[results.Change]:
-    """Remove a version's files, or take an alias away."""
-    what = "alias" if isinstance(version, str) else "version"
-    return _change("Retire", pb.RetireVersionRequest(), model=model, **{what: version}, **options)
-
-
-def _change(action: str, message: Any, **values: Any) -> Call[results.Change]:
-    """An operation on versions. Not repeated: the second time it would do something else."""
-    _fill(message, values)
-    return Call(
-        f"{action}Version", message, lambda answer: results.change(answer.change), repeatable=False
-    )
-
-
 def _render_request(sketch: File, prompt: str, options: RenderOptions) -> pb.RenderRequest:
     message = pb.RenderRequest()
     _fill(message, {**options, "sketch": sketch, "prompt": prompt})
@@ -253,7 +153,6 @@ def _unfit(name: str, value: object, field: Any) -> CallFailed:
         field.TYPE_UINT32: "0 to 4294967295",
         field.TYPE_INT32: "a whole number of at most 32 bits",
         field.TYPE_FLOAT: "a number",
-        field.TYPE_DOUBLE: "a number",
         field.TYPE_STRING: "text",
         field.TYPE_BYTES: "bytes",
         field.TYPE_BOOL: "True or False",

@@ -6,16 +6,18 @@ from __future__ import annotations
 import json
 from contextlib import contextmanager
 
-import grpc
 import numpy as np
 import pytest
+from grpc import StatusCode
+from grpc_status import rpc_status
 
-from evaluation import denoising, gate, thresholds
+from evaluation import compare, denoising, gate, thresholds
 from evaluation.cases import cases
 from evaluation.compare import SIDES, Comparison, Made, renders_to_make
 from evaluation.golden import Scene, held_out, of_folder
 from evaluation.in_process import InProcess
 from evaluation.similarity import ms_ssim
+from maquette.client import CallFailed
 from maquette.v1 import maquette_pb2 as pb
 from maquette.v1.maquette_pb2_grpc import MaquetteServiceServicer
 from pipeline import contract
@@ -23,7 +25,7 @@ from pipeline.errors import Cancelled, InvalidRequest, NotFound, Unavailable
 from pipeline.images import encode_png
 from pipeline.pinned_versions import PinnedVersions
 from pipeline.samplers import NoiseSchedule
-from tests.maquette.little_gateway import serving
+from tests.maquette.little_gateway import refusal, serving
 from versions import aliases
 from versions.aliases import Aliases
 from versions.gates import MADE
@@ -39,6 +41,7 @@ class Studio(MaquetteServiceServicer):
     Attributes:
         made_by: what a reply says that each alias is.
         seconds: of a render by each alias, beside 5 s in the queue.
+        full: renders that are still to be refused because others are made.
     """
 
     def __init__(self, spoil=lambda picture, _count: picture):
@@ -49,14 +52,18 @@ class Studio(MaquetteServiceServicer):
         self.seconds = {"champion": 2.0, "candidate": 2.0}
         self.problem = ""
         self.infos = 0
+        self.full = 0
 
     def Render(self, request, context):
+        if self.full:
+            self.full -= 1
+            context.abort_with_status(rpc_status.to_status(refusal(StatusCode.RESOURCE_EXHAUSTED)))
         self.asked.append((request.seed, request.versions))
         picture = TRUTHS.get(request.seed, TRUTHS[0])
         if request.versions == "candidate":
             picture = self.spoil(picture, len(self.asked))
             if picture is None:
-                context.abort(grpc.StatusCode.INTERNAL, "The stage denoiser failed.")
+                context.abort(StatusCode.INTERNAL, "The stage denoiser failed.")
         seconds = self.seconds[request.versions]
         return pb.RenderResponse(
             images=[pb.RenderedImage(png=encode_png(picture), seed=request.seed)],
@@ -147,6 +154,19 @@ def test_the_same_pictures_pass_and_the_report_shows_them(repository, tmp_path):
     found = json.loads((folder / "report.json").read_text())
     assert (found["passed"], len(found["scenes"])) == (True, RENDERS)
     assert (folder / "sheet.png").stat().st_size > 50_000
+
+
+def test_a_gateway_that_is_full_is_waited_for(repository, tmp_path, monkeypatch):
+    studio = Studio()
+    studio.full = 5
+    verdict = judged(studio, repository, tmp_path)
+    assert verdict.passed
+    assert (studio.full, len(studio.asked)) == (0, renders_to_make(RENDERS))
+    # Not for ever: it decides nothing.
+    monkeypatch.setattr(compare, "PATIENCE_SECONDS", 0.0)
+    studio.full = 1
+    with pytest.raises(CallFailed, match="Too many"):
+        judged(studio, repository, tmp_path)
 
 
 def test_a_gate_that_breaks_off_leaves_the_report_before(repository, tmp_path):

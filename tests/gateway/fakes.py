@@ -21,7 +21,6 @@ from gateway.doors.parts import Parts
 from gateway.information import Information
 from gateway.renders.registry import Renders
 from gateway.rollout.administration import Administration
-from gateway.rollout.gating import Gates
 from gateway.rollout.publish_sources import Sources
 from gateway.settings import Settings
 from gateway.telemetry.metrics import Metrics
@@ -180,12 +179,10 @@ async def staged(settings: Settings, quota: Quota = BOUNDLESS) -> AsyncIterator[
         renders = Renders(service, limits, desk, settings.keep_seconds, keep)
         held.push_async_callback(renders.close, 0)
         told = Information(painter)
-        gates = Gates(service, settings.reports)
         repository = LocalRepository(settings.repository) if settings.repository else None
         sources = Sources(settings.incoming, settings.publish_sources)
         ruled = Administration(
-            repository, desk, painter, told, library, gates, sources,
-            lambda: service.canary_counts,
+            repository, desk, painter, told, library, sources, lambda: service.canary_counts,
         )  # fmt: skip
         held.push_async_callback(ruled.close)
         yield Stage(Parts(desk, painter, service, renders, told, ruled), painter)

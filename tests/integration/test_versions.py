@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import numpy as np
 import onnx
 import psutil
 import pytest
 from onnx import numpy_helper
 from tritonclient.grpc import InferenceServerClient
+from typer.testing import CliRunner
 
 from drill import candidates
+from maquette.cli.models import app
 from maquette.client import CallFailed, Client
 from pipeline import provenance
 from pipeline.images import decode
@@ -167,40 +171,68 @@ def test_a_triton_that_comes_back_serves_what_the_aliases_name(two, sketch):
     assert versioned.render(sketch) == other
 
 
-def test_a_network_is_published_and_gated_through_the_api(versioned, sketch):
-    """From a folder that was set aside to the champion, and nobody but the gateway does it."""
+def test_a_network_is_published_through_http_and_gated_by_the_command(
+    versioned, sketch, tmp_path, http
+):
+    """From a folder that was set aside to the champion, on a gateway that is somewhere else."""
     versioned.name(champion=1)
     candidates.tinted(versioned.repository / "unet" / "1", versioned.incoming / "new")
-    *steps, change = versioned.client.publish("unet", "new", why="a warmer sky")
-    assert change.said == (f"unet {change.version} is published, and the candidate.",)
-    assert "trying unet" in {step.doing for step in steps}
-    with pytest.raises(CallFailed, match="has not been at its gate"):
-        versioned.client.promote("unet")
-    *steps, verdict = versioned.client.gate("unet", 1)
-    assert (verdict.passed, verdict.missed) == (True, ())
-    assert (verdict.pinned["unet"], verdict.champion["unet"]) == (change.version, 1)
+
+    def changed(action, **body):
+        answer = http.post(f"/v1/versions/unet/{action}", json=body)
+        return answer.status_code, answer.json()
+
+    answer = http.post("/v1/versions/unet/publish", json={"source": "new", "why": "a warmer sky"})
+    *steps, change = [
+        json.loads(line.removeprefix("data: "))
+        for line in answer.text.splitlines()
+        if line.startswith("data: ")
+    ]
+    version = change["version"]
+    assert change["said"] == [f"unet {version} is published, and the candidate."]
+    assert "trying unet" in {step["doing"] for step in steps}
+    status, problem = changed("promote")
+    assert (status, "has not been at its gate" in problem["detail"]) == (422, True)
+    out = tmp_path / "gate"
+    gated = CliRunner().invoke(app, [
+        "gate", "unet", "--renders", "1", "--out", str(out), "--json",
+        "--repository", str(versioned.repository), "--server", versioned.stack.address,
+    ])  # fmt: skip
+    assert gated.exit_code == 0, gated.output
+    verdict = json.loads(gated.stdout)
+    assert (verdict["passed"], verdict["missed"]) == (True, [])
+    assert (verdict["pinned"]["unet"], verdict["champion"]["unet"]) == (version, 1)
     # By its pictures it is another one; measured are the engines as well.
-    assert verdict.measures["perceptual_distance"] > 0
-    assert 0.5 < verdict.measures["denoising_error_ratio"] < 1.25
-    assert Path(verdict.report).is_relative_to(versioned.stack.state / "gate")
-    assert Path(verdict.report).with_name("sheet.png").stat().st_size > 10_000
-    # One scene is too few to decide by.
-    with pytest.raises(CallFailed, match="compared 1 render; promote and canary ask for 8"):
-        versioned.client.promote("unet")
-    promoted = versioned.client.promote("unet", force=True, why="one scene is enough here")
-    assert promoted.version == change.version
-    versioned.serves(champion=change.version, previous=1)
-    promoted, gated, published = list(versioned.client.history("unet"))[:3]
-    assert (promoted.action, gated.action, published.action) == ("promote", "gate", "publish")
-    assert (promoted.forced, gated.passed) == (True, True)
+    assert verdict["measures"]["perceptual_distance"] > 0
+    assert 0.5 < verdict["measures"]["denoising_error_ratio"] < 1.25
+    assert Path(verdict["report"]).is_relative_to(out)
+    assert Path(verdict["report"]).with_name("sheet.png").stat().st_size > 10_000
+    # One scene is too few to decide by, and the gateway reads that in the repository.
+    status, problem = changed("promote")
+    assert status == 422
+    assert "compared 1 render; promote and canary ask for 8" in problem["detail"]
+    status, promoted = changed("promote", force=True, why="one scene is enough here")
+    assert (status, promoted["version"]) == (200, version)
+    versioned.serves(champion=version, previous=1)
+    done = http.get("/v1/versions/history", params={"model": "unet", "page_size": 3}).json()
+    promoted, gated, _ = done["changes"]
+    assert [each["action"] for each in done["changes"]] == ["promote", "gate", "publish"]
+    assert (promoted["forced"], gated["passed"]) == (True, True)
     pack = provenance.read(versioned.client.render(
         sketch, "a house", style="cyberpunk", num_inference_steps=1
     ).images[0].png).pack  # fmt: skip
-    made_of = manifest.read(versioned.repository / "unet" / str(change.version))
-    assert (pack.versions["unet"], pack.engines["unet"]) == (change.version, made_of.mark)
+    made_of = manifest.read(versioned.repository / "unet" / str(version))
+    assert (pack.versions["unet"], pack.engines["unet"]) == (version, made_of.mark)
     assert pack.engines.keys() == pack.versions.keys()
-    versioned.client.rollback("unet")
-    versioned.serves(champion=1, previous=change.version)
+    assert changed("rollback")[0] == 200
+    versioned.serves(champion=1, previous=version)
+
+
+@pytest.fixture
+def http(versioned):
+    url = f"http://{versioned.stack.http_address}"
+    with httpx.Client(base_url=url, timeout=SECONDS, trust_env=False) as client:
+        yield client
 
 
 def is_loaded(versioned, version):

@@ -59,7 +59,6 @@ class LittleGateway(MaquetteServiceServicer):
         self.versions = {"champion": {"unet": 1}}
         self.clip = 1
         self.problem = ""
-        self.canary = pb.Canary()
         self.sha256 = {"unet": "0" * 64}
         self.pictures = {}
         self.styles = {}
@@ -96,10 +95,6 @@ class LittleGateway(MaquetteServiceServicer):
             version="9.9", models=models, pack="little", scopes=["render"],
             served_versions=served_versions, clip=self.clip, problem=self.problem,
         )  # fmt: skip
-
-    def ListVersions(self, _request, context):
-        self._admit("ListVersions", context)
-        return pb.ListVersionsResponse(canary=self.canary)
 
     def AddStyle(self, request, context):
         self._admit("AddStyle", context)
@@ -150,14 +145,13 @@ class LittleGateway(MaquetteServiceServicer):
             context.abort(grpc.StatusCode.UNAUTHENTICATED, "Who are you? Send an API key.")
         if self.down:
             self.down -= 1
-            context.abort_with_status(rpc_status.to_status(self._unavailable()))
-
-    def _unavailable(self):
-        packed, delay = Any(), Duration()
-        delay.FromMilliseconds(int(self.retry_seconds * 1000))
-        packed.Pack(error_details_pb2.RetryInfo(retry_delay=delay))
-        code = grpc.StatusCode.UNAVAILABLE.value[0]
-        return status_pb2.Status(code=code, message="Triton does not answer.", details=[packed])
+            context.abort_with_status(
+                rpc_status.to_status(
+                    refusal(
+                        grpc.StatusCode.UNAVAILABLE, "Triton does not answer.", self.retry_seconds
+                    )
+                )
+            )
 
     def _known(self, kept, identity, context):
         if identity not in kept:
@@ -170,7 +164,13 @@ class LittleGateway(MaquetteServiceServicer):
         context.add_callback(lambda: self._left(render))
         yield pb.RenderStreamResponse(accepted=pb.Accepted(id=render.id))
         if self.breaks_off:
-            context.abort_with_status(rpc_status.to_status(self._unavailable()))
+            context.abort_with_status(
+                rpc_status.to_status(
+                    refusal(
+                        grpc.StatusCode.UNAVAILABLE, "Triton does not answer.", self.retry_seconds
+                    )
+                )
+            )
         style = None
         if not request.style_images:
             style = self._style_of(request, context)
@@ -263,6 +263,14 @@ class LittleGateway(MaquetteServiceServicer):
         drawn = np.random.default_rng(list(content.digest()))
         shape = (made.parameters["height"], made.parameters["width"], 3)
         return encode_png(drawn.integers(0, 256, shape, dtype=np.uint8))
+
+
+def refusal(code, message="Too many at once.", retry_seconds=0.01):
+    """A refusal that says when to try again."""
+    packed, delay = Any(), Duration()
+    delay.FromMilliseconds(int(retry_seconds * 1000))
+    packed.Pack(error_details_pb2.RetryInfo(retry_delay=delay))
+    return status_pb2.Status(code=code.value[0], message=message, details=[packed])
 
 
 @contextmanager

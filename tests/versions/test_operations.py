@@ -98,7 +98,7 @@ def test_published_is_the_candidate_and_the_champion_stays(repository, new):
     outcome = operations.publish(repository, MODEL, source, who="ada", why="sharper")
     assert (outcome.changed, outcome.model, outcome.version) == (True, MODEL, 2)
     assert of(repository) == Aliases(champion=1, candidate=2)
-    assert outcome.serving[MODEL] == 1
+    assert outcome.served_versions["champion"][MODEL] == 1
     assert manifest.verify(repository / MODEL / "2") == manifest.verify(source)
     (entry,) = history.read(repository)
     assert (entry.action, entry.model, entry.who, entry.why) == ("publish", MODEL, "ada", "sharper")
@@ -193,7 +193,7 @@ def test_promoted_after_its_gate(published):
     assert pass_gate(published).said == (f"{MODEL} 2 passed its gate.",)
     outcome = operations.promote(published, MODEL, **WHO)
     assert of(published) == Aliases(champion=2, candidate=None, previous=1)
-    assert outcome.serving[MODEL] == 2
+    assert outcome.served_versions["champion"][MODEL] == 2
     entry = history.read(published)[-1]
     assert (entry.action, entry.from_version, entry.to_version, entry.forced) == (
         "promote", 1, 2, False,
@@ -268,7 +268,7 @@ def test_a_pair_without_vectors_is_never_the_champion(pair):
         operations.rollback(pair, "clip", **WHO)
     assert of(pair, "clip").champion == 1
     reembed(pair)
-    assert operations.rollback(pair, "clip", **WHO).serving
+    assert operations.rollback(pair, "clip", **WHO).served_versions
 
 
 def test_who_loses_a_name_is_told(published, new):
@@ -337,7 +337,7 @@ def test_rollback_and_back_again(promoted):
     for champion, previous in ((1, 2), (2, 1)):
         outcome = operations.rollback(promoted, MODEL, **WHO)
         assert of(promoted) == Aliases(champion, None, previous)
-        assert (outcome.version, outcome.serving[MODEL]) == (champion, champion)
+        assert (outcome.version, outcome.served_versions["champion"][MODEL]) == (champion, champion)
 
 
 def test_a_second_rollback_says_what_it_brings_back(promoted):

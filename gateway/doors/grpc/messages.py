@@ -6,22 +6,15 @@ from typing import Any
 
 from gateway import errors
 from gateway.auth.caller import Caller
-from gateway.background.jobs import Step
 from gateway.information import Facts
 from gateway.renders.registry import ABOUT_THE_CALL
 from gateway.renders.render import Render, State
-from gateway.rollout.administration import Compared, Listed, Tried
-from gateway.rollout.gating import Judged
 from gateway.telemetry.outcomes import Timings
 from gateway.worker import events
 from maquette.v1 import maquette_pb2 as pb
 from pipeline.request import RenderRequest
 from retrieval.reembedding import Progress
 from retrieval.styles import NewStyle, ScoredStyle, Style
-from versions.canary import Bounds, Canary
-from versions.history import Entry
-from versions.manifest import Manifest
-from versions.operations import Outcome
 
 
 def render_request(message: pb.RenderRequest) -> RenderRequest:
@@ -121,91 +114,6 @@ def info(facts: Facts, caller: Caller) -> pb.ServerInfoResponse:
 def reembedded(progress: Progress) -> pb.ReembedStylesResponse:
     """How far a re-embedding is, as its message."""
     return pb.ReembedStylesResponse(**vars(progress))
-
-
-def version(listed: Listed) -> pb.ModelVersion:
-    """A version as its message."""
-    found = listed.version
-    return pb.ModelVersion(
-        model=found.model,
-        version=found.version,
-        aliases=found.aliases,
-        few_steps=found.few_steps,
-        megabytes=found.megabytes,
-        problem=found.problem,
-        loaded=listed.loaded,
-        manifests=map(_manifest, found.manifests.values()),
-    )
-
-
-def _manifest(found: Manifest) -> pb.Manifest:
-    names = [field.name for field in pb.Manifest.DESCRIPTOR.fields]
-    return pb.Manifest(**{name: getattr(found, name) for name in names})
-
-
-def canary(tried: Tried) -> pb.Canary:
-    """How the candidate is tried, as its message."""
-    found = tried.canary
-    return pb.Canary(
-        share=found.share,
-        shadow=found.shadow,
-        bounds=pb.CanaryBounds(**vars(found.bounds)),
-        who=found.who,
-        why=found.why,
-        since=found.since,
-        **vars(tried.counts),
-    )
-
-
-def wanted_canary(message: pb.SetCanaryRequest) -> Canary:
-    """The canary that `message` asks for; a bound that is not set takes its default."""
-    bounds = {field.name: value for field, value in message.bounds.ListFields()}
-    return Canary(message.share, message.shadow, Bounds(**bounds), why=message.why)
-
-
-def change(outcome: Outcome) -> pb.VersionChange:
-    """What an operation on versions did, as its message."""
-    return pb.VersionChange(
-        said=outcome.said,
-        changed=outcome.changed,
-        model=outcome.model,
-        version=outcome.version,
-        champion=outcome.serving,
-        would_change=outcome.would_change,
-    )
-
-
-def compared(found: Compared) -> pb.DiffVersionsResponse:
-    """Where two versions differ, as its message."""
-    return pb.DiffVersionsResponse(
-        one=found.one,
-        other=found.other,
-        differences=[pb.VersionDifference(**vars(each)) for each in found.differences],
-    )
-
-
-def past_change(entry: Entry) -> pb.PastChange:
-    """A line of the history as its message."""
-    return pb.PastChange(**vars(entry))
-
-
-def publishing(told: Step | Outcome) -> pb.PublishVersionResponse:
-    """A step of publishing, or what it did, as its message."""
-    if isinstance(told, Step):
-        return pb.PublishVersionResponse(step=_step(told))
-    return pb.PublishVersionResponse(change=change(told))
-
-
-def gating(told: Step | Judged) -> pb.GateVersionResponse:
-    """A step of a gate, or its verdict, as its message."""
-    if isinstance(told, Step):
-        return pb.GateVersionResponse(step=_step(told))
-    verdict = pb.GateVerdict(said=told.said, **vars(told.verdict))
-    return pb.GateVersionResponse(verdict=verdict)
-
-
-def _step(step: Step) -> pb.VersionStep:
-    return pb.VersionStep(**vars(step))
 
 
 def _chosen(found: events.Chosen) -> pb.ScoredStyle:

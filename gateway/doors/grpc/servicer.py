@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from google.protobuf.message import Message
-
 from gateway.auth.caller import Scope
 from gateway.doors.grpc import messages
 from gateway.doors.grpc_call import Call, server_stream, unary
@@ -135,114 +133,6 @@ class MaquetteServicer(maquette_pb2_grpc.MaquetteServiceServicer):
         async with aclosing(self._administration.reembed(call.caller, request.clip)) as steps:
             async for progress in steps:
                 yield messages.reembedded(progress)
-
-    @unary(Scope.ADMIN)
-    async def ListVersions(  # noqa: N802
-        self, request: pb.ListVersionsRequest, _call: Call
-    ) -> pb.ListVersionsResponse:
-        found = await self._administration.versions(request.model)
-        return pb.ListVersionsResponse(
-            versions=map(messages.version, found),
-            canary=messages.canary(await self._administration.canary()),
-        )
-
-    @unary(Scope.ADMIN)
-    async def DiffVersions(  # noqa: N802
-        self, request: pb.DiffVersionsRequest, _call: Call
-    ) -> pb.DiffVersionsResponse:
-        found = await self._administration.diff(request.model, request.one, request.other)
-        return messages.compared(found)
-
-    @unary(Scope.ADMIN)
-    async def ListVersionChanges(  # noqa: N802
-        self, request: pb.ListVersionChangesRequest, _call: Call
-    ) -> pb.ListVersionChangesResponse:
-        size = checked("page_size", request.page_size, DEFAULT_PAGE, MAX_PAGE)
-        page = await self._administration.changes(request.model, size, request.page_token)
-        return pb.ListVersionChangesResponse(
-            changes=map(messages.past_change, page.entries), next_page_token=page.next_id
-        )
-
-    @server_stream(Scope.ADMIN)
-    async def PublishVersion(  # noqa: N802
-        self, request: pb.PublishVersionRequest, call: Call
-    ) -> AsyncGenerator[pb.PublishVersionResponse]:
-        steps = self._administration.publish(
-            call.caller, request.model, request.source, why=request.why, dry_run=request.dry_run
-        )
-        async with aclosing(steps):
-            async for step in steps:
-                yield messages.publishing(step)
-
-    @server_stream(Scope.ADMIN)
-    async def GateVersion(  # noqa: N802
-        self, request: pb.GateVersionRequest, call: Call
-    ) -> AsyncGenerator[pb.GateVersionResponse]:
-        steps = self._administration.gate(
-            call.caller,
-            request.model,
-            _optional(request, "renders"),
-            why=request.why,
-            dry_run=request.dry_run,
-        )
-        async with aclosing(steps):
-            async for step in steps:
-                yield messages.gating(step)
-
-    @unary(Scope.ADMIN)
-    async def PromoteVersion(  # noqa: N802
-        self, request: pb.PromoteVersionRequest, call: Call
-    ) -> pb.PromoteVersionResponse:
-        outcome = await self._administration.promote(
-            call.caller,
-            request.model,
-            _optional(request, "version"),
-            why=request.why,
-            force=request.force,
-            expected=_optional(request, "expected_champion"),
-            dry_run=request.dry_run,
-        )
-        return pb.PromoteVersionResponse(change=messages.change(outcome))
-
-    @unary(Scope.ADMIN)
-    async def RollbackVersion(  # noqa: N802
-        self, request: pb.RollbackVersionRequest, call: Call
-    ) -> pb.RollbackVersionResponse:
-        outcome = await self._administration.rollback(
-            call.caller, request.model, why=request.why, dry_run=request.dry_run
-        )
-        return pb.RollbackVersionResponse(change=messages.change(outcome))
-
-    @unary(Scope.ADMIN)
-    async def RetireVersion(  # noqa: N802
-        self, request: pb.RetireVersionRequest, call: Call
-    ) -> pb.RetireVersionResponse:
-        outcome = await self._administration.retire(
-            call.caller,
-            request.model,
-            _optional(request, "version"),
-            request.alias,
-            why=request.why,
-            dry_run=request.dry_run,
-        )
-        return pb.RetireVersionResponse(change=messages.change(outcome))
-
-    @unary(Scope.ADMIN)
-    async def SetCanary(  # noqa: N802
-        self, request: pb.SetCanaryRequest, call: Call
-    ) -> pb.SetCanaryResponse:
-        outcome = await self._administration.set_canary(
-            call.caller,
-            messages.wanted_canary(request),
-            force=request.force,
-            dry_run=request.dry_run,
-        )
-        return pb.SetCanaryResponse(change=messages.change(outcome))
-
-
-def _optional(request: Message, field: str) -> int | None:
-    """The number in `field`, if it was sent."""
-    return getattr(request, field) if request.HasField(field) else None
 
 
 def _asked(request: pb.RenderRequest, call: Call) -> SubmitOptions:

@@ -6,7 +6,7 @@ from dataclasses import fields
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field, RootModel
 
 from gateway.background.jobs import Step
 from gateway.doors.http.bodies import JSON, Body, Boolean, Number, Text, Whole, body_of
@@ -14,24 +14,14 @@ from gateway.doors.http.dependencies import Administering, Behind
 from gateway.doors.http.errors import Problem
 from gateway.doors.http.events import steps_of
 from gateway.doors.http.openapi import PROBLEMS, events_content, request_body
-from gateway.doors.http.schemas import (
-    CanaryBody,
-    ChangeBody,
-    ComparedBody,
-    PastChangesBody,
-    StepBody,
-    VerdictBody,
-    VersionBody,
-    VersionsBody,
-)
 from gateway.doors.paging import DEFAULT_PAGE, MAX_PAGE
-from gateway.rollout.administration import MAX_REASON
-from gateway.rollout.gating import MAX_RENDERS, Judged
+from gateway.rollout.administration import MAX_REASON, Overview
 from gateway.rollout.publish_sources import MAX_SOURCE, URIS
 from versions.aliases import NAMES
 from versions.canary import HIGHEST, Bounds, Canary
 from versions.catalogue import MODELS
-from versions.gates import LEAST_RENDERS
+from versions.differences import Comparison
+from versions.history import Page
 from versions.operations import WITHDRAWN, Outcome
 
 EXAMPLE_MODEL, EXAMPLE_WHY = "vae_decoder", "sharper windows"
@@ -72,17 +62,6 @@ class PublishRequest(ChangeRequest):
         description="Where the server finds the engine: a path below MAQUETTE_INCOMING, or "
         f"{URIS}.",
         json_schema_extra={"minLength": 1, "maxLength": MAX_SOURCE},
-    )
-
-
-class GateRequest(ChangeRequest):
-    """How many scenes are painted."""
-
-    renders: Whole | None = Field(
-        None,
-        description="Scenes; the usual ones when left out. Promoting asks for a verdict on "
-        f"{LEAST_RENDERS} at least.",
-        json_schema_extra={"minimum": 1, "maximum": MAX_RENDERS},
     )
 
 
@@ -150,19 +129,22 @@ Name = Annotated[
         json_schema_extra={"pattern": rf"^(|[1-9][0-9]{{0,8}}|{'|'.join(NAMES)})$"},
     ),
 ]
-EVENTS = (StepBody, ChangeBody, VerdictBody, Problem)
+
+class Progress(RootModel[Step]):
+    """How far publishing is."""
 
 
-def steps(result: type[BaseModel]) -> dict[int | str, dict[str, Any]]:
-    """The response of a route that takes its time."""
-    bodies: dict[str, type[BaseModel]] = {"progress": StepBody, "result": result, "error": Problem}
-    return {
-        200: {
-            "description": "Events `progress`, then `result` or `error`.",
-            "content": events_content(bodies),
-        }
+class Published(RootModel[Outcome]):
+    """What publishing did."""
+
+
+EVENTS = (Progress, Published, Problem)
+PUBLISHING: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "Events `progress`, then `result` or `error`.",
+        "content": events_content({"progress": Progress, "result": Published, "error": Problem}),
     }
-
+}
 
 router = APIRouter(prefix="/v1/versions", tags=["versions"], responses=PROBLEMS)
 
@@ -172,12 +154,9 @@ async def versions(
     _caller: Administering,
     behind: Behind,
     model: ModelOrAll = "",
-) -> VersionsBody:
-    """What they are, what they are used as, and whether they are loaded."""
-    found = await behind.administration.versions(model)
-    canary = await behind.administration.canary()
-    bodies = [VersionBody.of(each) for each in found]
-    return VersionsBody(versions=bodies, canary=CanaryBody.of(canary))
+) -> Overview:
+    """What they are and are used as, whether they are loaded, and how the candidate is tried."""
+    return await behind.administration.overview(model)
 
 
 @router.get("/history", summary="What was done with versions")
@@ -191,10 +170,9 @@ async def history(
     page_token: Annotated[
         str, Query(description="The next_page_token of the page before.", examples=[""])
     ] = "",
-) -> PastChangesBody:
+) -> Page:
     """Who changed what, when and why, the newest first, a page at a time."""
-    page = await behind.administration.changes(model, page_size, page_token)
-    return PastChangesBody.of(page)
+    return await behind.administration.history(model, page_size, page_token)
 
 
 @router.get("/{model}/diff", summary="Compare two versions")
@@ -204,16 +182,16 @@ async def diff(
     behind: Behind,
     one: Annotated[Name, Query(examples=["1"])] = "champion",
     other: Annotated[Name, Query(examples=["2"])] = "candidate",
-) -> ComparedBody:
+) -> Comparison:
     """Where the manifests of two versions differ."""
-    return ComparedBody.of(await behind.administration.diff(model, one, other))
+    return await behind.administration.compared(model, one, other)
 
 
 @router.post(
     "/{model}/publish",
     summary="Publish a version",
     response_class=Response,
-    responses=steps(ChangeBody),
+    responses=PUBLISHING,
     openapi_extra=request_body(PublishRequest, JSON, example={"source": "new", "why": EXAMPLE_WHY}),
 )
 async def publish(
@@ -227,25 +205,11 @@ async def publish(
     """
     sent = await body_of(request, PublishRequest, JSON)
     work = behind.administration.publish(caller, model, **sent.model_dump())
-    return await steps_of(work, _body, request.receive)
 
+    def body(found: Step | Outcome) -> Progress | Published:
+        return Progress(found) if isinstance(found, Step) else Published(found)
 
-@router.post(
-    "/{model}/gate",
-    summary="Gate the candidate",
-    response_class=Response,
-    responses=steps(VerdictBody),
-    openapi_extra=request_body(GateRequest, JSON, example={"renders": 1, "why": EXAMPLE_WHY}),
-)
-async def gate(request: Request, model: Model, caller: Administering, behind: Behind) -> Response:
-    """Paint held-out scenes with the candidate and the champion, compare them, keep the verdict.
-
-    Takes minutes. Answers with server-sent events: `progress` (renders, of how many), then `result`
-    (whether it passed, and by which figures), or `error`. Ends when its client leaves.
-    """
-    sent = await body_of(request, GateRequest, JSON)
-    work = behind.administration.gate(caller, model, **sent.model_dump())
-    return await steps_of(work, _body, request.receive)
+    return await steps_of(work, body, request.receive)
 
 
 @router.post(
@@ -255,13 +219,13 @@ async def gate(request: Request, model: Model, caller: Administering, behind: Be
         CanaryRequest, JSON, example={"share": 0.1, "force": True, "why": EXAMPLE_WHY}
     ),
 )
-async def set_canary(request: Request, caller: Administering, behind: Behind) -> ChangeBody:
+async def set_canary(request: Request, caller: Administering, behind: Behind) -> Outcome:
     """Make a share of the renders with the candidate. Without any share, that ends."""
     sent = await body_of(request, CanaryRequest, JSON)
     bounds = Bounds(**sent.model_dump(include={bound.name for bound in fields(Bounds)}))
     wanted = Canary(share=sent.share, shadow=sent.shadow, why=sent.why, bounds=bounds)
     how = {"force": sent.force, "dry_run": sent.dry_run}
-    return ChangeBody.of(await behind.administration.set_canary(caller, wanted, **how))
+    return await behind.administration.set_canary(caller, wanted, **how)
 
 
 @router.post(
@@ -273,11 +237,10 @@ async def set_canary(request: Request, caller: Administering, behind: Behind) ->
 )
 async def promote(
     request: Request, model: Model, caller: Administering, behind: Behind
-) -> ChangeBody:
+) -> Outcome:
     """Make a version the champion, once its gate is passed; renders in flight end as they began."""
     sent = await body_of(request, PromoteRequest, JSON)
-    outcome = await behind.administration.promote(caller, model, **sent.model_dump())
-    return ChangeBody.of(outcome)
+    return await behind.administration.promote(caller, model, **sent.model_dump())
 
 
 @router.post(
@@ -287,11 +250,10 @@ async def promote(
 )
 async def rollback(
     request: Request, model: Model, caller: Administering, behind: Behind
-) -> ChangeBody:
+) -> Outcome:
     """Make the previous version the champion again; the champion becomes the previous one."""
     sent = await body_of(request, ChangeRequest, JSON)
-    outcome = await behind.administration.rollback(caller, model, **sent.model_dump())
-    return ChangeBody.of(outcome)
+    return await behind.administration.rollback(caller, model, **sent.model_dump())
 
 
 @router.post(
@@ -303,19 +265,7 @@ async def rollback(
 )
 async def retire(
     request: Request, model: Model, caller: Administering, behind: Behind
-) -> ChangeBody:
+) -> Outcome:
     """Remove a version's files, or take from it the alias that keeps it loaded."""
     sent = await body_of(request, RetireRequest, JSON)
-    outcome = await behind.administration.retire(caller, model, **sent.model_dump())
-    return ChangeBody.of(outcome)
-
-
-def _body(told: Step | Outcome | Judged) -> BaseModel:
-    """What is told of publishing or a gate."""
-    match told:
-        case Step():
-            return StepBody.of(told)
-        case Judged():
-            return VerdictBody.of(told)
-        case Outcome():
-            return ChangeBody.of(told)
+    return await behind.administration.retire(caller, model, **sent.model_dump())

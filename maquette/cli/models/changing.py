@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from maquette.cli.common import DEFAULT_SERVER, ApiKey, Ca, Server, Tls
-from maquette.cli.following import counts_of, follows
+from maquette.cli.following import follows
 from maquette.cli.models.options import (
     HERE,
     AsJson,
@@ -30,7 +29,7 @@ from maquette.cli.models.options import (
 )
 from pipeline.errors import InvalidRequest
 from versions import aliases, canary, catalogue, operations, repositories
-from versions.canary import Bounds, Canary, Counts
+from versions.canary import Bounds, Canary
 from versions.catalogue import MODELS
 from versions.changes import Outcome
 from versions.operations import WITHDRAWN
@@ -71,7 +70,7 @@ def publish(
         outcome,
         dry_run,
         as_json,
-        lambda: follows(outcome.named, "candidate", at, server, api_key, ca, tls),
+        lambda: follows(outcome, "candidate", at, server, api_key, ca, tls),
     )
 
 
@@ -121,7 +120,7 @@ def promote(
         outcome,
         dry_run,
         as_json,
-        lambda: follows(outcome.named, "champion", at, server, api_key, ca, tls),
+        lambda: follows(outcome, "champion", at, server, api_key, ca, tls),
     )
 
 
@@ -158,7 +157,7 @@ def rollback(
         outcome,
         dry_run,
         as_json,
-        lambda: follows(outcome.named, "champion", at, server, api_key, ca, tls),
+        lambda: follows(outcome, "champion", at, server, api_key, ca, tls),
     )
 
 
@@ -194,7 +193,7 @@ def retire(
         outcome = at.change(gone, dry_run=dry_run, report=report)
     # No gateway holds what had no name.
     ask = (
-        (lambda: follows(outcome.named, "champion", at, server, api_key, ca, tls))
+        (lambda: follows(outcome, "champion", at, server, api_key, ca, tls))
         if version in WITHDRAWN
         else None
     )
@@ -230,20 +229,20 @@ def set_canary(
     why: Why = "",
     dry_run: DryRun = False,
     as_json: AsJson = False,
-    server: Server = DEFAULT_SERVER,
-    api_key: ApiKey = None,
-    ca: Ca = None,
-    tls: Tls = False,
 ) -> None:
-    """Try the candidate on a share of what people ask for; without a share, say how that goes.
+    """Try the candidate on a share of what people ask for; without a share, show how it is tried.
 
     The gateway calls it off by itself when the candidate is outside of the bounds. How many renders
-    were made by each, the gateway at --server says, and the history when it is over.
+    were made by each, GET /v1/versions of a gateway says, and the history when it is over.
     """
     if share is None and not shadow:
         with ends(as_json):
             found = looked_at(repository, canary.read)
-        _tell_canary(found, as_json, lambda: counts_of(found, server, api_key, ca, tls))
+        said = f"The canary is on: {canary_words(found)}." if found.is_on else "No canary is on."
+        if as_json:
+            print_json({"said": [said], **asdict(found)})
+        else:
+            say(said)
         return
     with ends(as_json), progress() as report:
         bounds = Bounds(max_error_share, max_latency_ratio, max_structure_loss, least_renders)
@@ -254,22 +253,6 @@ def set_canary(
             report=report,
         )
     tell(outcome, dry_run, as_json, None)
-
-
-def _tell_canary(
-    found: Canary, as_json: bool, count: Callable[[], tuple[Counts | None, str]]
-) -> None:
-    """How the candidate is tried, and what that came to by now."""
-    said = [f"The canary is on: {canary_words(found)}." if found.is_on else "No canary is on."]
-    counts = None
-    if found.is_on:
-        counts, sentence = count()
-        said.append(sentence)
-    if as_json:
-        print_json({"said": said, **asdict(found), "counts": asdict(counts) if counts else None})
-        return
-    for sentence in said:
-        say(sentence)
 
 
 def upload(

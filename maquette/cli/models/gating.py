@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated
@@ -25,7 +26,6 @@ from maquette.cli.models.options import (
 )
 from pipeline.errors import Unavailable
 from versions import catalogue, operations
-from versions.changes import Outcome
 from versions.gates import LEAST_RENDERS, Verdict
 from versions.repositories import opened
 
@@ -86,20 +86,18 @@ def gate(
                 out,
                 renders or judge.RENDERS,
             )
-        outcome = Outcome((f"{model} {candidate} was at its gate; nothing is kept.",), False)
+        said: tuple[str, ...] = (f"{model} {candidate} was at its gate; nothing is kept.",)
         if not dry_run:
-            outcome = at.change(
+            said = at.change(
                 lambda folder: operations.record_gate(
                     folder, verdict, model=model, who=who, why=why
                 ),
                 patient=True,
-            )
+            ).said
         if as_json:
-            told = {"said": outcome.said, "passed": verdict.passed, "pinned": verdict.pinned}
-            kept = {"measures": verdict.measures, "missed": verdict.missed}
-            print_json({**told, **kept, "report": verdict.report})
+            print_json({**asdict(verdict), "said": said})
         else:
-            for sentence in (*outcome.said, *verdict.missed, f"The report: {verdict.report}"):
+            for sentence in (*said, *verdict.missed, f"The report: {verdict.report}"):
                 say(sentence)
     if not verdict.passed:
         raise typer.Exit(DECLINED)

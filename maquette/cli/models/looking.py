@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -42,7 +43,7 @@ def list_versions(
 
         found, tried = looked_at(repository, look)
         if as_json:
-            print_json([version_tables.facts_of(version) for version in found])
+            print_json([asdict(version) for version in found])
             return
         console.print(version_tables.table_of(found))
         for version in found:
@@ -70,8 +71,7 @@ def show(
             if entry.model == model and found.version in {entry.from_version, entry.to_version}
         ]
         if as_json:
-            facts = version_tables.facts_of(found)
-            print_json(facts | {"history": [entry.to_dict() for entry in done]})
+            print_json({**asdict(found), "history": [asdict(entry) for entry in done]})
             return
         title = {"model": model, "version": found.version, "is": version_tables.names_of(found)}
         print_facts(title | differences.facts_of(found))
@@ -90,15 +90,13 @@ def diff(
 ) -> None:
     """Show where two versions differ: the candidate from the champion, unless said otherwise."""
     with ends(as_json):
-        pair = looked_at(
-            repository,
-            lambda folder: [catalogue.find(folder, model, name) for name in (one, other)],
+        found = looked_at(
+            repository, lambda folder: differences.compared(folder, model, one, other)
         )
         if as_json:
-            found = differences.between(*pair)
-            print_json({each.name: [each.one, each.other] for each in found})
-            return
-        console.print(version_tables.difference_table(*pair))
+            print_json(asdict(found))
+        else:
+            console.print(version_tables.difference_table(model, found))
 
 
 def show_history(
@@ -119,6 +117,6 @@ def show_history(
             if not model or model in entry.model.split()
         ][-limit:]
         if as_json:
-            print_json([entry.to_dict() for entry in entries])
+            print_json([asdict(entry) for entry in entries])
             return
         console.print(version_tables.history_table(entries))

@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -85,10 +86,8 @@ def tell(
         if not as_json:
             say(sentence)
     if as_json:
-        changed = {"changed": outcome.changed, "would_change": outcome.would_change}
-        facts = {**changed, "dry_run": dry_run, "said": said}
-        what = {"model": outcome.model, "version": outcome.version, "champion": outcome.serving}
-        print_json({**facts, **what, "gateway_serves": serves})
+        facts = {**asdict(outcome), "said": said}
+        print_json({**facts, "dry_run": dry_run, "gateway_serves": serves})
     if serves is False:
         raise typer.Exit(FAILED)
 

@@ -84,46 +84,7 @@ async def test_who_leaves_ends_it_at_its_next_step():
     await asyncio.wait([task])
     assert ended == ["Nobody waits for it any more, so it was ended."]
     with pytest.raises(Cancelled):
-        steps.require_somebody()
-
-
-@pytest.mark.parametrize("before", [False, True], ids=["while it waits", "before it asks"])
-async def test_what_the_loop_was_asked_for_ends_with_it(before):
-    steps, asking, ended = JobProgress(), asyncio.Event(), asyncio.Event()
-    left = threading.Event()
-
-    async def forever():
-        asking.set()
-        try:
-            await asyncio.Event().wait()
-        finally:
-            ended.set()
-
-    def work():
-        steps.report("asking", 0, 0)
-        if before:
-            assert left.wait(30)
-        steps.ask(forever())
-
-    task = begun(steps, work)
-    async with aclosing(steps.follow(task)) as followed:
-        await anext(followed)
-        if not before:
-            await asking.wait()
-    left.set()
-    with pytest.raises(Cancelled):
-        await task
-    if asking.is_set():
-        await ended.wait()
-
-
-async def test_the_loop_answers_the_thread():
-    async def answer():
-        return 42
-
-    steps = JobProgress()
-    told = [each async for each in steps.follow(begun(steps, lambda: steps.ask(answer())))]
-    assert told == [42]
+        steps.report("cutting", 2, 2)
 
 
 async def test_what_nobody_is_told_is_logged_unless_it_was_only_ended(caplog):

@@ -354,14 +354,6 @@ async def test_a_shadow_leaves_a_place_for_others(library, request_):
     assert painter.made_by[1:] == [PinnedVersions(), PinnedVersions(unet=3)]
 
 
-async def test_what_goes_last_has_no_shadow(library, request_):
-    painter = Chooser(shadow=1.0)
-    casting = Service(painter, library, Admission(2, 0), Moderation([], seconds=5))
-    assert isinstance((await told(casting, checked(request_), last=True))[-1], Finished)
-    await asyncio.gather(*casting._painting._shadows)
-    assert painter.made_by == [PinnedVersions()]
-
-
 async def test_a_shadow_ends_with_the_service(library, request_):
     painter, admission = Chooser(shadow=1.0), Admission(2, 0)
     casting = Service(painter, library, admission, Moderation([], seconds=5))

@@ -55,7 +55,7 @@ async def door(tmp_path, repository):
     settings = Settings(
         auth="required", keys=tmp_path / "keys.json", library=tmp_path / "library",
         audit=tmp_path / "audit.log", repository=repository,
-        incoming=tmp_path / "incoming", reports=tmp_path / "reports",
+        incoming=tmp_path / "incoming",
     )  # fmt: skip
     known, key = KeyStore(settings.keys).create("ada", {Scope.ADMIN})
     async with staged(settings) as stage:

@@ -4,7 +4,7 @@ import asyncio
 
 from gateway.background.jobs import Step
 from gateway.doors.http import events
-from gateway.doors.http.schemas import StepBody
+from gateway.doors.http.versions import Progress
 
 
 async def test_work_is_closed_when_its_client_leaves_while_a_ping_is_stuck(monkeypatch):
@@ -27,7 +27,7 @@ async def test_work_is_closed_when_its_client_leaves_while_a_ping_is_stuck(monke
             gone.set()
             await never.wait()
 
-    told = await events.steps_of(work(), StepBody.of, receive)
+    told = await events.steps_of(work(), Progress, receive)
     scope = {"type": "http", "method": "POST"}
     async with asyncio.timeout(10):
         await told(scope, receive, send)

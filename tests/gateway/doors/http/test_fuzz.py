@@ -38,7 +38,6 @@ SCALARS = (
 PATHS = st.sampled_from([
     "/v1/renders", "/generate", "/v1/images/generations", "/v1/images/edits", "/v1/styles",
     "/v1/versions/unet/promote", "/v1/versions/canary", "/v1/versions/unet/publish",
-    "/v1/versions/unet/gate",
 ])  # fmt: skip
 CHARSETS = ("utf-8", "idna", "punycode", "utf-7", "unicode_escape", "base64", "undefined", "utf-16")
 EXAMPLES = settings(
@@ -56,7 +55,7 @@ def send(tmp_path_factory):
     runner = asyncio.Runner()
     folder = tmp_path_factory.mktemp("fuzz")
     repository, incoming = versioned(folder / "repository"), folder / "incoming"
-    serving = serve(folder, repository=repository, incoming=incoming, reports=folder / "gate")
+    serving = serve(folder, repository=repository, incoming=incoming)
     served = runner.run(serving.__aenter__())
 
     def request(method, path, **sent):

@@ -86,10 +86,10 @@ async def test_every_example_works(tmp_path, document, monkeypatch):
     monkeypatch.setattr(sources, "try_one", lambda *arguments: None)
     repository = versioned(tmp_path / "repository")
     write_version(tmp_path / "incoming" / "new", MODEL, seed=9)
-    set_aside = {"incoming": tmp_path / "incoming", "reports": tmp_path / "reports"}
     async with serve(
-        tmp_path, triton_metrics="127.0.0.1:1", repository=repository, **set_aside
-    ) as served:
+        tmp_path, triton_metrics="127.0.0.1:1", repository=repository,
+        incoming=tmp_path / "incoming",
+    ) as served:  # fmt: skip
         served.painter.served_versions = Following(repository)
         for method, path, operation in operations(document):
             for content in contents(operation):

@@ -21,13 +21,17 @@ CONFIG = ROOT / "tests" / "gateway" / "doors" / "http" / "schemathesis.toml"
 
 
 async def test_the_document_is_what_is_so(tmp_path, monkeypatch):
-    folders = {name: tmp_path / name for name in ("incoming", "reports")}
+    incoming = tmp_path / "incoming"
     # Engines are tried in processes, which have tests of their own.
     monkeypatch.setattr(sources, "try_one", lambda *arguments: None)
     repository = versioned(tmp_path / "repository")
-    write_version(folders["incoming"] / "new", MODEL, seed=9)
+    write_version(incoming / "new", MODEL, seed=9)
     async with serve(
-        tmp_path, other_door=open_inference, auth="required", repository=repository, **folders
+        tmp_path,
+        other_door=open_inference,
+        auth="required",
+        repository=repository,
+        incoming=incoming,
     ) as served:
         served.painter.served_versions = Following(repository)
         name, key = next(iter(served.key(Scope.ADMIN).items()))

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import sys
 
 import pytest
 import pytest_asyncio
 
 from gateway.auth.caller import Scope
 from pipeline.errors import Unavailable
-from tests.gateway.doors.http.conftest import events_of, serve, until
+from tests.gateway.doors.http.conftest import events_of, serve
 from tests.gateway.versioned import MODEL, versioned
 from tests.versions.engines import describe, write_version
 from versions import aliases, canary, fetching, history, sources
 from versions.aliases import Aliases
 from versions.errors import Declined
 
-ACTIONS = ("publish", "gate", "promote", "rollback", "retire")
+ACTIONS = ("publish", "promote", "rollback", "retire")
 ROUTES = ("canary", *(f"{MODEL}/{action}" for action in ACTIONS))
 LOOKS = ("", "/history", f"/{MODEL}/diff")
 FORCED = {"force": True, "why": "a test"}
@@ -29,10 +27,7 @@ async def ruled(tmp_path):
     """A server that asks who calls, over versions."""
     repository = versioned(tmp_path / "repository")
     audit = tmp_path / "audit.log"
-    set_aside = {
-        "incoming": tmp_path / "incoming", "reports": tmp_path / "reports",
-        "publish_sources": ["models:/unet"],
-    }  # fmt: skip
+    set_aside = {"incoming": tmp_path / "incoming", "publish_sources": ["models:/unet"]}
     async with serve(
         tmp_path, auth="required", audit=audit, repository=repository, **set_aside
     ) as running:
@@ -58,15 +53,19 @@ async def test_the_life_of_a_version(ruled):
     assert [(each["version"], each["aliases"]) for each in listed["versions"]] == [
         (1, ["champion"]), (2, ["candidate"]), (3, []),
     ]  # fmt: skip
-    assert listed["versions"][1]["manifests"][0]["pack"] == "little"
+    candidate = listed["versions"][1]
+    assert candidate["manifests"][MODEL]["pack"] == "little"
+    assert (candidate["problem"], candidate["loaded"]) == ("", False)
+    assert len(candidate["sha256"][MODEL]) == 64
     assert (listed["canary"]["share"], listed["canary"]["bounds"]["least_renders"]) == (0.5, 3)
     assert canary.read(ruled.settings.repository).why == "a try"
     counts = ("candidate_renders", "failed_renders", "champion_renders")
-    assert [listed["canary"][name] for name in counts] == [0, 0, 0]
+    assert [listed["counts"][name] for name in counts] == [0, 0, 0]
     assert (await change(f"{MODEL}/promote", dry_run=True, **FORCED))["would_change"]
     assert of(ruled).champion == 1
     promoted = await change(f"{MODEL}/promote", version=2, expected=1, **FORCED)
-    assert (promoted["model"], promoted["version"], promoted["champion"][MODEL]) == (MODEL, 2, 2)
+    assert (promoted["model"], promoted["version"], promoted["clip"]) == (MODEL, 2, 1)
+    assert promoted["served_versions"]["champion"][MODEL] == 2
     assert promoted["said"][-1] == "The canary is over."
     assert (await change(f"{MODEL}/rollback", why="too sharp"))["version"] == 1
     await change(f"{MODEL}/retire", alias="previous")
@@ -114,8 +113,12 @@ async def test_only_administrators(ruled):
         (f"{MODEL}/publish", {"source": 3}, 400, "source is 3"),
         (f"{MODEL}/publish", {"source": "gopher://x"}, 400, "gopher://x"),
         ("nonsense/publish", {"source": "new"}, 400, "model is 'nonsense'"),
-        (f"{MODEL}/gate", {"renders": 0}, 400, "renders is 0"),
-        ("unet/gate", {}, 404, "no candidate"),
+        (f"{MODEL}/rollback", {}, 422, "no previous"),
+        (f"{MODEL}/promote", {"why": "x" * 501}, 400, "at most 500 characters"),
+        (f"{MODEL}/publish", {"source": "new", "why": "x" * 501}, 400, "at most 500 characters"),
+        ("unet/promote", FORCED, 404, "no candidate"),
+        (f"{MODEL}/retire", {"version": 9}, 404, "no version 9"),
+        (f"{MODEL}/retire", {"alias": "champion"}, 400, "candidate or previous"),
         ("canary", {"share": 2}, 400, "share is 2"),
         ("canary", {"max_latency_ratio": -1}, 400, "max_latency_ratio is -1"),
     ],
@@ -143,7 +146,7 @@ async def test_without_a_repository_the_remedy_is_told(served):
         assert "MAQUETTE_REPOSITORY" in response.json()["detail"]
 
 
-# publishing and gates, step by step
+# publishing, step by step
 
 
 @pytest.fixture
@@ -151,14 +154,6 @@ def new(ruled, monkeypatch):
     """An engine to publish; it is tried in no process, and those have tests of their own."""
     monkeypatch.setattr(sources, "try_one", lambda *arguments: None)
     return write_version(ruled.settings.incoming / "new", MODEL, seed=9)
-
-
-@pytest.fixture
-def candidate(ruled):
-    """What the aliases name is served."""
-    painter = ruled.painter
-    painter.served_versions.by_alias = aliases.read(ruled.settings.repository).served_versions()
-    return painter
 
 
 async def told(ruled, path, **body):
@@ -225,39 +220,6 @@ async def test_what_goes_wrong_later_is_an_event(error, status, says, ruled, new
     assert says in problem["detail"]
     assert "secret" not in str(problem)
     assert of(ruled).candidate == 2
-
-
-async def test_a_gate_is_held_and_told(ruled, candidate):
-    *steps, (last, verdict) = await told(ruled, f"{MODEL}/gate", renders=1, why="a test")
-    assert {name for name, _ in steps} == {"progress"}
-    assert steps[0][1] == {"doing": f"waiting for {MODEL} 2", "done": 0, "total": 0}
-    assert (last, verdict["pinned"][MODEL], verdict["champion"][MODEL]) == ("result", 2, 1)
-    assert verdict["measures"]["perceptual_distance"] == 0
-    assert verdict["report"].startswith(str(ruled.settings.reports))
-    (line,) = (await ruled.client.get("/v1/versions/history")).json()["changes"]
-    assert (line["action"], line["to_version"], line["passed"], line["why"]) == (
-        "gate", 2, verdict["passed"], "a test",
-    )  # fmt: skip
-    assert line["measures"] == verdict["measures"]
-
-
-async def test_a_gateway_that_measures_nothing_says_so(ruled, candidate, monkeypatch):
-    monkeypatch.setitem(sys.modules, "evaluation.gate", None)
-    response = await ruled.client.post(f"/v1/versions/{MODEL}/gate", json={})
-    assert (response.status_code, response.headers["Retry-After"]) == (503, "2")
-    assert "maquette models gate" in response.json()["detail"]
-
-
-async def test_who_leaves_a_gate_ends_it(ruled, candidate):
-    candidate.hold()
-    call = asyncio.create_task(told(ruled, f"{MODEL}/gate", renders=1))
-    await until(lambda: candidate.begun)
-    busy = await ruled.client.post(f"/v1/versions/{MODEL}/gate", json={})
-    assert (busy.status_code, f"is at gate of {MODEL}" in busy.json()["detail"]) == (409, True)
-    call.cancel()
-    await until(lambda: not ruled.stage.parts.administration._changing)
-    await until(lambda: candidate.left_early)
-    assert history.read(ruled.settings.repository) == []
 
 
 async def test_the_history_and_differences_are_told(ruled):
