@@ -108,7 +108,8 @@ format: setup ## Format the code and mend what the linter can
 	@$(DEV)/bin/ruff check --fix --quiet . || true
 	@$(DEV)/bin/ruff format .
 
-reference: protocol ## Write what is made from the code: pages, the inputs of render, the client's keywords
+reference: protocol ## Write what is made from the code: pages, the inputs of render, the client
+	@$(DEV)/bin/python -m tools.sync_client
 	@$(DEV)/bin/python -m tools.protocol_reference
 	@$(DEV)/bin/python -m tools.settings_reference
 	@$(DEV)/bin/python -m tools.field_reference

@@ -1,4 +1,4 @@
-"""The client for asyncio."""
+"""The client: ``AsyncClient`` for asyncio, ``Client`` for programs without it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar, Unpack
 import grpc
 
 from maquette.client import messages
-from maquette.client.channel import OPTIONS, Target
+from maquette.client.channel import Target, async_channel
 from maquette.client.failures import TRIES, failure, wait_before
 from maquette.client.messages import Call
 from maquette.client.options import File, RenderOptions, StyleOptions
@@ -31,7 +31,7 @@ Answer = TypeVar("Answer")
 
 
 class AsyncClient:
-    """A connection to a gateway, closed at the end of its ``async with`` block or by ``close``.
+    """A connection to a gateway, closed at the end of its ``with`` block or by ``close``.
 
     Methods raise ``CallFailed``. A call that is safe to repeat is sent up to three times when a
     part of the service is down for a moment; renders carry a key, so that none is made twice.
@@ -53,12 +53,7 @@ class AsyncClient:
         tls: bool = False,
     ) -> None:
         self._target = Target(address, api_key, ca, timeout, tls)
-        secure = self._target.credentials()
-        self._channel = (
-            grpc.aio.secure_channel(address, secure, options=OPTIONS)
-            if secure
-            else grpc.aio.insecure_channel(address, options=OPTIONS)
-        )
+        self._channel = async_channel(self._target)
         self._stub = MaquetteServiceStub(self._channel)
 
     async def render(self, sketch: File, prompt: str, **options: Unpack[RenderOptions]) -> Result:
@@ -83,13 +78,12 @@ class AsyncClient:
 
     async def styles(self) -> AsyncGenerator[Style]:
         """Every style in the library, in the order of ids."""
-        page, token = await self._answer(messages.styles(""))
-        for style in page:
-            yield style
-        while token:
+        token, is_last = "", False
+        while not is_last:
             page, token = await self._answer(messages.styles(token))
             for style in page:
                 yield style
+            is_last = not token
 
     async def search(
         self, prompt: str, *, style_filter: Sequence[str] = (), limit: int | None = None

@@ -6,6 +6,7 @@ import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import grpc
 
@@ -73,6 +74,28 @@ class Target:
             "idempotency-key": call.idempotency_key,
         }
         return tuple((key, value) for key, value in sent.items() if value)
+
+
+def async_channel(target: Target) -> grpc.aio.Channel:
+    """A channel to `target` for asyncio.
+
+    Raises:
+        CallFailed: its PEM file cannot be read.
+    """
+    return _opened(grpc.aio, target)
+
+
+def sync_channel(target: Target) -> grpc.Channel:
+    """The same for threads."""
+    return _opened(grpc, target)
+
+
+def _opened(module: Any, target: Target) -> Any:
+    """A channel as gRPC's `module` has it."""
+    credentials = target.credentials()
+    if credentials:
+        return module.secure_channel(target.address, credentials, options=OPTIONS)
+    return module.insecure_channel(target.address, options=OPTIONS)
 
 
 def _unfit(message: str) -> CallFailed:

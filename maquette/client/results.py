@@ -205,26 +205,17 @@ class Reembedded:
 
 def style(message: pb.Style) -> Style:
     """A style from its message."""
-    return _alike(Style, message, tags=tuple(message.tags))
+    return _read(Style, message)
 
 
 def scored_style(message: pb.ScoredStyle) -> ScoredStyle:
     """A style and its score from their message."""
-    return ScoredStyle(style(message.style), _optional(message, "score"))
+    return _read(ScoredStyle, message)
 
 
 def result(message: pb.RenderResponse) -> Result:
     """A finished render from its message."""
-    return _alike(
-        Result,
-        message,
-        images=tuple(_alike(Image, image) for image in message.images),
-        style=style(message.style) if message.HasField("style") else None,
-        style_score=_optional(message, "style_score"),
-        warnings=tuple(message.warnings),
-        timings=_alike(Timings, message.timings),
-        versions=dict(message.versions),
-    )
+    return _read(Result, message, timings=_read(Timings, message.timings))
 
 
 def event(message: pb.RenderStreamResponse) -> Event | None:
@@ -233,10 +224,9 @@ def event(message: pb.RenderStreamResponse) -> Event | None:
         case "accepted":
             return Accepted(message.accepted.id)
         case "style":
-            chosen = scored_style(message.style)
-            return StyleChosen(chosen.style, chosen.score)
+            return _read(StyleChosen, message.style)
         case "progress":
-            return _progress(message.progress)
+            return _read(Progress, message.progress)
         case "result":
             return result(message.result)
     return None
@@ -244,13 +234,11 @@ def event(message: pb.RenderStreamResponse) -> Event | None:
 
 def render(message: pb.GetRenderResponse) -> Render:
     """How a render is getting on, from its message."""
-    return _alike(
+    return _read(
         Render,
         message,
         state=state(message.state),
         created=message.create_time.ToDatetime(UTC),
-        progress=_progress(message.progress) if message.HasField("progress") else None,
-        style=scored_style(message.style) if message.HasField("style") else None,
         result=result(message.result) if message.HasField("result") else None,
     )
 
@@ -262,32 +250,46 @@ def state(number: pb.RenderState) -> State:
 
 def info(message: pb.ServerInfoResponse) -> ServerInfo:
     """What serves, from its message."""
-    return _alike(
+    return _read(
         ServerInfo,
         message,
-        models=tuple(_alike(ServedModel, model) for model in message.models),
-        schedulers=tuple(message.schedulers),
-        scopes=tuple(message.scopes),
         served_versions={pinned.alias: dict(pinned.versions) for pinned in message.served_versions},
-        limits=_alike(RenderLimits, message.limits, max_steps=dict(message.limits.max_steps)),
+        limits=_read(RenderLimits, message.limits),
     )
 
 
 def reembedded(message: pb.ReembedStylesResponse) -> Reembedded:
     """How far a re-embedding is, from its message."""
-    return _alike(Reembedded, message, failed=dict(message.failed))
+    return _read(Reembedded, message)
 
 
-def _progress(message: pb.Progress) -> Progress:
-    return _alike(Progress, message, previews=tuple(message.previews))
+NESTED: Mapping[type, type] = {
+    pb.Progress: Progress,
+    pb.RenderedImage: Image,
+    pb.ScoredStyle: ScoredStyle,
+    pb.ServedModel: ServedModel,
+    pb.Style: Style,
+}
+"""What messages within messages become."""
 
 
-def _alike(kind: type[Kind], message: Any, **known: Any) -> Kind:
+def _read(kind: type[Kind], message: Any, **known: Any) -> Kind:
     """An object of `kind` with the fields of `message` that share its names, beside the `known`."""
-    names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
-    alike: Mapping[str, Any] = {name: getattr(message, name) for name in names if name not in known}
-    return kind(**alike, **known)
+    names = {field.name for field in fields(kind)} - known.keys()  # type: ignore[arg-type]
+    return kind(**{name: _value(message, name) for name in names}, **known)
 
 
-def _optional(message: Any, field: str) -> Any:
-    return getattr(message, field) if message.HasField(field) else None
+def _value(message: Any, name: str) -> Any:
+    """The field `name` of `message`, without protobuf; None where it could be set and is not."""
+    field, value = message.DESCRIPTOR.fields_by_name[name], getattr(message, name)
+    if field.is_repeated:
+        is_map = field.message_type and field.message_type.GetOptions().map_entry
+        return dict(value) if is_map else tuple(map(_plain, value))
+    if field.has_presence and not message.HasField(name):
+        return None
+    return _plain(value)
+
+
+def _plain(value: Any) -> Any:
+    kind = NESTED.get(type(value))
+    return _read(kind, value) if kind else value

@@ -1,17 +1,18 @@
-"""The client that waits."""
+# Made from asynchronous.py by `make reference`; change that one.
+"""The client: ``AsyncClient`` for asyncio, ``Client`` for programs without it."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from typing import Any, Self, TypeVar, Unpack
 
 import grpc
 
 from maquette.client import messages
-from maquette.client.channel import OPTIONS, Target
+from maquette.client.channel import Target, sync_channel
 from maquette.client.failures import TRIES, failure, wait_before
 from maquette.client.messages import Call
 from maquette.client.options import File, RenderOptions, StyleOptions
@@ -53,12 +54,7 @@ class Client:
         tls: bool = False,
     ) -> None:
         self._target = Target(address, api_key, ca, timeout, tls)
-        secure = self._target.credentials()
-        self._channel = (
-            grpc.secure_channel(address, secure, options=OPTIONS)
-            if secure
-            else grpc.insecure_channel(address, options=OPTIONS)
-        )
+        self._channel = sync_channel(self._target)
         self._stub = MaquetteServiceStub(self._channel)
 
     def render(self, sketch: File, prompt: str, **options: Unpack[RenderOptions]) -> Result:
@@ -67,9 +63,11 @@ class Client:
 
     def stream(
         self, sketch: File, prompt: str, **options: Unpack[RenderOptions]
-    ) -> Iterator[Event]:
+    ) -> Generator[Event]:
         """The same, told step by step; the ``Result`` comes last. Closing it stops the render."""
-        yield from self._told(messages.stream(sketch, prompt, options))
+        with closing(self._told(messages.stream(sketch, prompt, options))) as events:
+            for event in events:
+                yield event
 
     def get(self, identity: str) -> Render:
         """How a render is getting on, and its result."""
@@ -79,13 +77,14 @@ class Client:
         """Stop a render at its next step; how it ended."""
         return self._answer(messages.cancel(identity))
 
-    def styles(self) -> Iterator[Style]:
+    def styles(self) -> Generator[Style]:
         """Every style in the library, in the order of ids."""
-        page, token = self._answer(messages.styles(""))
-        yield from page
-        while token:
+        token, is_last = "", False
+        while not is_last:
             page, token = self._answer(messages.styles(token))
-            yield from page
+            for style in page:
+                yield style
+            is_last = not token
 
     def search(
         self, prompt: str, *, style_filter: Sequence[str] = (), limit: int | None = None
@@ -111,12 +110,14 @@ class Client:
         """What serves."""
         return self._answer(messages.info())
 
-    def reembed(self, clip: int | None = None) -> Iterator[Reembedded]:
+    def reembed(self, clip: int | None = None) -> Generator[Reembedded]:
         """Embed the library with another version of the CLIP pair, by default the candidate.
 
         Told step by step. What was made is kept when it is closed; the next one goes on there.
         """
-        return self._told(messages.reembed(clip))
+        with closing(self._told(messages.reembed(clip))) as steps:
+            for step in steps:
+                yield step
 
     def close(self) -> None:
         """End the connection, and every call on it."""

@@ -176,6 +176,7 @@ async def staged(settings: Settings, quota: Quota = BOUNDLESS) -> AsyncIterator[
         desk.metrics.watch(lambda: admission.waiting, lambda: admission.running)
         service = Service(painter, library, admission, moderation)
         keep = settings.keep_megabytes * 1_000_000
+        held.push_async_callback(service.close)
         renders = Renders(service, limits, desk, settings.keep_seconds, keep)
         held.push_async_callback(renders.close, 0)
         told = Information(painter)

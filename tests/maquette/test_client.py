@@ -10,7 +10,6 @@ import sys
 import typing
 from contextlib import ExitStack
 from dataclasses import fields
-from inspect import getmembers, isfunction, signature
 
 import grpc
 import pytest
@@ -84,15 +83,6 @@ async def client(kind, address, style_image):
     async with kind(address) as client:
         await client.add_style(style_image, "Cyber Punk", tags=["night"])
         yield client
-
-
-def test_they_have_the_same_methods():
-    methods = [dict(getmembers(kind, isfunction)) for kind in (Client, AsyncClient)]
-    public = [{name for name in found if not name.startswith("_")} for found in methods]
-    assert public[0] == public[1]
-    for name in public[0] | {"__init__"}:
-        asked = [list(signature(found[name]).parameters.values()) for found in methods]
-        assert asked[0] == asked[1], name
 
 
 def test_the_options_are_the_protocols_fields():

@@ -1,4 +1,4 @@
-"""Pages that are made from the code say what the code says."""
+"""Pages and modules that are made from the code say what the code says."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import pytest
 
 from gateway.settings import Settings
 from tests.conftest import ROOT
-from tools import field_reference, protocol_reference, settings_reference
+from tools import field_reference, protocol_reference, settings_reference, sync_client
 
 
-@pytest.mark.parametrize("reference", [protocol_reference, settings_reference])
+@pytest.mark.parametrize("reference", [protocol_reference, settings_reference, sync_client])
 def test_the_page_is_up_to_date(reference):
     assert reference.PAGE.read_text(encoding="utf-8") == reference.page(), "run `make reference`"
 

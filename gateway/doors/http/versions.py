@@ -130,6 +130,7 @@ Name = Annotated[
     ),
 ]
 
+
 class Progress(RootModel[Step]):
     """How far publishing is."""
 
@@ -235,9 +236,7 @@ async def set_canary(request: Request, caller: Administering, behind: Behind) ->
         PromoteRequest, JSON, example={"version": 2, "force": True, "why": EXAMPLE_WHY}
     ),
 )
-async def promote(
-    request: Request, model: Model, caller: Administering, behind: Behind
-) -> Outcome:
+async def promote(request: Request, model: Model, caller: Administering, behind: Behind) -> Outcome:
     """Make a version the champion, once its gate is passed; renders in flight end as they began."""
     sent = await body_of(request, PromoteRequest, JSON)
     return await behind.administration.promote(caller, model, **sent.model_dump())
@@ -263,9 +262,7 @@ async def rollback(
         RetireRequest, JSON, example={"version": 3, "why": "nobody wants it"}
     ),
 )
-async def retire(
-    request: Request, model: Model, caller: Administering, behind: Behind
-) -> Outcome:
+async def retire(request: Request, model: Model, caller: Administering, behind: Behind) -> Outcome:
     """Remove a version's files, or take from it the alias that keeps it loaded."""
     sent = await body_of(request, RetireRequest, JSON)
     return await behind.administration.retire(caller, model, **sent.model_dump())
