@@ -23,3 +23,5 @@ MODEL_REPOSITORY = WORK / "model_repository"
 PACKS = WORK / "packs"
 EXPORTED = WORK / "out" / "exported"
 """Engines that are to be published."""
+STATE = Path("var")
+"""Logs, API keys and the style library of a stack, in the current folder."""

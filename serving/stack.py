@@ -9,8 +9,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 
@@ -188,35 +189,31 @@ def running(options: Options, report: Callable[[str], None]) -> Iterator[Stack]:
     Raises:
         Unavailable: something did not start; says what and why.
     """
-    with _sole_user(options.state), _running(options, report) as stack:
+    with ExitStack() as held:
+        held.enter_context(_sole_user(options.state))
+        options = _with_ports(options)
+        launcher.require_engines(options.repository)
+        # The gateway starts first: its mistakes (a setting, a library in use) show within a second,
+        # while Triton needs ten.
+        start_gateway = partial(_start_gateway, options)
+        gateway = Supervised(
+            "The gateway", start_gateway(), start_gateway, GATEWAY_SECONDS, options.hang_seconds
+        )
+        held.callback(gateway.stop)
+        triton = Supervised(
+            "Triton",
+            _start_triton(options, report, gateway.run),
+            partial(launcher.spawn, options.repository, options.state),
+            launcher.READY_SECONDS,
+            options.hang_seconds,
+        )
+        held.callback(triton.stop)
+        stack = Stack(triton, gateway, StoppedChildren(options.hang_seconds))
+        triton.run.hide_memory()
+        _wait_until_serving(gateway.run)
+        # Renders in progress need Triton until the gateway has let them finish.
+        held.callback(gateway.stop)
         yield stack
-
-
-@contextmanager
-def _running(options: Options, report: Callable[[str], None]) -> Iterator[Stack]:
-    options = _with_ports(options)
-    launcher.require_engines(options.repository)
-    # The gateway starts first: its mistakes (a setting, a library in use) show within a second,
-    # while Triton needs ten.
-    gateway = Supervised(
-        "The gateway",
-        _start_gateway(options),
-        lambda: _start_gateway(options),
-        GATEWAY_SECONDS,
-        options.hang_seconds,
-    )
-    try:
-        with _triton(options, report, gateway.run) as triton:
-            stack = Stack(triton, gateway, StoppedChildren(options.hang_seconds))
-            triton.run.hide_memory()
-            _wait_until_serving(gateway.run)
-            try:
-                yield stack
-            finally:
-                # Renders in progress need Triton until the gateway has let them finish.
-                gateway.stop()
-    finally:
-        gateway.stop()
 
 
 def _with_ports(options: Options) -> Options:
@@ -230,26 +227,12 @@ def _with_ports(options: Options) -> Options:
     return replace(options, port=port, http_port=http_port)
 
 
-@contextmanager
-def _triton(
-    options: Options, report: Callable[[str], None], gateway: Gateway
-) -> Iterator[Supervised[Triton]]:
+def _start_triton(options: Options, report: Callable[[str], None], gateway: Gateway) -> Triton:
     def tell(ready: int, total: int) -> None:
         gateway.require_running()
         report(f"Triton: {ready} of {total} models loaded")
 
-    first = launcher.start(options.repository, options.state, tell)
-    supervised = Supervised(
-        "Triton",
-        first,
-        lambda: launcher.spawn(options.repository, options.state),
-        launcher.READY_SECONDS,
-        options.hang_seconds,
-    )
-    try:
-        yield supervised
-    finally:
-        supervised.stop()
+    return launcher.start(options.repository, options.state, tell)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from gateway.auth.caller import Scope
 from gateway.auth.keys import Key, KeyStore
 from maquette import running
 from maquette.cli.common import console, errors, fail, in_markup, plain
+from maquette.paths import STATE
 from pipeline.errors import MaquetteError
 
 app = typer.Typer(help="Make, list and revoke API keys.", no_args_is_help=True)
@@ -124,7 +125,7 @@ def _file(file: Path | None, state: Path | None) -> Path:
     if len(found) > 1:
         gateways = ", ".join(f"{one.server} reads {one.keys}" for one in found)
         raise fail(f"Several gateways run here. Name the keys of one with --file: {gateways}.")
-    return Path(found[0].keys) if found else Path("var", NAME)
+    return Path(found[0].keys) if found else STATE / NAME
 
 
 def _say_where(path: Path) -> None:

@@ -24,7 +24,7 @@ from maquette.cli.models.options import progress
 from maquette.cli.style_folders import find_pictures
 from maquette.cli.styles import add_all
 from maquette.client import CallFailed, connect
-from maquette.paths import BUNDLED_MODELS, EXAMPLE_STYLES, MODEL_REPOSITORY
+from maquette.paths import BUNDLED_MODELS, EXAMPLE_STYLES, MODEL_REPOSITORY, STATE
 from maquette.running import Running
 from pipeline.errors import MaquetteError, Unavailable
 from serving import stack
@@ -57,7 +57,7 @@ def up(
         typer.Option(
             envvar="MAQUETTE_STATE", help="Folder for logs, API keys and the style library."
         ),
-    ] = Path("var"),
+    ] = STATE,
     bundled_styles: Annotated[
         bool, typer.Option(help="Fill an empty library with the bundled styles.")
     ] = True,
