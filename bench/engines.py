@@ -22,6 +22,7 @@ from maquette.paths import MODEL_REPOSITORY
 from pipeline import contract
 from pipeline.pinned_versions import EXPORTED
 from pipeline.tensor import NUMPY_DTYPES
+from pipeline.topology import SD15
 from serving.onnx_network import OnnxNetwork
 
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -122,8 +123,8 @@ def real_inputs(
     The Python models make them, as they do in a render; noise and scales are drawn here.
     """
     random = np.random.default_rng(0)
-    latents = side // contract.VAE_SCALE_FACTOR
-    noise = random.standard_normal((PAIR, contract.LATENT_CHANNELS, latents, latents), np.float32)
+    latents = side // SD15.vae_scale_factor
+    noise = random.standard_normal((PAIR, SD15.latent_channels, latents, latents), np.float32)
     ids = _infer(triton, "tokenizer", {"text": np.array([[b""], [prompt.encode()]], object)})
     pixels = _infer(triton, "image_processor", {"image": np.array([[style]], object)})
     values = (sketch, side, side, 50, 150)
@@ -135,7 +136,7 @@ def real_inputs(
             for tensor, value in zip(contract.CANNY_INPUTS, values, strict=True)
         },
     )
-    layers = len(contract.CROSS_ATTENTION_LAYERS)
+    layers = len(SD15.cross_attention_layers)
     step = {
         "sample": noise,
         "timestep": np.full((PAIR, 1), 500, np.float32),

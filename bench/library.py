@@ -17,7 +17,7 @@ from tritonclient.grpc import aio as triton
 from bench.arithmetic import percentile
 from bench.context import Bench
 from bench.engines import inputs_of
-from pipeline.contract import CLIP_DIM
+from pipeline.topology import SD15
 from retrieval.library import COLLECTION, StyleLibrary, open_library
 from retrieval.styles import Style, point_id
 from serving.ports import LOOPBACK
@@ -52,8 +52,8 @@ async def filled(folder: Path, size: int) -> AsyncIterator[StyleLibrary]:
 
 
 def unit_vectors(count: int, seed: int) -> npt.NDArray[np.float32]:
-    """Random directions ``[count, CLIP_DIM]`` of length 1."""
-    vectors = np.random.default_rng(seed).standard_normal((count, CLIP_DIM)).astype(np.float32)
+    """Random directions ``[count, SD15.clip_dim]`` of length 1."""
+    vectors = np.random.default_rng(seed).standard_normal((count, SD15.clip_dim)).astype(np.float32)
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 

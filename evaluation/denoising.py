@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from evaluation.cases import Case
 from evaluation.in_process import InProcess
-from pipeline import contract, images
+from pipeline import images
 from pipeline.denoise import Noise
 from pipeline.request import DEFAULTS
 from pipeline.samplers import NoiseSchedule
@@ -52,7 +52,7 @@ def _denoising_error(
     networks: InProcess, schedule: NoiseSchedule, case: Case, latents: Array
 ) -> float:
     condition = _condition(networks, case)
-    noise = Noise([case.index], SIDE, SIDE)
+    noise = Noise([case.index], SIDE, SIDE, networks.topology)
     found = []
     for time in TIMES:
         timestep = int(time * schedule.num_train_timesteps)
@@ -84,7 +84,7 @@ def _condition(networks: InProcess, case: Case) -> dict[str, npt.NDArray[Any]]:
         "image_embeds": outputs["ip_adapter_image_embeds"][1:],
         "control_image": outputs["control_image"][None],
         "conditioning_scale": np.ones((1, 1), np.float32),
-        "ip_adapter_scale": np.ones((1, len(contract.CROSS_ATTENTION_LAYERS)), np.float32),
+        "ip_adapter_scale": np.ones((1, len(networks.topology.cross_attention_layers)), np.float32),
     }
 
 

@@ -12,10 +12,10 @@ import numpy.typing as npt
 
 from evaluation.in_process import Arrays, InProcess
 from evaluation.painters import nearest_styles
-from pipeline import contract
 from pipeline.errors import Unavailable
 from pipeline.pinned_versions import EXPORTED
 from pipeline.samplers import NoiseSchedule
+from pipeline.topology import from_facts
 from serving.onnx_network import OnnxNetwork
 from training.bundled import style_pngs
 from versions import manifest, trial
@@ -56,7 +56,8 @@ class Engines(InProcess):
         self._loaded: dict[str, OnnxNetwork] = {}
         tokenizer = self._exported("tokenizer", "tokenizer.json")
         preprocessor = json.loads(self._exported("image_processor", "preprocessor_config.json"))
-        super().__init__(tokenizer, preprocessor)
+        facts = json.loads(self._exported("render", "pack.json"))
+        super().__init__(tokenizer, preprocessor, from_facts(facts))
 
     def schedule(self) -> NoiseSchedule:
         """The forward process that the pack was trained on."""
@@ -65,7 +66,7 @@ class Engines(InProcess):
         )
 
     def run(self, network: str, **inputs: Any) -> Arrays:
-        wanted = contract.MODELS[network]
+        wanted = self.models[network]
         if network not in self._loaded:
             self._loaded[network] = OnnxNetwork(engine(self._repository, self._versions, network))
         taken = {tensor.name: inputs[tensor.name] for tensor in wanted.inputs}

@@ -11,8 +11,9 @@ import numpy.typing as npt
 from PIL import Image
 from tokenizers import Tokenizer
 
-from pipeline import control, images, style
+from pipeline import contract, control, images, style
 from pipeline.denoise import Tensors
+from pipeline.topology import Topology
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -23,9 +24,14 @@ class InProcess(ABC):
     Args:
         tokenizer_json: the pack's ``tokenizer.json``.
         preprocessor_config: the pack's ``preprocessor_config.json``.
+        topology: of the pack.
     """
 
-    def __init__(self, tokenizer_json: str, preprocessor_config: Mapping[str, Any]) -> None:
+    def __init__(
+        self, tokenizer_json: str, preprocessor_config: Mapping[str, Any], topology: Topology
+    ) -> None:
+        self.topology = topology
+        self.models = contract.models(topology)
         self.tokenizer = Tokenizer.from_str(tokenizer_json)
         self.preprocessing = images.ClipPreprocessing.from_config(preprocessor_config)
 

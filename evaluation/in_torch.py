@@ -13,7 +13,7 @@ from evaluation.engines import ClipEngines
 from evaluation.in_process import Arrays, InProcess
 from export.networks import NAMES, wrap
 from export.pack import Pack
-from pipeline import contract, images
+from pipeline import images
 from pipeline.denoise import Tensors
 from pipeline.images import Picture
 from pipeline.render import PackFacts, render
@@ -33,7 +33,7 @@ class TorchPainter(ClipEngines):
         super().__init__(TorchInfer(pack, device))
         self.settings = settings
         schedule = NoiseSchedule.from_config(pack.scheduler_config())
-        self.facts = PackFacts(schedule, int(pack.facts()["native_size"]))
+        self.facts = PackFacts(schedule, int(pack.facts()["native_size"]), topology=pack.topology)
 
     def paint(self, ask: Ask) -> bytes:
         request = RenderRequest(
@@ -61,13 +61,13 @@ class TorchInfer(InProcess):
     """The networks of a pack, in torch."""
 
     def __init__(self, pack: Pack, device: str = "cpu") -> None:
-        super().__init__(pack.tokenizer_json(), pack.preprocessor_config())
+        super().__init__(pack.tokenizer_json(), pack.preprocessor_config(), pack.topology)
         self.device = device
         self.networks = {name: wrap(name, pack).to(device) for name in NAMES}
 
     def run(self, network: str, *residuals: torch.Tensor, **inputs: Any) -> Arrays:
         """One network of the contract over NumPy arrays."""
-        wanted = contract.MODELS[network]
+        wanted = self.models[network]
         names = [tensor.name for tensor in wanted.inputs if tensor.name in inputs]
         tensors = [torch.as_tensor(inputs[name], device=self.device) for name in names]
         with torch.inference_mode():

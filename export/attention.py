@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import torch
@@ -11,8 +11,6 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
 from diffusers.models.attention_processor import Attention, IPAdapterAttnProcessor2_0
 from torch import Tensor, nn
-
-from pipeline import contract
 
 Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 """``heads``, then query, key and value ``[batch, positions, width]``, to ``[batch, positions,
@@ -147,18 +145,23 @@ def _sharing_weights(network: Network) -> Network:
     return copy.deepcopy(network, shared)
 
 
-def with_scale_input(unet: UNet2DConditionModel, attend: Attend) -> UNet2DConditionModel:
+def with_scale_input(
+    unet: UNet2DConditionModel, attend: Attend, layers: Sequence[str]
+) -> UNet2DConditionModel:
     """A copy of `unet` that takes ``(image_embeds, scale)`` as its image prompt.
 
     The copy shares the original's weights; the original stays diffusers' own.
 
+    Args:
+        layers: its cross-attention layers, in the order of the scale's columns.
+
     Raises:
-        ValueError: its cross-attention layers are not SD 1.5's 16.
+        ValueError: it has others.
     """
     copied = _sharing_weights(unet)
     # First of all: the projection of IP-Adapter Plus has attention too, and is not the UNet's.
     copied.encoder_hid_proj = ImagePrompt()
-    columns = {name: index for index, name in enumerate(contract.CROSS_ATTENTION_LAYERS)}
+    columns = {name: index for index, name in enumerate(layers)}
     processors = dict(copied.attn_processors)
     for name, processor in copied.attn_processors.items():
         if name.endswith("attn1.processor"):
@@ -166,7 +169,7 @@ def with_scale_input(unet: UNet2DConditionModel, attend: Attend) -> UNet2DCondit
         else:
             layer = name.split(".transformer_blocks")[0]
             if layer not in columns:
-                raise ValueError(f"unet: cross-attention layer {layer} is not one of SD 1.5's")
+                raise ValueError(f"unet: cross-attention layer {layer} is not one of its topology")
             processors[name] = ScaledImageAttention(processor, columns.pop(layer), attend)
     if columns:
         raise ValueError(f"unet: cross-attention layers are missing: {', '.join(columns)}")

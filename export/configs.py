@@ -1,4 +1,7 @@
-"""Configs for Triton's own backends, derived from those that are written by hand.
+"""Triton configs that are derived from those written by hand: other topologies, native backends.
+
+Those written by hand are for Stable Diffusion 1.5's topology. For a pack of another one the tensors
+and the ensembles' wiring are replaced by what the contract says of it.
 
 Triton's native ONNX Runtime backend wants the sizes that a network fixes, where the hand-written
 configs say -1 for any pack. So the exporter writes, beside them, one config per kind of backend
@@ -7,11 +10,12 @@ with this pack's sizes; Triton takes it with ``--model-config-name``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from google.protobuf import text_format
-from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
+from tritonclient.grpc.model_config_pb2 import DataType, ModelConfig, ModelInstanceGroup
 
 from export import tensorrt
 from export.asked import EXACT, Build
@@ -20,11 +24,57 @@ from export.networks import names_of
 from export.pack import Pack
 from export.shapes import Widths, dims
 from pipeline import contract
+from pipeline.tensor import Tensor
+from pipeline.topology import Topology, is_residual
 
 CACHE_FOLDER = "/var/cache/tensorrt"
 """In the Triton image, where ONNX Runtime's TensorRT provider keeps what it compiled. Not in the
 repository, where Triton takes every folder for a model."""
+TOPOLOGY_NOTE = "# Written by the exporter for the pack's topology.\n"
 NOTE = "# Written by the exporter from ../config.pbtxt and the pack's sizes.\n"
+
+
+def texts_for(topology: Topology, repository: Path) -> dict[str, str]:
+    """The configs in `repository` that are not what the contract says of `topology`, corrected.
+
+    By their place in `repository`.
+    """
+    models = contract.models(topology)
+    texts = {}
+    for name, model in models.items():
+        path = Path(name) / "config.pbtxt"
+        written = _read(repository / path)
+        config = ModelConfig()
+        config.CopyFrom(written)
+        _declare(config.input, model.inputs)
+        _declare(config.output, model.outputs)
+        for step in config.ensemble_scheduling.step:
+            composing = models[step.model_name]
+            _wire(step.input_map, composing.inputs)
+            _wire(step.output_map, composing.outputs)
+        if config != written:
+            texts[str(path)] = TOPOLOGY_NOTE + text_format.MessageToString(config)
+    return texts
+
+
+def _read(path: Path) -> ModelConfig:
+    return text_format.Parse(path.read_text(encoding="utf-8"), ModelConfig())
+
+
+def _declare(entries: Any, tensors: Sequence[Tensor]) -> None:
+    del entries[:]
+    for tensor in tensors:
+        kind = "TYPE_STRING" if tensor.dtype == "BYTES" else f"TYPE_{tensor.dtype}"
+        entries.add(name=tensor.name, data_type=DataType.Value(kind), dims=tensor.dims)
+        if tensor.optional:
+            entries[-1].optional = True
+
+
+def _wire(step: MutableMapping[str, str], tensors: Sequence[Tensor]) -> None:
+    """Give a step of an ensemble the residuals that `tensors` have; they go by their own names."""
+    for name in [name for name in step if is_residual(name)]:
+        del step[name]
+    step.update({tensor.name: tensor.name for tensor in tensors if is_residual(tensor.name)})
 
 
 def configs_of(pack: Pack, repository: Path, build: Build) -> dict[str, str]:
@@ -38,10 +88,9 @@ def configs_of(pack: Pack, repository: Path, build: Build) -> dict[str, str]:
 
 def config_text(name: str, network: str, pack: Pack, repository: Path) -> str:
     """The hand-written config of `network` with this pack's sizes and the backend of `name`."""
-    config = ModelConfig()
-    text_format.Parse((repository / network / "config.pbtxt").read_text(encoding="utf-8"), config)
+    config = _read(repository / network / "config.pbtxt")
     widths = Widths.of(pack)
-    model = contract.MODELS[network]
+    model = pack.model(network)
     for declared, tensors in ((config.input, model.inputs), (config.output, model.outputs)):
         for entry, tensor in zip(declared, tensors, strict=True):
             entry.dims[:] = dims(tensor, widths, -1, -1)

@@ -15,16 +15,18 @@ from pathlib import Path
 from export import latent_rgb, tensorrt
 from export.asked import Build
 from export.build import Built, build_network
-from export.configs import KINDS, configs_of
+from export.configs import KINDS, configs_of, texts_for
 from export.files import PackError, elements, require_room
 from export.managed import exporting
 from export.networks import NAMES, OPTIONAL, names_of
 from export.onnx import OPSET, Parity
-from export.pack import NETWORK_FOLDERS, Pack
+from export.pack import Pack
+from export.pack_files import NETWORK_FOLDERS
 from maquette.paths import BUNDLED_MODELS
 from pipeline import contract
 from pipeline.pinned_versions import EXPORTED
 from pipeline.preview import LatentRgb
+from pipeline.topology import SD15, Topology
 from versions import manifest
 from versions.catalogue import FINISHED
 from versions.errors import Declined
@@ -77,7 +79,7 @@ def export_pack(
     report("checking the pack")
     pack.check()
     with exporting(repository, pack.folder.name):
-        prepare(repository)
+        prepare(repository, pack.topology)
         chosen, whole = _chosen(pack, repository, build, only)
         if whole:
             _remove_others(pack, repository)
@@ -160,10 +162,25 @@ def _write_texts(repository: Path, texts: Mapping[str, str]) -> None:
         write_aside(path, text)
 
 
-def prepare(repository: Path) -> None:
-    """Give a repository of the user's own the files that are written by hand."""
-    if repository.resolve() != BUNDLED_MODELS:
-        shutil.copytree(BUNDLED_MODELS, repository, dirs_exist_ok=True, ignore=_built)
+def prepare(repository: Path, topology: Topology = SD15) -> None:
+    """Give a repository of the user's own the files that are written by hand.
+
+    Where a config is not what the contract says of `topology`, one that is takes its place.
+
+    Raises:
+        PackError: `repository` is where they are kept, and `topology` is another.
+    """
+    if repository.resolve() == BUNDLED_MODELS:
+        if texts_for(topology, repository):
+            raise PackError(
+                f"The configs in {repository} are Stable Diffusion 1.5's, and this pack is of "
+                "another topology. Choose another folder with --repository."
+            )
+        return
+    shutil.copytree(BUNDLED_MODELS, repository, dirs_exist_ok=True, ignore=_built)
+    for name, text in texts_for(topology, repository).items():
+        (repository / FINISHED).unlink(missing_ok=True)
+        write_aside(repository / name, text)
 
 
 def _built(folder: str, names: list[str]) -> set[str]:
@@ -268,13 +285,14 @@ def _licence(network: str, pack: Pack) -> str:
 def fingerprint_of(network: str, pack: Pack, build: Build) -> str:
     """Changes when the weights, the kind of engine, the exporter or its libraries change."""
     digest = hashlib.sha256(pack.digest(network).encode())
-    digest.update(_json(asdict(build)).encode())
+    digest.update(_json([asdict(build), asdict(pack.topology)]).encode())
     if build.engine == "tensorrt":
         digest.update(tensorrt.tied_to().encode())
     for package in LIBRARIES:
         digest.update(f"{package}=={version(package)}\n".encode())
-    contract_source = Path(__file__).parent.parent / "pipeline" / "contract.py"
-    for source in (*sorted(Path(__file__).parent.glob("*.py")), contract_source):
+    own = Path(__file__).parent
+    pipeline = own.parent / "pipeline"
+    for source in (*sorted(own.glob("*.py")), pipeline / "contract.py", pipeline / "topology.py"):
         digest.update(source.read_bytes())
     return digest.hexdigest()
 

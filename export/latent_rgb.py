@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL
 
-from pipeline import contract, images
+from pipeline import images
 from pipeline.images import Picture
 from pipeline.samplers import Array
 
@@ -62,6 +62,6 @@ def _rows(vae: AutoencoderKL, picture: Picture) -> tuple[Array, Array]:
     with torch.inference_mode():
         moments = vae.encode(torch.from_numpy(pixels)[None], return_dict=False)[0]
     latents = moments.mode()[0].numpy() * vae.config.scaling_factor
-    factor = contract.VAE_SCALE_FACTOR
+    factor = SIDE // latents.shape[-1]
     cells = pixels.reshape(3, SIDE // factor, factor, SIDE // factor, factor).mean(axis=(2, 4))
     return latents.reshape(len(latents), -1).T, cells.reshape(3, -1).T

@@ -117,7 +117,7 @@ class UNet(nn.Module):
 
     def __init__(self, pack: Pack, attend: Attend) -> None:
         super().__init__()
-        self.network = with_scale_input(pack.unet, attend)
+        self.network = with_scale_input(pack.unet, attend, pack.topology.cross_attention_layers)
 
     def forward(
         self,

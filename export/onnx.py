@@ -58,7 +58,7 @@ def example_inputs(network: str, pack: Pack, size: Size, seed: int) -> dict[str,
     random = torch.Generator().manual_seed(seed)
     widths = Widths.of(pack)
     inputs = {}
-    for tensor in contract.MODELS[network].inputs:
+    for tensor in pack.model(network).inputs:
         shape = (size.batch, *dims(tensor, widths, size.height, size.width))
         match tensor.dtype, tensor.name:
             case "INT64", _:
@@ -81,7 +81,7 @@ def export_network(network: str, module: nn.Module, pack: Pack, path: Path) -> N
     Weights that do not fit into one protobuf go into a file beside it.
     """
     weights = sum(weight.numel() * weight.element_size() for weight in module.parameters())
-    model = contract.MODELS[network]
+    model = pack.model(network)
     inputs = example_inputs(network, pack, EXPORT_SIZE, seed=0)
     with quiet_exporter():
         torch.onnx.export(
@@ -92,7 +92,7 @@ def export_network(network: str, module: nn.Module, pack: Pack, path: Path) -> N
             opset_version=OPSET,
             input_names=list(inputs),
             output_names=[tensor.name for tensor in model.outputs],
-            dynamic_shapes=_dynamic(model),
+            dynamic_shapes=_dynamic(model, len(pack.topology.residuals)),
             external_data=weights > LARGEST_INSIDE,
             verbose=False,
         )
@@ -116,16 +116,19 @@ def mark_tensors(path: Path, mark: str) -> None:
     path.write_bytes(model.SerializeToString())
 
 
-def _dynamic(model: contract.Model) -> tuple[object, ...]:
-    """Batch and every size the contract leaves open; the exporter finds which of them are fixed."""
+def _dynamic(model: contract.Model, residuals: int) -> tuple[object, ...]:
+    """Batch and every size the contract leaves open; the exporter finds which of them are fixed.
+
+    Args:
+        residuals: how many inputs of the UNet, its last ones, are ControlNet's.
+    """
     auto = torch.export.Dim.AUTO
     shapes = [
         {0: auto, **{axis + 1: auto for axis, dim in enumerate(tensor.dims) if dim == -1}}
         for tensor in model.inputs
     ]
-    named = len(shapes) - len(contract.RESIDUALS)
     if model.name == "unet":
-        return (*shapes[:named], tuple(shapes[named:]))
+        return (*shapes[:-residuals], tuple(shapes[-residuals:]))
     return tuple(shapes)
 
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from safetensors import safe_open
 
-from export.pack import Pack
-from pipeline import contract
+from export.pack_files import PackFiles
 from pipeline.tensor import Tensor
+from pipeline.topology import Topology
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Size:
 class Widths:
     """The sizes that a pack fixes."""
 
+    topology: Topology
     text: int
     """`d`, the width of the text embedding."""
     image_tokens: int
@@ -35,10 +36,11 @@ class Widths:
     vocabulary: int
 
     @classmethod
-    def of(cls, pack: Pack) -> Widths:
+    def of(cls, pack: PackFiles) -> Widths:
         """Read from `pack`'s configs; no network is loaded."""
         unet = pack.config("unet")
         return cls(
+            topology=pack.topology,
             text=unet["cross_attention_dim"],
             image_tokens=_image_tokens(pack),
             crop=pack.config("image_encoder")["image_size"],
@@ -47,7 +49,7 @@ class Widths:
         )
 
 
-def _image_tokens(pack: Pack) -> int:
+def _image_tokens(pack: PackFiles) -> int:
     """Tokens of IP-Adapter's projection, from the shapes of its weights."""
     width = pack.config("unet")["cross_attention_dim"]
     with safe_open(pack.ip_adapter_file, framework="pt") as file:
@@ -61,33 +63,35 @@ def dims(tensor: Tensor, widths: Widths, height: int, width: int) -> tuple[int, 
 
     A `height` and `width` of -1 stay open, as does every size that grows with them.
     """
-    factor = contract.VAE_SCALE_FACTOR
+    topology = widths.topology
+    factor, latents = topology.vae_scale_factor, (topology.latent_channels, height, width)
     pixels = tuple(side if side == -1 else side * factor for side in (height, width))
     known = {
-        "prompt_embeds": (contract.CONTEXT_LENGTH, widths.text),
+        "prompt_embeds": (topology.context_length, widths.text),
         "image_embeds": (widths.image_tokens, widths.text),
         "negative_image_embeds": (widths.image_tokens, widths.text),
         "pixel_values": (3, widths.crop, widths.crop),
         "control_image": (1, *pixels),
         "pixels": (3, *pixels),
-        "sample": (contract.LATENT_CHANNELS, height, width),
-        "latents": (contract.LATENT_CHANNELS, height, width),
-        "noise_pred": (contract.LATENT_CHANNELS, height, width),
-        **_residuals(widths.channels, height, width),
+        "sample": latents,
+        "latents": latents,
+        "noise_pred": latents,
+        **_residuals(widths, height, width),
     }
     return known.get(tensor.name, tensor.dims)
 
 
-def _residuals(channels: tuple[int, ...], height: int, width: int) -> dict[str, tuple[int, ...]]:
-    """conv_in, then two layers and a downsampler per level but the last, then the middle."""
+def _residuals(widths: Widths, height: int, width: int) -> dict[str, tuple[int, ...]]:
+    """conv_in, then each level's layers and, but for the last, its downsampler, then the middle."""
+    topology, channels = widths.topology, widths.channels
 
     def at(level: int, count: int) -> tuple[int, ...]:
         return (count, *(side if side == -1 else side >> level for side in (height, width)))
 
     shapes = [at(0, channels[0])]
     for level, count in enumerate(channels):
-        shapes += [at(level, count)] * 2
+        shapes += [at(level, count)] * topology.layers_per_block
         if level < len(channels) - 1:
             shapes.append(at(level + 1, count))
     shapes.append(shapes[-1])
-    return dict(zip(contract.RESIDUALS, shapes, strict=True))
+    return dict(zip(topology.residuals, shapes, strict=True))

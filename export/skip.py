@@ -23,10 +23,7 @@ from onnx.numpy_helper import from_array
 
 from export.pack import Pack
 from export.shapes import Widths, dims
-from pipeline import contract
 
-COARSEST = 8
-"""Latents a side of the smallest picture: its residuals tell what every one is a fraction of."""
 COMPUTED = "computed."
 """Before the name of a residual inside the branch that computes it."""
 
@@ -102,8 +99,8 @@ def _zeros(fractions: Mapping[str, tuple[int, int]]) -> GraphProto:
 def _fractions(pack: Pack) -> dict[str, tuple[int, int]]:
     """Channels of each residual, and what part of the latents' sides its own are."""
     widths = Widths.of(pack)
-    shapes = {
-        tensor.name: dims(tensor, widths, COARSEST, COARSEST)
-        for tensor in contract.RESIDUAL_TENSORS
-    }
-    return {name: (shape[0], COARSEST // shape[1]) for name, shape in shapes.items()}
+    # Latents of which the coarsest level has one.
+    side = 1 << (widths.topology.levels - 1)
+    outputs = pack.model("controlnet").outputs
+    shapes = {tensor.name: dims(tensor, widths, side, side) for tensor in outputs}
+    return {name: (shape[0], side // shape[1]) for name, shape in shapes.items()}

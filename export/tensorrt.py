@@ -13,7 +13,6 @@ from typing import Any
 from export.files import PackError
 from export.pack import Pack
 from export.shapes import Widths, dims
-from pipeline import contract
 from pipeline.request import RANGES, SIZE_STEP
 
 PLAN_FILE = "model.plan"
@@ -29,15 +28,16 @@ Profile = dict[str, tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]]
 
 def profile_of(network: str, pack: Pack) -> Profile:
     """The shapes that `network` must take, from the contract's rows and a request's sizes."""
-    widths, factor = Widths.of(pack), contract.VAE_SCALE_FACTOR
+    widths = Widths.of(pack)
+    factor = widths.topology.vae_scale_factor
     # A tile at the edge of a picture may be as small as a size's step.
     smallest = SIZE_STEP // factor
     largest = min(int(RANGES[side].high) for side in ("width", "height")) // factor
     usual = int(pack.facts()["native_size"]) // factor
-    most = contract.MODELS[network].max_batch_size
-    points = ((1, smallest), (USUAL_ROWS, usual), (most, largest))
+    model = pack.model(network)
+    points = ((1, smallest), (USUAL_ROWS, usual), (model.max_batch_size, largest))
     profile = {}
-    for tensor in contract.MODELS[network].inputs:
+    for tensor in model.inputs:
         low, middle, high = ((rows, *dims(tensor, widths, side, side)) for rows, side in points)
         profile[tensor.name] = (low, middle, high)
     return profile

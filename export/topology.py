@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from export.files import PackError
-from pipeline import contract
+from export.pack_files import ATTENDING, PackFiles, context_length
 from pipeline.images import ClipPreprocessing
+from pipeline.request import SIZE_STEP
 from pipeline.samplers import NoiseSchedule
 
-if TYPE_CHECKING:
-    from export.pack import Pack
-
-DENOISER = {
-    "layers_per_block": 2,
-    "down_block_types": [*("CrossAttnDownBlock2D",) * 3, "DownBlock2D"],
+PLAIN, MIDDLE = "DownBlock2D", "UNetMidBlock2DCrossAttn"
+HINT_CHANNELS = (16, 32, 96, 256)
+"""Of ControlNet's layers over the edges, where its config says none; each but the last halves."""
+UNSAID: Mapping[str, object] = {
+    "attention_type": "default",
+    "conditioning_channels": 3,
+    "global_pool_conditions": False,
+    "mid_block_type": MIDDLE,
+    "transformer_layers_per_block": 1,
 }
-"""What the UNet and ControlNet have to be, so that their residuals are the contract's."""
+"""diffusers' values of what older configs do not name."""
 INPUTS_NOT_GIVEN = (
     "addition_embed_type",
     "class_embed_type",
@@ -29,8 +33,8 @@ INPUTS_NOT_GIVEN = (
 """Each asks for weights behind an input that no render gives; without it they would do nothing."""
 
 
-def require_topology(pack: Pack) -> None:
-    """Check that the networks of `pack` are Stable Diffusion 1.5's, and fit one another.
+def require_topology(pack: PackFiles) -> None:
+    """Check that the networks of `pack` are of a topology that is served, and fit one another.
 
     Raises:
         PackError: one is not.
@@ -40,7 +44,7 @@ def require_topology(pack: Pack) -> None:
     _require_towers(pack)
 
 
-def require_servable(pack: Pack) -> None:
+def require_servable(pack: PackFiles) -> None:
     """Have the Python models' own readers read what they will read of `pack`.
 
     Raises:
@@ -66,11 +70,12 @@ def require_servable(pack: Pack) -> None:
             ) from error
 
 
-def _require_denoiser(pack: Pack) -> None:
+def _require_denoiser(pack: PackFiles) -> None:
     unet, controlnet = pack.config("unet"), pack.config("controlnet")
     if unet.get("addition_embed_type") == "text_time":
         raise _unfit(pack, "unet", "it is an SDXL checkpoint")
-    _require(pack, "unet", in_channels=contract.LATENT_CHANNELS)
+    _require_blocks(pack)
+    _require(pack, "unet", in_channels=unet["out_channels"])
     width = unet["cross_attention_dim"]
     found = pack.config("text_encoder")["hidden_size"]
     if found != width:
@@ -84,30 +89,48 @@ def _require_denoiser(pack: Pack) -> None:
     if controlnet["block_out_channels"] != unet["block_out_channels"]:
         raise _unfit(pack, "controlnet", "its channels are not the UNet's")
     for name, config in (("unet", unet), ("controlnet", controlnet)):
-        _require(pack, name, **DENOISER)
         for key in INPUTS_NOT_GIVEN:
             if config.get(key) is not None:
                 reason = f"{key} is {config[key]}, which asks for an input that no render gives"
                 raise _unfit(pack, name, reason)
-    if unet.get("attention_type", "default") != "default":
-        raise _unfit(pack, "unet", f"attention_type is {unet['attention_type']}; expected: default")
-    if controlnet.get("global_pool_conditions"):
-        raise _unfit(pack, "controlnet", "global_pool_conditions is true; expected: false")
-    if controlnet.get("conditioning_channels", 3) != 3:
-        channels = controlnet["conditioning_channels"]
-        raise _unfit(pack, "controlnet", f"conditioning_channels is {channels}; expected: 3")
+    _require(pack, "unet", attention_type="default")
+    _require(pack, "controlnet", global_pool_conditions=False, conditioning_channels=3)
 
 
-def _require_vae(pack: Pack) -> None:
-    vae = pack.config("vae")
-    if (len(vae["block_out_channels"]), vae["latent_channels"]) != (4, contract.LATENT_CHANNELS):
-        raise _unfit(pack, "vae", "it has not 4 levels and 4 latent channels")
+def _require_blocks(pack: PackFiles) -> None:
+    """Check that `pack`'s UNet is a U of blocks that are exported, and its ControlNet the same."""
+    unet = pack.config("unet")
+    layers, down = unet["layers_per_block"], unet["down_block_types"]
+    if not isinstance(layers, int):
+        raise _unfit(pack, "unet", f"layers_per_block is {layers}; expected: one number")
+    unknown = sorted(set(down) - {ATTENDING, PLAIN})
+    if unknown:
+        expected = f"{ATTENDING} or {PLAIN}"
+        raise _unfit(pack, "unet", f"down_block_types has {unknown[0]}; expected: {expected}")
+    _require(pack, "unet", up_block_types=[kind.replace("Down", "Up") for kind in down[::-1]])
+    same = {"layers_per_block": layers, "down_block_types": down}
+    for name in ("unet", "controlnet"):
+        _require(pack, name, **same, mid_block_type=MIDDLE, transformer_layers_per_block=1)
+    step = pack.topology.size_step
+    if SIZE_STEP % step:
+        reason = f"pictures of {len(down)} levels have sides that are multiples of {step}"
+        raise _unfit(pack, "unet", f"{reason}; expected: of {SIZE_STEP} or of a part of it")
+
+
+def _require_vae(pack: PackFiles) -> None:
+    vae, topology = pack.config("vae"), pack.topology
+    _require(pack, "vae", latent_channels=topology.latent_channels)
+    hint = pack.config("controlnet").get("conditioning_embedding_out_channels", HINT_CHANNELS)
+    factor = 2 ** (len(hint) - 1)
+    if topology.vae_scale_factor != factor:
+        reason = f"a latent is {topology.vae_scale_factor} pixels a side, and ControlNet's {factor}"
+        raise _unfit(pack, "vae", reason)
     for key in ("shift_factor", "latents_mean", "latents_std"):
         if vae.get(key) is not None:
             raise _unfit(pack, "vae", f"{key} is {vae[key]}, and latents are not shifted here")
 
 
-def _require_towers(pack: Pack) -> None:
+def _require_towers(pack: PackFiles) -> None:
     crop = pack.preprocessor_config()["crop_size"]["height"]
     towers = {
         "image_encoder": pack.config("image_encoder"),
@@ -119,17 +142,21 @@ def _require_towers(pack: Pack) -> None:
         size = config["image_size"]
         if size != crop:
             raise _unfit(pack, folder, f"its pictures have {size} pixels, not {crop}")
-    _require(pack, "clip", projection_dim=contract.CLIP_DIM)
+    found = context_length(pack.config("clip")["text_config"])
+    if found != pack.topology.context_length:
+        reason = f"its texts have {found} tokens, the text encoder's {pack.topology.context_length}"
+        raise _unfit(pack, "clip", reason)
 
 
-def _require(pack: Pack, folder: str, **expected: Any) -> None:
+def _require(pack: PackFiles, folder: str, **expected: Any) -> None:
     config = pack.config(folder)
     for name, value in expected.items():
-        if config[name] != value:
-            raise _unfit(pack, folder, f"{name} is {config[name]}; expected: {value}")
+        found = config.get(name, UNSAID[name]) if name in UNSAID else config[name]
+        if found != value:
+            raise _unfit(pack, folder, f"{name} is {found}; expected: {value}")
 
 
-def _unfit(pack: Pack, folder: str, reason: str) -> PackError:
+def _unfit(pack: PackFiles, folder: str, reason: str) -> PackError:
     return PackError(
         f"{pack.folder / folder}: {reason}. maquette serves Stable Diffusion 1.5 and networks "
         "of its topology: take this part from a checkpoint for SD 1.5."

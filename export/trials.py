@@ -35,8 +35,8 @@ def trial_inputs(network: str, pack: Pack) -> Iterator[Inputs]:
         inputs = example_inputs(network, pack, Size(batch=2, height=16, width=24), seed)
         if contract.TIMESTEP.name in inputs:
             inputs[contract.TIMESTEP.name].fill_(timestep)
-        if contract.LATENTS.name in inputs:
-            inputs[contract.LATENTS.name] *= spread
+        if "latents" in inputs:
+            inputs["latents"] *= spread
         yield inputs
 
 

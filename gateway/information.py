@@ -6,13 +6,13 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from gateway.background import offload
 from gateway.triton.identity import Identities
 from gateway.triton.inference import Inference, ServedModel
 from gateway.version import VERSION
+from pipeline import topology
 from pipeline.errors import Unavailable
 from pipeline.pinned_versions import PinnedVersions
 from pipeline.request import RANGES, SIZE_STEP
@@ -36,6 +36,8 @@ class RenderLimits:
     max_side: int = int(RANGES["width"].high)
     side_step: int = SIZE_STEP
     """Sides are multiples of it."""
+    cross_attention_layers: int = 0
+    """How many values ``ip_adapter_scale`` may have, if not one; 0 until that is known."""
     max_steps: Mapping[str, int] = field(
         default_factory=lambda: {
             name: STEP_LIMITS.get(name, int(RANGES["num_inference_steps"].high))
@@ -90,7 +92,7 @@ class Information:
         self._inference = inference
         self._identities = Identities(repository)
         self._behind = behind
-        self._exported = _exported(repository.folder) if repository else {}
+        self._exported = exported(repository)
 
     async def facts(self) -> Facts:
         """What serves now."""
@@ -99,6 +101,7 @@ class Information:
         except Unavailable:
             triton, models = "", ()
         pack = await self._pack()
+        known = self._inference.pack or self._exported
         return Facts(
             version=VERSION,
             triton_version=triton,
@@ -111,7 +114,10 @@ class Information:
             ),
             clip=self._inference.served_versions.clip,
             limits=RenderLimits(
-                int((self._inference.pack or self._exported).get("native_size", 0))
+                int(known.get("native_size", 0)),
+                cross_attention_layers=len(topology.from_facts(known).cross_attention_layers)
+                if known
+                else 0,
             ),
         )
 
@@ -126,9 +132,12 @@ class Information:
         return {**found, "engines": {**told["engines"], **found["engines"]}}
 
 
-def _exported(repository: Path) -> Mapping[str, Any]:
+def exported(repository: Repository | None) -> Mapping[str, Any]:
+    """What the exporter tells of the pack in `repository`; empty where that cannot be read."""
+    if repository is None:
+        return {}
     try:
-        facts: Mapping[str, Any] = json.loads((repository / FINISHED).read_bytes())
+        facts: Mapping[str, Any] = json.loads((repository.folder / FINISHED).read_bytes())
     except (OSError, ValueError):
         return {}
     return facts

@@ -16,7 +16,7 @@ from gateway.auth.keysets import following
 from gateway.auth.limits import Limits
 from gateway.auth.tokens import Key, Tokens, read_public_key
 from gateway.doors.parts import Parts
-from gateway.information import Information
+from gateway.information import Information, exported
 from gateway.renders.registry import Renders
 from gateway.rollout.administration import Administration
 from gateway.rollout.publish_sources import Sources
@@ -39,6 +39,7 @@ from gateway.worker.moderation import (
     load_moderator,
 )
 from gateway.worker.service import Service
+from pipeline import topology
 from pipeline.pinned_versions import EXPORTED
 from retrieval.library import open_library
 from versions import aliases
@@ -72,12 +73,14 @@ async def assembled(settings: Settings) -> AsyncIterator[Parts]:
                 settings.hang_seconds,
             )
         )
+        repository = _repository(settings)
         library = await held.enter_async_context(
             open_library(
                 settings.library,
                 settings.qdrant_url,
                 _plain(settings.qdrant_api_key),
                 _champion_clip(settings),
+                topology.from_facts(exported(repository)).clip_dim,
             )
         )
         await held.enter_async_context(inference.served_versions.following(library))
@@ -85,7 +88,6 @@ async def assembled(settings: Settings) -> AsyncIterator[Parts]:
             await held.enter_async_context(forgetting(settings.repository, library))
         admission = Admission(settings.max_running, settings.max_waiting)
         metrics.watch(lambda: admission.waiting, lambda: admission.running)
-        repository = _repository(settings)
         replica = Replica(repository) if isinstance(repository, ObjectStoreRepository) else None
         if replica:
             await held.enter_async_context(replica.following())

@@ -1,7 +1,8 @@
 """Every served model's tensors: their one home.
 
-Each ``model_repository/<model>/config.pbtxt`` is held against this module by a test, the exporter
-takes its input and output names from here, and the clients build their requests with it.
+They follow from a pack's topology. Each ``model_repository/<model>/config.pbtxt`` is held against
+Stable Diffusion 1.5's by a test, the exporter takes its input and output names from here, and the
+clients build their requests with it.
 
 Dims leave the batch dimension out, as Triton's configs do; -1 is a size that depends on the pack or
 on the request. `d` is the width of the text embedding, `n` the number of image tokens, `h` and `w`
@@ -15,33 +16,18 @@ from typing import Literal
 
 from pipeline.request import FIELDS
 from pipeline.tensor import Tensor
+from pipeline.topology import SD15, Topology
 
 Kind = Literal["network", "python", "ensemble"]
 
-CONTEXT_LENGTH = 77
-CLIP_DIM = 512
-LATENT_CHANNELS = 4
-VAE_SCALE_FACTOR = 8
 BATCH_LIMIT = 16
 """Rows in one execution of a network. A render with guidance sends two rows per image."""
 PICTURE_LIMIT = 4
 """Rows in one execution of the autoencoder, whose memory grows with the picture."""
 
-CROSS_ATTENTION_LAYERS = (
-    *(f"down_blocks.{block}.attentions.{i}" for block in (0, 1, 2) for i in (0, 1)),
-    "mid_block.attentions.0",
-    *(f"up_blocks.{block}.attentions.{i}" for block in (1, 2, 3) for i in (0, 1, 2)),
-)
-"""SD 1.5's 16 cross-attention layers in the order the signal meets them; the columns of
-``ip_adapter_scale``."""
-
 FEW_STEPS_VERSION = 2
 """Of the UNet: the one that an LCM-LoRA is fused into, which paints in few steps without guidance.
 Every pack has version 1."""
-
-DOWN_RESIDUALS = tuple(f"down_block_res_{i}" for i in range(12))
-RESIDUALS = (*DOWN_RESIDUALS, "mid_block_res")
-"""ControlNet's 12 + 1 outputs, in diffusers' order."""
 
 
 @dataclass(frozen=True)
@@ -67,28 +53,13 @@ class Model:
         return {tensor.name: tensor for tensor in self.inputs}[name]
 
 
-INPUT_IDS = Tensor("input_ids", "INT64", (CONTEXT_LENGTH,))
 PIXEL_VALUES = Tensor("pixel_values", "FP32", (3, -1, -1))
-TEXT_EMBEDDING = Tensor("text_embedding", "FP32", (CLIP_DIM,))
-IMAGE_EMBEDDING = Tensor("image_embedding", "FP32", (CLIP_DIM,))
-PROMPT_EMBEDS = Tensor("prompt_embeds", "FP32", (CONTEXT_LENGTH, -1))
-IMAGE_EMBEDS = Tensor("image_embeds", "FP32", (-1, -1))
-NEGATIVE_IMAGE_EMBEDS = Tensor("negative_image_embeds", "FP32", (-1, -1))
 CONTROL_IMAGE = Tensor("control_image", "UINT8", (1, -1, -1))
-LATENTS = Tensor("latents", "FP32", (LATENT_CHANNELS, -1, -1))
-SAMPLE = Tensor("sample", "FP32", (LATENT_CHANNELS, -1, -1))
 TIMESTEP = Tensor("timestep", "FP32", (1,))
-CONDITIONING_SCALE = Tensor("conditioning_scale", "FP32", (1,))
-IP_ADAPTER_SCALE = Tensor("ip_adapter_scale", "FP32", (len(CROSS_ATTENTION_LAYERS),))
-RESIDUAL_TENSORS = tuple(Tensor(name, "FP32", (-1, -1, -1)) for name in RESIDUALS)
-NOISE_PRED = Tensor("noise_pred", "FP32", (LATENT_CHANNELS, -1, -1))
-DROPPED_TOKENS = Tensor("dropped_tokens", "INT32", (1,))
-"""Tokens of a text that did not fit into the context."""
 PIXELS = Tensor("pixels", "FP32", (3, -1, -1))
 """RGB in [-1, 1], as diffusers' VAE takes and gives it."""
 UNSAFE = Tensor("unsafe", "FP32", (1,))
 """Above zero where a picture must not be shown."""
-
 CANNY_INPUTS = (
     Tensor("sketch", "BYTES", (1,)),
     Tensor("width", "INT32", (1,)),
@@ -99,62 +70,12 @@ CANNY_INPUTS = (
 STYLE_WEIGHTS = Tensor("style_weights", "FP32", (-1,))
 IP_ADAPTER_IMAGE_EMBEDS = Tensor("ip_adapter_image_embeds", "FP32", (2, -1, -1))
 """Negative row first, as diffusers orders them."""
-DENOISER_INPUTS = (
-    SAMPLE,
-    TIMESTEP,
-    PROMPT_EMBEDS,
-    CONTROL_IMAGE,
-    CONDITIONING_SCALE,
-    IMAGE_EMBEDS,
-    IP_ADAPTER_SCALE,
-)
 SAFETY_CHECKER_ENGINE = "safety_checker/1"
+_SAMPLE = ("sample", "timestep", "prompt_embeds")
+_CONTROL = (*_SAMPLE, "control_image", "conditioning_scale")
+Tensors = tuple[Tensor, ...]
 
-NETWORKS = (
-    Model("text_encoder", "network", (INPUT_IDS,), (PROMPT_EMBEDS,), BATCH_LIMIT),
-    Model("clip_text", "network", (INPUT_IDS,), (TEXT_EMBEDDING,), BATCH_LIMIT),
-    Model("clip_image", "network", (PIXEL_VALUES,), (IMAGE_EMBEDDING,), BATCH_LIMIT),
-    Model(
-        "image_encoder",
-        "network",
-        (PIXEL_VALUES,),
-        (IMAGE_EMBEDS, NEGATIVE_IMAGE_EMBEDS),
-        BATCH_LIMIT,
-    ),
-    Model(
-        "controlnet",
-        "network",
-        (SAMPLE, TIMESTEP, PROMPT_EMBEDS, CONTROL_IMAGE, CONDITIONING_SCALE),
-        RESIDUAL_TENSORS,
-        BATCH_LIMIT,
-    ),
-    Model(
-        "unet",
-        "network",
-        (SAMPLE, TIMESTEP, PROMPT_EMBEDS, IMAGE_EMBEDS, IP_ADAPTER_SCALE, *RESIDUAL_TENSORS),
-        (NOISE_PRED,),
-        BATCH_LIMIT,
-    ),
-    Model("vae_encoder", "network", (PIXELS,), (LATENTS,), PICTURE_LIMIT),
-    Model("vae_decoder", "network", (LATENTS,), (PIXELS,), PICTURE_LIMIT),
-    Model(
-        "safety_checker",
-        "network",
-        (PIXEL_VALUES,),
-        (UNSAFE,),
-        BATCH_LIMIT,
-        needs=SAFETY_CHECKER_ENGINE,
-    ),
-)
-
-PYTHON_MODELS = (
-    Model(
-        "tokenizer",
-        "python",
-        (Tensor("text", "BYTES", (1,)),),
-        (INPUT_IDS, DROPPED_TOKENS),
-        BATCH_LIMIT,
-    ),
+_OF_ANY_TOPOLOGY = (
     Model(
         "image_processor",
         "python",
@@ -198,30 +119,76 @@ PYTHON_MODELS = (
     ),
 )
 
-ENSEMBLES = (
-    Model(
-        "embed_text",
-        "ensemble",
-        (Tensor("text", "BYTES", (1,)),),
-        (TEXT_EMBEDDING,),
-        BATCH_LIMIT,
-    ),
-    Model(
-        "embed_image",
-        "ensemble",
-        (Tensor("image", "BYTES", (1,)),),
-        (IMAGE_EMBEDDING,),
-        BATCH_LIMIT,
-    ),
-    Model(
-        "check_image",
-        "ensemble",
-        (Tensor("image", "BYTES", (1,)),),
-        (UNSAFE,),
-        BATCH_LIMIT,
-        needs=SAFETY_CHECKER_ENGINE,
-    ),
-    Model(
+
+def models(topology: Topology) -> dict[str, Model]:
+    """Every served model of a pack with that topology, by name."""
+    python = (_tokenizer(topology), *_OF_ANY_TOPOLOGY)
+    return {model.name: model for model in (*_networks(topology), *python, *_ensembles(topology))}
+
+
+def _networks(topology: Topology) -> tuple[Model, ...]:
+    tensors = _tensors(topology)
+    residuals, style = topology.residuals, ("image_embeds", "ip_adapter_scale")
+    wired = {
+        **dict.fromkeys(topology.text_encoders, (("input_ids",), ("prompt_embeds",))),
+        "clip_text": (("input_ids",), ("text_embedding",)),
+        "clip_image": (("pixel_values",), ("image_embedding",)),
+        "image_encoder": (("pixel_values",), ("image_embeds", "negative_image_embeds")),
+        "controlnet": (_CONTROL, residuals),
+        "unet": ((*_SAMPLE, *style, *residuals), ("noise_pred",)),
+        "vae_encoder": (("pixels",), ("latents",)),
+        "vae_decoder": (("latents",), ("pixels",)),
+        "safety_checker": (("pixel_values",), ("unsafe",)),
+    }
+    return tuple(
+        Model(
+            name,
+            "network",
+            tuple(tensors[each] for each in inputs),
+            tuple(tensors[each] for each in outputs),
+            PICTURE_LIMIT if name.startswith("vae") else BATCH_LIMIT,
+            needs=SAFETY_CHECKER_ENGINE if name == "safety_checker" else "",
+        )
+        for name, (inputs, outputs) in wired.items()
+    )
+
+
+def _tensors(topology: Topology) -> dict[str, Tensor]:
+    """What networks take and give, by name."""
+    latents = (topology.latent_channels, -1, -1)
+    floats: dict[str, tuple[int, ...]] = {
+        "text_embedding": (topology.clip_dim,),
+        "image_embedding": (topology.clip_dim,),
+        "prompt_embeds": (topology.context_length, -1),
+        "image_embeds": (-1, -1),
+        "negative_image_embeds": (-1, -1),
+        "latents": latents,
+        "sample": latents,
+        "noise_pred": latents,
+        "conditioning_scale": (1,),
+        "ip_adapter_scale": (len(topology.cross_attention_layers),),
+        **dict.fromkeys(topology.residuals, (-1, -1, -1)),
+    }
+    others = (_input_ids(topology), PIXEL_VALUES, CONTROL_IMAGE, TIMESTEP, PIXELS, UNSAFE)
+    return {name: Tensor(name, "FP32", dims) for name, dims in floats.items()} | {
+        tensor.name: tensor for tensor in others
+    }
+
+
+def _input_ids(topology: Topology) -> Tensor:
+    return Tensor("input_ids", "INT64", (topology.context_length,))
+
+
+def _tokenizer(topology: Topology) -> Model:
+    outputs = (_input_ids(topology), Tensor("dropped_tokens", "INT32", (1,)))
+    return Model("tokenizer", "python", (Tensor("text", "BYTES", (1,)),), outputs, BATCH_LIMIT)
+
+
+def _ensembles(topology: Topology) -> tuple[Model, ...]:
+    tensors = _tensors(topology)
+    text, image = Tensor("text", "BYTES", (1,)), Tensor("image", "BYTES", (1,))
+    context = topology.context_length
+    condition = Model(
         "condition",
         "ensemble",
         (
@@ -232,20 +199,31 @@ ENSEMBLES = (
         ),
         (
             CONTROL_IMAGE,
-            Tensor("prompt_embeds", "FP32", (-1, CONTEXT_LENGTH, -1)),
+            Tensor("prompt_embeds", "FP32", (-1, context, -1)),
             IP_ADAPTER_IMAGE_EMBEDS,
             Tensor("dropped_tokens", "INT32", (-1, 1)),
         ),
-    ),
-    Model("denoiser", "ensemble", DENOISER_INPUTS, (NOISE_PRED,), BATCH_LIMIT),
-    Model(
-        "denoiser_lcm",
-        "ensemble",
-        DENOISER_INPUTS,
-        (NOISE_PRED,),
-        BATCH_LIMIT,
-        needs=f"unet/{FEW_STEPS_VERSION}",
-    ),
-)
+    )
+    step = tuple(tensors[name] for name in (*_CONTROL, "image_embeds", "ip_adapter_scale"))
+    noise = (tensors["noise_pred"],)
+    few_steps = f"unet/{FEW_STEPS_VERSION}"
 
-MODELS = {model.name: model for model in (*NETWORKS, *PYTHON_MODELS, *ENSEMBLES)}
+    def batched(name: str, inputs: Tensors, outputs: Tensors, needs: str = "") -> Model:
+        return Model(name, "ensemble", inputs, outputs, BATCH_LIMIT, needs=needs)
+
+    return (
+        batched("embed_text", (text,), (tensors["text_embedding"],)),
+        batched("embed_image", (image,), (tensors["image_embedding"],)),
+        batched("check_image", (image,), (UNSAFE,), SAFETY_CHECKER_ENGINE),
+        condition,
+        batched("denoiser", step, noise),
+        batched("denoiser_lcm", step, noise, few_steps),
+    )
+
+
+MODELS = models(SD15)
+"""What ships, for packs of Stable Diffusion 1.5's topology. Names of models and of their outputs
+are the same in every pack, but for ControlNet's residuals."""
+NETWORKS = tuple(model for model in MODELS.values() if model.kind == "network")
+PYTHON_MODELS = tuple(model for model in MODELS.values() if model.kind == "python")
+ENSEMBLES = tuple(model for model in MODELS.values() if model.kind == "ensemble")

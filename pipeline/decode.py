@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 
 import numpy as np
 
-from pipeline import contract
 from pipeline.samplers import Array
+from pipeline.topology import SD15
 
 OVERLAP = 0.25
 """Share of a tile that its neighbour covers too."""
@@ -29,7 +29,9 @@ def require_tile(tile: int) -> int:
     return tile
 
 
-async def decode(decode_one: DecodeOne, latents: Array, tile: int) -> Array:
+async def decode(
+    decode_one: DecodeOne, latents: Array, tile: int, factor: int = SD15.vae_scale_factor
+) -> Array:
     """Decode `latents`, in tiles where a side is larger than `tile`.
 
     Tiles bound the decoder's memory, which grows with the picture; neighbours are blended into one
@@ -37,8 +39,9 @@ async def decode(decode_one: DecodeOne, latents: Array, tile: int) -> Array:
 
     Args:
         tile: side of a tile in pixels, a multiple of 256; 0 decodes all at once.
+        factor: pixels a side that one latent stands for.
     """
-    side = tile // contract.VAE_SCALE_FACTOR
+    side = tile // factor
     height, width = latents.shape[-2:]
     if not tile or max(height, width) <= side:
         return await decode_one(latents)

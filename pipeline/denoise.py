@@ -9,8 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from pipeline import contract
 from pipeline.samplers import Array, Sampling
+from pipeline.topology import SD15, Topology
 
 Tensors = Mapping[str, npt.NDArray[Any]]
 FLOAT32_ROUNDING = 1e-6
@@ -44,7 +44,7 @@ class Guidance:
     control_guidance_start: float
     control_guidance_end: float
     ip_adapter_scale: tuple[float, ...]
-    """One value, or one per layer of ``contract.CROSS_ATTENTION_LAYERS``."""
+    """One value for each cross-attention layer."""
 
     @property
     def classifier_free(self) -> bool:
@@ -76,13 +76,17 @@ OnPrediction = Callable[[int, Prediction], Awaitable[None]]
 class Noise:
     """Standard normal noise ``[len(seeds), 4, height / 8, width / 8]``, new with each call.
 
+    4 and 8 are the latent channels and the VAE's factor in Stable Diffusion 1.5's `topology`.
+
     Each row comes from its own seed, so a seed gives the same noise whatever else is in the batch.
     Philox is named because NumPy does not promise that its default generator stays the same.
     """
 
-    def __init__(self, seeds: Sequence[int], height: int, width: int) -> None:
-        factor = contract.VAE_SCALE_FACTOR
-        self._shape = (contract.LATENT_CHANNELS, height // factor, width // factor)
+    def __init__(
+        self, seeds: Sequence[int], height: int, width: int, topology: Topology = SD15
+    ) -> None:
+        factor = topology.vae_scale_factor
+        self._shape = (topology.latent_channels, height // factor, width // factor)
         self._rows = [np.random.Generator(np.random.Philox(seed)) for seed in seeds]
 
     def __call__(self) -> Array:
@@ -146,13 +150,11 @@ def _fixed_inputs(conditioning: Conditioning, guidance: Guidance, images: int) -
     """The inputs that no step changes: all negative rows, then all positive rows."""
     first = 0 if guidance.classifier_free else 1
     rows = images * (2 - first)
-    layers = len(contract.CROSS_ATTENTION_LAYERS)
-    scale = np.broadcast_to(np.array(guidance.ip_adapter_scale, np.float32), (rows, layers))
     return {
         "prompt_embeds": np.repeat(conditioning.prompt_embeds[first:], images, axis=0),
         "image_embeds": np.repeat(conditioning.image_embeds[first:], images, axis=0),
         "control_image": np.repeat(conditioning.control_image[None], rows, axis=0),
-        "ip_adapter_scale": np.ascontiguousarray(scale),
+        "ip_adapter_scale": np.tile(np.array(guidance.ip_adapter_scale, np.float32), (rows, 1)),
     }
 
 

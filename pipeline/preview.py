@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from pipeline import contract, images
+from pipeline import images
 from pipeline.denoise import Prediction
 from pipeline.samplers import Array, NoiseSchedule
+from pipeline.topology import SD15, Topology
 
 ENLARGED = 4
 """A preview has half the side of its picture: latents have an eighth."""
@@ -22,17 +23,17 @@ class LatentRgb:
     """The linear map from clean latents to colours that comes nearest to a pack's autoencoder."""
 
     weights: Array
-    """``[5, 3]``: a row per latent channel, then the bias, to RGB in [-1, 1]."""
+    """``[channels + 1, 3]``: a row per latent channel, then the bias, to RGB in [-1, 1]."""
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> LatentRgb:
+    def from_config(cls, config: Mapping[str, Any], topology: Topology = SD15) -> LatentRgb:
         """Read ``latent_rgb.json``, which the exporter fits.
 
         Raises:
             ValueError: it holds another number of weights.
         """
         weights = np.array(config["weights"], np.float32)
-        expected = (contract.LATENT_CHANNELS + 1, 3)
+        expected = (topology.latent_channels + 1, 3)
         if weights.shape != expected:
             raise ValueError(f"latent_rgb.json: weights are {weights.shape}; expected: {expected}")
         return cls(weights)

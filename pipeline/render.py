@@ -31,6 +31,7 @@ from pipeline.preview import LatentRgb, previews
 from pipeline.request import RANGES, RenderRequest
 from pipeline.samplers import SAMPLERS, Array, NoiseSchedule
 from pipeline.size import render_size
+from pipeline.topology import SD15, Topology
 
 SEEDS = int(RANGES["seed"].high) + 1
 MANY_LINES = 0.05
@@ -61,6 +62,7 @@ class PackFacts:
     few_steps: bool = False
     """Whether ``denoiser_lcm`` is served, whose UNet was distilled for the sampler ``lcm`` without
     guidance."""
+    topology: Topology = SD15
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ async def render(
     sketch = await asyncio.to_thread(images.decode, request.sketch, "sketch")
     width, height = render_size(sketch.size, request.width, request.height, pack.native_size)
     seeds = _seeds(request)
-    guidance = _guidance(request)
+    guidance = _guidance(request, pack.topology)
     # Guidance is distilled into those weights, and more of it burns the picture.
     distilled = pack.few_steps and request.scheduler == "lcm" and not guidance.classifier_free
 
@@ -108,7 +110,7 @@ async def render(
     _require_edges(conditioning, request)
     conditioned = time.perf_counter()
     sampling = SAMPLERS[request.scheduler](
-        pack.schedule, request.num_inference_steps, Noise(seeds, height, width)
+        pack.schedule, request.num_inference_steps, Noise(seeds, height, width, pack.topology)
     )
     latents = await denoise(
         denoiser=_denoiser(infer, pinned.ensemble("denoiser_lcm" if distilled else "denoiser")),
@@ -119,7 +121,8 @@ async def render(
         on_prediction=_with_previews(on_step, request, pack),
     )
     denoised = time.perf_counter()
-    pixels = await decode(_decoder(infer, pinned.network("vae_decoder")), latents, pack.vae_tile)
+    decode_one = _decoder(infer, pinned.network("vae_decoder"))
+    pixels = await decode(decode_one, latents, pack.vae_tile, pack.topology.vae_scale_factor)
     # PNG and Canny take longer than a step's arithmetic, so other renders' steps go first.
     files, scores, control_image = await asyncio.to_thread(
         _finish, pixels, conditioning.control_image[0], request
@@ -249,13 +252,13 @@ def _decoder(infer: Infer, model: str) -> DecodeOne:
     return decode_one
 
 
-def _guidance(request: RenderRequest) -> Guidance:
+def _guidance(request: RenderRequest, topology: Topology) -> Guidance:
     return Guidance(
         guidance_scale=request.guidance_scale,
         controlnet_conditioning_scale=request.controlnet_conditioning_scale,
         control_guidance_start=request.control_guidance_start,
         control_guidance_end=request.control_guidance_end,
-        ip_adapter_scale=request.ip_adapter_scale,
+        ip_adapter_scale=topology.layer_scales(request.ip_adapter_scale),
     )
 
 

@@ -11,15 +11,15 @@ from pipeline.fields import Field, Range, about, table
 from pipeline.images import PICTURE
 from pipeline.pinned_versions import ALIASES
 from pipeline.samplers import SAMPLERS, STEP_LIMITS
+from pipeline.topology import MAX_LAYERS
 
 MAX_PROMPT = 500
 MAX_STYLE_IMAGES = 8
 MAX_TAGS = 16
 MAX_TAG = 40
-LAYERS = 16
-"""Of cross-attention, in Stable Diffusion 1.5's UNet."""
 SIZE_STEP = 64
-"""Latents are an eighth of the picture, and the UNet halves them three times."""
+"""With every pack. Stable Diffusion 1.5's latents are an eighth of the picture, and its UNet halves
+them three times; the exporter refuses a topology whose own step does not divide it."""
 _SHARE = Range(0, 1)
 _SCALE = Range(0, 2)
 _THRESHOLD = Range(0, 1000)
@@ -152,10 +152,11 @@ class RenderRequest:
     ip_adapter_scale: tuple[float, ...] = field(
         default=(0.8,),
         metadata=about(
-            "How strongly the style shows: once, or once per cross-attention layer.",
+            "How strongly the style shows: once, or once per cross-attention layer of the pack, as "
+            "the server's information says.",
             allowed=_SCALE,
             min_items=1,
-            max_items=LAYERS,
+            max_items=MAX_LAYERS,
             count_remedy="Send one value for all layers.",
             option="style-scale",
             pixels=True,
@@ -259,10 +260,6 @@ def _check_styles(request: RenderRequest) -> None:
 
 
 def _check_together(request: RenderRequest) -> None:
-    if len(request.ip_adapter_scale) not in (1, LAYERS):
-        found = Words(f"{len(request.ip_adapter_scale)} values")
-        allowed = f"1 value, or {LAYERS} (one per cross-attention layer)"
-        raise InvalidRequest("ip_adapter_scale", found, allowed, "Send one value for all layers.")
     low, high = request.canny_low_threshold, request.canny_high_threshold
     if low > high:
         remedy = "Swap the two thresholds."

@@ -64,6 +64,7 @@ def pack_identity(facts: Mapping[str, Any]) -> bytes:
         "engine": facts.get("engine", "onnx"),
         "engines": facts.get("engines", {}),
         "native_size": facts["native_size"],
+        "topology": facts.get("topology"),
     }
     return json.dumps(identity).encode()
 

@@ -18,10 +18,11 @@ from pipeline.errors import Conflict, MaquetteError, NotFound, Unavailable, Word
 from pipeline.images import decode, encode_png
 from pipeline.pinned_versions import EXPORTED
 from pipeline.request import FIELDS
+from pipeline.topology import SD15
 from retrieval.pictures import Pictures, Recent, Unwritable, digest
 from retrieval.reembedding import Progress, reembed
 from retrieval.styles import ENTRY_FIELDS, MAX_NAME, NewStyle, ScoredStyle, Style, slug, style_id
-from retrieval.vectors import Collection, Collections, Embed, Vector, name_of, vector_of
+from retrieval.vectors import Collection, Collections, Embed, Vector, name_of
 
 COLLECTION = name_of(EXPORTED)
 SURE = 2
@@ -49,12 +50,18 @@ class StyleLibrary:
 
     Args:
         alone: whether nobody else changes the database.
+        clip_dim: numbers in a vector of the pack's CLIP.
     """
 
     def __init__(
-        self, client: AsyncQdrantClient, pictures: Pictures, *, alone: bool = False
+        self,
+        client: AsyncQdrantClient,
+        pictures: Pictures,
+        *,
+        alone: bool = False,
+        clip_dim: int = SD15.clip_dim,
     ) -> None:
-        self._collections = Collections(client)
+        self._collections = Collections(client, clip_dim)
         self._pictures = pictures
         self._alone = alone
         # Embedded, Qdrant reads ten thousand styles in seconds, and a filter does not help.
@@ -188,13 +195,13 @@ class StyleLibrary:
             **{name: getattr(new, name) for name in ENTRY_FIELDS},
         )  # fmt: skip
         self._refuse_conflict(await self._serving.find(identity), style, replace=new.replace)
-        vectors = await _vectors(png, await self.clips(), embed)
+        vectors = await _vectors(png, await self._collections.written(), embed)
         async with self._collections.writing:
             existing = await self._serving.find(identity)
             self._refuse_conflict(existing, style, replace=new.replace)
             collections = await self._collections.written()
             # A re-embedding may have begun meanwhile.
-            missing = [each.clip for each in collections if each.clip not in vectors]
+            missing = [each for each in collections if each.clip not in vectors]
             vectors |= await _vectors(png, missing, embed)
             if isinstance(failure := vectors[self.clip], MaquetteError):
                 raise failure
@@ -311,10 +318,10 @@ class StyleLibrary:
 
 
 async def _vectors(
-    png: bytes, clips: Iterable[int], embed: Embed
+    png: bytes, collections: Iterable[Collection], embed: Embed
 ) -> dict[int, Vector | MaquetteError]:
-    """The vector of `png` by each CLIP version, or what hindered it."""
-    return {clip: await vector_of(png, clip, embed) for clip in clips}
+    """The vector of `png` by each collection's CLIP version, or what hindered it."""
+    return {each.clip: await each.vector_of(png, embed) for each in collections}
 
 
 async def _write(style: Style, vector: Vector | MaquetteError, collection: Collection) -> None:
@@ -328,7 +335,11 @@ async def _write(style: Style, vector: Vector | MaquetteError, collection: Colle
 
 @asynccontextmanager
 async def open_library(
-    folder: Path, url: str | None = None, api_key: str | None = None, clip: int = EXPORTED
+    folder: Path,
+    url: str | None = None,
+    api_key: str | None = None,
+    clip: int = EXPORTED,
+    clip_dim: int = SD15.clip_dim,
 ) -> AsyncIterator[StyleLibrary]:
     """Open the library, and close it at the end of the block.
 
@@ -337,6 +348,7 @@ async def open_library(
         url: of a Qdrant server.
         clip: the CLIP version that is to serve. Where its vectors are not complete, another does:
             the library's ``clip`` tells, and its ``use`` tells why.
+        clip_dim: numbers in a vector of the pack's CLIP.
 
     Raises:
         Unavailable: the folder is open in another process, or the server does not answer.
@@ -344,7 +356,8 @@ async def open_library(
     await asyncio.to_thread(_make_private, folder)
     client = _server(url, api_key) if url else _embedded(folder / "qdrant")
     try:
-        library = StyleLibrary(client, Pictures(folder / "pictures"), alone=url is None)
+        pictures = Pictures(folder / "pictures")
+        library = StyleLibrary(client, pictures, alone=url is None, clip_dim=clip_dim)
         await library.prepare(clip)
         yield library
     finally:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pipeline.errors import MaquetteError
 from retrieval.pictures import Pictures
 from retrieval.styles import Style
-from retrieval.vectors import Collection, Collections, Embed, Vector, vector_of
+from retrieval.vectors import Collection, Collections, Embed, Vector
 
 AT_ONCE = 2
 """Pictures that are embedded at the same time: renders need the same Triton."""
@@ -80,9 +80,7 @@ async def _take_over(
     embed: Embed,
 ) -> Failed:
     """Write `styles` with their vectors to `target`; returns those that failed, and why."""
-    vectors = await asyncio.gather(
-        *(_vector(style, target.clip, pictures, embed) for style in styles)
-    )
+    vectors = await asyncio.gather(*(_vector(style, target, pictures, embed) for style in styles))
     failed = Failed()
     for style, vector in zip(styles, vectors, strict=True):
         if isinstance(vector, Exception):
@@ -94,13 +92,13 @@ async def _take_over(
 
 
 async def _vector(
-    style: Style, clip: int, pictures: Pictures, embed: Embed
+    style: Style, target: Collection, pictures: Pictures, embed: Embed
 ) -> Vector | MaquetteError | OSError:
     try:
         png = await asyncio.to_thread(pictures.get, style.sha256)
     except (MaquetteError, OSError) as error:
         return error
-    return await vector_of(png, clip, embed)
+    return await target.vector_of(png, embed)
 
 
 def _by_id(failed: Failed) -> dict[str, str]:

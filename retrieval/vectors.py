@@ -18,7 +18,6 @@ from qdrant_client import AsyncQdrantClient, models
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
-from pipeline.contract import CLIP_DIM
 from pipeline.errors import (
     InvalidRequest,
     MaquetteError,
@@ -28,6 +27,7 @@ from pipeline.errors import (
     Unavailable,
 )
 from pipeline.pinned_versions import EXPORTED
+from pipeline.topology import SD15
 from retrieval.pictures import unwritable
 from retrieval.styles import ScoredStyle, Style, point_id
 
@@ -37,7 +37,7 @@ COMPLETE = "complete"
 
 Vector = npt.NDArray[np.float32]
 Embed = Callable[[bytes, int], Awaitable[Vector]]
-"""Gives the vector ``[CLIP_DIM]`` of a PNG by a CLIP version."""
+"""Gives the vector of a PNG by a CLIP version."""
 Answer = TypeVar("Answer")
 
 
@@ -52,8 +52,9 @@ class Collection:
     Methods raise ``Unavailable`` when Qdrant does not answer.
     """
 
-    def __init__(self, client: AsyncQdrantClient, clip: int) -> None:
+    def __init__(self, client: AsyncQdrantClient, clip: int, clip_dim: int = SD15.clip_dim) -> None:
         self.clip = clip
+        self.clip_dim = clip_dim
         self.name = name_of(clip)
         self._client = client
 
@@ -66,7 +67,7 @@ class Collection:
             return
         # The vectors have unit length, so their cosine is their product. Asked for a cosine, the
         # embedded engine measures the length of every vector at every search.
-        vectors = models.VectorParams(size=CLIP_DIM, distance=models.Distance.DOT)
+        vectors = models.VectorParams(size=self.clip_dim, distance=models.Distance.DOT)
         mark = {COMPLETE: complete}
         call = self._client.create_collection(self.name, vectors_config=vectors, metadata=mark)
         try:
@@ -91,6 +92,12 @@ class Collection:
         """What was recorded. Libraries from before there were versions recorded nothing."""
         metadata = (await answered(self._client.get_collection(self.name))).config.metadata
         return bool((metadata or {}).get(COMPLETE, True))
+
+    async def size(self) -> int:
+        """How many numbers its vectors have."""
+        parameters = (await answered(self._client.get_collection(self.name))).config.params
+        found = parameters.vectors
+        return found.size if isinstance(found, models.VectorParams) else 0
 
     async def find(self, identity: str) -> Style | None:
         points = await answered(self._client.retrieve(self.name, [point_id(identity)]))
@@ -145,6 +152,17 @@ class Collection:
         )
         await answered(self._client.upsert(self.name, [point], wait=True))
 
+    async def vector_of(self, png: bytes, embed: Embed) -> Vector | MaquetteError:
+        """The vector of `png` by its CLIP version, or what hindered it."""
+        try:
+            vector = await embed(png, self.clip)
+        except MaquetteError as error:
+            return error
+        if vector.shape != (self.clip_dim,) or not np.isfinite(vector).all():
+            wanted = f"no vector of {self.clip_dim} finite numbers"
+            return StageFailed(f"CLIP version {self.clip} gave {wanted}.")
+        return vector
+
     async def remove(self, identity: str) -> None:
         selector = models.PointIdsList(points=[point_id(identity)])
         await answered(self._client.delete(self.name, selector, wait=True))
@@ -153,7 +171,9 @@ class Collection:
 class Collections:
     """The collections of one library. What the one that serves holds is what the library holds."""
 
-    def __init__(self, client: AsyncQdrantClient) -> None:
+    def __init__(self, client: AsyncQdrantClient, clip_dim: int = SD15.clip_dim) -> None:
+        self.clip_dim = clip_dim
+        """Numbers in the vector of every version."""
         self.clip = EXPORTED
         """The CLIP version that serves."""
         # Qdrant's embedded engine does not bear two writes at once.
@@ -163,7 +183,7 @@ class Collections:
 
     def of(self, clip: int) -> Collection:
         """That of CLIP version `clip`, which need not be there."""
-        return Collection(self._client, clip)
+        return Collection(self._client, clip, self.clip_dim)
 
     @property
     def serving(self) -> Collection:
@@ -200,6 +220,12 @@ class Collections:
             if (counts[each] or not any(counts.values())) and await self.of(each).is_complete()
         ]
         self.clip = clip if clip in complete else max(complete or present)
+        if (size := await self.serving.size()) != self.clip_dim:
+            raise Unavailable(
+                f"The style library's vectors have {size} numbers, and those of the pack's CLIP "
+                f"{self.clip_dim}. Name another folder with MAQUETTE_LIBRARY, or serve the pack "
+                "that it was made with."
+            )
 
     async def use(self, clip: int) -> None:
         """Serve `clip`.
@@ -243,17 +269,6 @@ class Collections:
         there = {style.id: style async for style in target.all()}
         missing = [style for style in wanted.values() if there.get(style.id) != style]
         return missing, [style for style in there.values() if style.id not in wanted]
-
-
-async def vector_of(png: bytes, clip: int, embed: Embed) -> Vector | MaquetteError:
-    """The vector of `png` by CLIP version `clip`, or what hindered it."""
-    try:
-        vector = await embed(png, clip)
-    except MaquetteError as error:
-        return error
-    if vector.shape != (CLIP_DIM,) or not np.isfinite(vector).all():
-        return StageFailed(f"CLIP version {clip} gave no vector of {CLIP_DIM} finite numbers.")
-    return vector
 
 
 async def answered(call: Awaitable[Answer]) -> Answer:

@@ -73,7 +73,7 @@ def test_imports_lead_downwards(package):
     assert not wrong
 
 
-@pytest.mark.parametrize("package", [*SERVE, "maquette", "evaluation"])
+@pytest.mark.parametrize("package", [*SERVE, "maquette", "evaluation", "export"])
 def test_no_modules_import_one_another_in_a_circle(package):
     graph = defaultdict(set)
     for module, path in modules_of(package):

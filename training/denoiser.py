@@ -15,7 +15,7 @@ from diffusers import DDIMScheduler, UNet2DConditionModel
 from torch import Tensor, nn
 
 from export.attention import plain, with_scale_input
-from pipeline import contract
+from pipeline.topology import SD15
 from training import networks
 
 Part = Literal["unet", "controlnet", "ip_adapter"]
@@ -65,13 +65,13 @@ class Denoiser(nn.Module):
         unet = networks.unet()
         self.controlnet = networks.controlnet(unet)
         unet._load_ip_adapter_weights([fresh_ip_adapter(unet)])
-        self.unet = with_scale_input(unet, plain)
+        self.unet = with_scale_input(unet, plain, SD15.cross_attention_layers)
         self.projection = unet.encoder_hid_proj.image_projection_layers[0]
 
     def forward(self, sample: Tensor, timestep: Tensor, given: Conditions) -> Tensor:
         """``sample [batch, 4, h, w]`` at ``timestep [batch]`` to the noise in it."""
         down, mid = self._residuals(sample, timestep, given)
-        layers = len(contract.CROSS_ATTENTION_LAYERS)
+        layers = len(SD15.cross_attention_layers)
         scales = given.ip_adapter_scale[:, None].expand(-1, layers)
         noise_pred: Tensor = self.unet(
             sample,
@@ -153,7 +153,7 @@ def fresh_ip_adapter(unet: UNet2DConditionModel) -> dict[str, dict[str, Tensor]]
     Source: the initialisation in IP-Adapter's ``tutorial_train.py`` (Ye et al., 2023).
     """
     width, count = networks.TEXT_WIDTH, networks.IMAGE_TOKENS
-    linear = nn.Linear(contract.CLIP_DIM, count * width)
+    linear = nn.Linear(SD15.clip_dim, count * width)
     adapter = {}
     for index, name in enumerate(cross_attention(unet)):
         layer = unet.get_submodule(name.removesuffix(".processor"))

@@ -12,7 +12,7 @@ from transformers import (
     CLIPVisionModelWithProjection,
 )
 
-from pipeline import contract
+from pipeline.topology import SD15
 
 NATIVE_SIZE = 256
 TEXT_WIDTH = 128
@@ -45,7 +45,7 @@ def vae() -> AutoencoderKL:
         up_block_types=("UpDecoderBlock2D",) * 4,
         block_out_channels=VAE_CHANNELS,
         layers_per_block=1,
-        latent_channels=contract.LATENT_CHANNELS,
+        latent_channels=SD15.latent_channels,
         norm_num_groups=VAE_GROUPS,
         sample_size=NATIVE_SIZE,
     )
@@ -54,7 +54,7 @@ def vae() -> AutoencoderKL:
 def unet() -> UNet2DConditionModel:
     """4 levels, 2 layers a block, 16 cross-attention layers."""
     return UNet2DConditionModel(
-        sample_size=NATIVE_SIZE // contract.VAE_SCALE_FACTOR,
+        sample_size=NATIVE_SIZE // SD15.vae_scale_factor,
         block_out_channels=CHANNELS,
         cross_attention_dim=TEXT_WIDTH,
         attention_head_dim=HEADS,
@@ -76,8 +76,8 @@ def _text_config(vocabulary: int, eos: int, width: int, layers: int) -> CLIPText
         intermediate_size=4 * width,
         num_hidden_layers=layers,
         num_attention_heads=4,
-        max_position_embeddings=contract.CONTEXT_LENGTH,
-        projection_dim=contract.CLIP_DIM,
+        max_position_embeddings=SD15.context_length,
+        projection_dim=SD15.clip_dim,
         bos_token_id=eos - 1,
         eos_token_id=eos,
         pad_token_id=eos,
@@ -92,7 +92,7 @@ def _vision_config() -> CLIPVisionConfig:
         num_attention_heads=4,
         image_size=VISION_SIZE,
         patch_size=16,
-        projection_dim=contract.CLIP_DIM,
+        projection_dim=SD15.clip_dim,
     )
 
 
@@ -104,7 +104,7 @@ def clip(vocabulary: int, eos: int) -> CLIPModel:
         CLIPConfig(
             text_config=text.to_dict(),
             vision_config=vision.to_dict(),
-            projection_dim=contract.CLIP_DIM,
+            projection_dim=SD15.clip_dim,
         )
     )
 

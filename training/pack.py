@@ -22,8 +22,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
-from export.pack import LCM_LORA
-from pipeline import contract
+from export.pack_files import LCM_LORA
+from pipeline.topology import SD15
 from training import consistency, networks
 from training.denoiser import Denoiser, cross_attention, ip_adapter_key
 from training.tokenizer import END, make_tokenizer
@@ -188,7 +188,7 @@ def _random_lora(unet: UNet2DConditionModel) -> dict[str, Tensor]:
 def _random_ip_adapter(unet: UNet2DConditionModel) -> dict[str, Tensor]:
     width, tokens = networks.TEXT_WIDTH, networks.IMAGE_TOKENS
     state = {
-        "image_proj.proj.weight": torch.randn(tokens * width, contract.CLIP_DIM),
+        "image_proj.proj.weight": torch.randn(tokens * width, SD15.clip_dim),
         "image_proj.proj.bias": torch.randn(tokens * width),
         "image_proj.norm.weight": 1 + CONSTANT_SPREAD * torch.randn(width),
         "image_proj.norm.bias": CONSTANT_SPREAD * torch.randn(width),

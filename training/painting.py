@@ -17,8 +17,8 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import CLIPModel, CLIPTokenizer
 
-from pipeline import contract
 from pipeline.request import DEFAULTS
+from pipeline.topology import SD15
 from training import latents as cache
 from training import networks
 from training.captions import caption, neutral_caption
@@ -28,7 +28,7 @@ from training.denoiser import PARTS, Conditions, Denoiser, Guided, Part, denoisi
 from training.loop import Plan, fit, load_average
 from training.styles import STYLES
 
-FACTOR = contract.VAE_SCALE_FACTOR
+FACTOR = SD15.vae_scale_factor
 WHOLE = networks.NATIVE_SIZE // FACTOR
 """Side of a whole picture's latents."""
 NOTHING_SHARE = 0.1

@@ -7,7 +7,7 @@ import json
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import CLIPTokenizer
 
-from pipeline import contract
+from pipeline.topology import SD15
 from training.captions import captions
 
 VOCABULARY = 2048
@@ -22,7 +22,7 @@ def make_tokenizer() -> CLIPTokenizer:
     # All bytes are in, so no text is ever unknown.
     pieces = [*alphabet, *(f"{byte}</w>" for byte in alphabet), *map("".join, merges), START, END]
     vocabulary = {piece: index for index, piece in enumerate(dict.fromkeys(pieces))}
-    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=contract.CONTEXT_LENGTH)
+    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=SD15.context_length)
 
 
 def _learn_merges() -> list[tuple[str, str]]:

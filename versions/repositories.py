@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from pipeline.errors import MaquetteError, NotFound, Unavailable
 from versions import changes, fetching, history, operations
@@ -40,62 +40,23 @@ ABANDONED = timedelta(days=1)
 Result = TypeVar("Result")
 
 
-class Repository(Protocol):
-    """Where versions are looked at and changed."""
-
-    @property
-    def folder(self) -> Path:
-        """To look at: what Triton loads, and what ``versions`` reads."""
-
-    def pull(self, report: Report = silent) -> None:
-        """Bring the folder to what the repository is now.
-
-        Raises:
-            NotFound: there is no repository.
-            Declined: what is there is not whole; the folder stays as it was.
-            Unavailable: it cannot be reached.
-        """
-
-    def sync_aliases(self) -> None:
-        """The same at once, without what would have to be fetched: what is named is here."""
-
-    def change(
-        self,
-        do: Callable[[Path], Result],
-        *,
-        dry_run: bool = False,
-        patient: bool = False,
-        whole: bool = False,
-        report: Report = silent,
-    ) -> Result:
-        """Do what changes versions, to the folder that it is given; all of it counts, or nothing.
-
-        Args:
-            do: an operation; it may be done more than once, each time from anew.
-            dry_run: it changes nothing.
-            patient: done anew where another change came first; otherwise that is Busy.
-            whole: it runs engines, so they have to be here.
-
-        Raises:
-            Busy: another change came first.
-            Unavailable: the repository cannot be reached.
-        """
-
-
 class LocalRepository:
-    """A repository that is a folder on this machine."""
+    """A repository that is a folder on this machine.
+
+    Its `folder` is what Triton loads, and what ``versions`` reads.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def pull(self, report: Report = silent) -> None:
-        """Nothing: the folder is the repository."""
+        """Do nothing: the folder is the repository."""
 
     def sync_aliases(self) -> None:
-        """Nothing, likewise."""
+        """Do nothing, likewise."""
 
     def change(self, do: Callable[[Path], Result], **_how: object) -> Result:
-        """Do it; the operations themselves keep others out."""
+        """Do what changes versions to the folder; operations themselves keep others out."""
         return do(self.folder)
 
 
@@ -114,7 +75,13 @@ class ObjectStoreRepository:
         self._copy = Copy(folder)
 
     def pull(self, report: Report = silent) -> None:
-        """Bring the copy to what the store says; what did not change is not fetched."""
+        """Bring the copy to what the store says; what did not change is not fetched.
+
+        Raises:
+            NotFound: there is no repository.
+            Declined: what is there is not whole; the folder stays as it was.
+            Unavailable: it cannot be reached.
+        """
         with _told(self.folder), self._copy.locked("files"):
             if self._look(unless=self._known()):
                 self._bring(report)
@@ -140,7 +107,18 @@ class ObjectStoreRepository:
         whole: bool = False,
         report: Report = silent,
     ) -> Result:
-        """Do it in a work folder, send what is new, and put it in force with one write."""
+        """Change versions in a work folder, send what is new, put it in force with one write.
+
+        Args:
+            do: an operation; it may be done more than once, each time from anew.
+            dry_run: it changes nothing.
+            patient: done anew where another change came first; otherwise that is Busy.
+            whole: it runs engines, so they have to be here.
+
+        Raises:
+            Busy: another change came first.
+            Unavailable: the repository cannot be reached.
+        """
         sent: dict[str, File] = {}
         quicker: Index | None = None
         for _ in range(TRIES if patient else 1):
@@ -322,6 +300,10 @@ class ObjectStoreRepository:
                     )
         finally:
             self._objects.delete([key])
+
+
+Repository = LocalRepository | ObjectStoreRepository
+"""Where versions are looked at and changed."""
 
 
 def opened(location: str | Path, folder: Path | None = None) -> Repository:

@@ -146,6 +146,7 @@ def try_one(repository: Path, network: str, folder: Path, found: Manifest, repor
             preprocessor=str(
                 (repository / "image_processor" / version / "preprocessor_config.json").resolve()
             ),
+            pack=str((repository / catalogue.FINISHED).resolve()),
         )
     )
 

@@ -25,6 +25,7 @@ import numpy.typing as npt
 from pipeline import contract
 from pipeline.errors import Unavailable
 from pipeline.tensor import Tensor
+from pipeline.topology import SD15, Topology, from_facts, is_residual
 from versions import reading, weights
 from versions.errors import Declined
 
@@ -69,6 +70,8 @@ class EngineValidation:
     tokenizer: str = ""
     preprocessor: str = ""
     """The files that say how large the vocabulary and the pictures are."""
+    pack: str = ""
+    """What the exporter tells of the pack; without it, it is of Stable Diffusion 1.5's topology."""
 
 
 class Failure(Exception):
@@ -174,8 +177,9 @@ def check(trial: EngineValidation) -> None:
     if not trial.champions:
         check_weights(path, trial.precision)
         return
+    models = contract.models(_topology(trial))
     session = _load(path)
-    check_tensors(trial.network, session)
+    check_tensors(models[trial.network], session)
     del session
     check_weights(path, trial.precision)
     beside = Neighbours(trial)
@@ -190,13 +194,12 @@ def check(trial: EngineValidation) -> None:
             raise Failure("it gives other numbers when it is run again on the same inputs")
 
 
-def check_tensors(network: str, session: Any) -> None:
-    """Hold the inputs and outputs of `session` against the contract.
+def check_tensors(model: contract.Model, session: Any) -> None:
+    """Hold the inputs and outputs of `session` against the contract of `model`.
 
     Raises:
         Failure: they are others.
     """
-    model = contract.MODELS[network]
     for what, found, wanted in (
         ("input", session.get_inputs(), model.inputs),
         ("output", session.get_outputs(), model.outputs),
@@ -257,6 +260,8 @@ class Neighbours:
 
     def __init__(self, trial: EngineValidation) -> None:
         self._trial = trial
+        self._topology = _topology(trial)
+        self._models = contract.models(self._topology)
         self._given: dict[tuple[str, int], dict[str, Array]] = {}
 
     def run(self, network: str, rows: int) -> dict[str, Array]:
@@ -279,17 +284,15 @@ class Neighbours:
 
     def inputs(self, network: str, rows: int) -> dict[str, Array]:
         """Small inputs for `network`, the same ones every time."""
-        return {
-            tensor.name: self._value(tensor, rows) for tensor in contract.MODELS[network].inputs
-        }
+        return {tensor.name: self._value(tensor, rows) for tensor in self._models[network].inputs}
 
     def _value(self, tensor: Tensor, rows: int) -> Array:
-        giver = GIVERS.get(tensor.name)
+        giver = giver_of(tensor.name)
         if giver and tensor.name not in CHOSEN:
             return self.run(giver, rows)[tensor.name]
         random = np.random.default_rng(rows)
         height, width = LATENT_SIDES
-        factor = contract.VAE_SCALE_FACTOR
+        factor = self._topology.vae_scale_factor
         match tensor.name:
             case "input_ids":
                 known = self._vocabulary()
@@ -298,14 +301,15 @@ class Neighbours:
                 ids[:, -1] = known - 1
                 return ids
             case "pixel_values":
-                shape: tuple[int, ...] = (3, *self._crop())
+                crop = _read(self._trial.preprocessor)["crop_size"]
+                shape: tuple[int, ...] = (3, crop["height"], crop["width"])
             case "pixels":
                 shape = (3, height * factor, width * factor)
             case "control_image":
                 edges = random.random((rows, 1, height * factor, width * factor)) < 0.1
                 return (edges * 255).astype(np.uint8)
             case "sample" | "latents":
-                shape = (contract.LATENT_CHANNELS, height, width)
+                shape = (tensor.dims[0], height, width)
             case "timestep":
                 steps = np.linspace(LATE, EARLY, rows, dtype=np.float32)
                 return steps.reshape(rows, 1)
@@ -314,32 +318,37 @@ class Neighbours:
         return random.standard_normal((rows, *shape), dtype=np.float32)
 
     def _vocabulary(self) -> int:
-        words = self._read(self._trial.tokenizer)["model"]["vocab"]
+        words = _read(self._trial.tokenizer)["model"]["vocab"]
         return 1 + max(int(number) for number in words.values())
 
-    def _crop(self) -> tuple[int, int]:
-        size = self._read(self._trial.preprocessor)["crop_size"]
-        return size["height"], size["width"]
 
-    def _read(self, path: str) -> Any:
-        try:
-            return reading.from_json(Path(path).read_bytes())
-        except (OSError, ValueError) as error:
-            raise Unavailable(
-                f"{path} cannot be read ({error}). Run `maquette export` again."
-            ) from error
+def _read(path: str) -> Any:
+    try:
+        return reading.from_json(Path(path).read_bytes())
+    except (OSError, ValueError) as error:
+        text = f"{path} cannot be read ({error}). Run `maquette export` again."
+        raise Unavailable(text) from error
+
+
+def _topology(trial: EngineValidation) -> Topology:
+    return from_facts(_read(trial.pack)) if trial.pack else SD15
 
 
 GIVERS = {tensor.name: model.name for model in contract.NETWORKS for tensor in model.outputs}
-"""The network that gives each tensor."""
+
+
+def giver_of(tensor: str) -> str | None:
+    """The network that gives `tensor`, in any topology; None where none does."""
+    return "controlnet" if is_residual(tensor) else GIVERS.get(tensor)
 
 
 def needed(network: str) -> Iterator[str]:
     """The networks whose champions run beside `network`, itself included."""
     yield network
     for tensor in contract.MODELS[network].inputs:
-        if tensor.name in GIVERS and tensor.name not in CHOSEN:
-            yield from needed(GIVERS[tensor.name])
+        giver = giver_of(tensor.name)
+        if giver and tensor.name not in CHOSEN:
+            yield from needed(giver)
 
 
 def _load(path: Path) -> Any:

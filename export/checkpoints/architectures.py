@@ -20,7 +20,8 @@ from transformers import (
     CLIPVisionModelWithProjection,
 )
 
-from pipeline import contract
+from pipeline.topology import SD15 as SD15_TOPOLOGY
+from pipeline.topology import Topology
 
 SCHEDULER: dict[str, object] = {
     "_class_name": "PNDMScheduler",
@@ -46,9 +47,9 @@ class Tower:
     heads: int
     activation: str = "quick_gelu"
     patch: int = 0
-    projection: int = contract.CLIP_DIM
+    projection: int = SD15_TOPOLOGY.clip_dim
 
-    def text(self, vocabulary: int) -> CLIPTextConfig:
+    def text(self, vocabulary: int, context: int = SD15_TOPOLOGY.context_length) -> CLIPTextConfig:
         """The published configs' end-of-text id of 2 makes transformers take the largest id."""
         return CLIPTextConfig(
             vocab_size=vocabulary,
@@ -57,6 +58,7 @@ class Tower:
             num_hidden_layers=self.layers,
             num_attention_heads=self.heads,
             hidden_act=self.activation,
+            max_position_embeddings=context,
             projection_dim=self.projection,
             bos_token_id=0,
             eos_token_id=2,
@@ -79,7 +81,7 @@ class Tower:
 
 @dataclass(frozen=True)
 class Architecture:
-    """Sizes of Stable Diffusion 1.5's family; its topology is the same throughout."""
+    """Sizes of Stable Diffusion's family."""
 
     native_size: int
     channels: tuple[int, ...]
@@ -95,11 +97,19 @@ class Architecture:
     image_encoder: Tower
     safety: Tower
     lora_rank: int
+    topology: Topology = SD15_TOPOLOGY
 
     def unet(self) -> UNet2DConditionModel:
-        """4 levels, 2 layers a block, 8 heads, 16 cross-attention layers."""
+        """8 heads at each cross-attention layer."""
+        topology = self.topology
+        kinds = ["CrossAttn" if attends else "" for attends in topology.attention]
         return UNet2DConditionModel(
-            sample_size=self.native_size // contract.VAE_SCALE_FACTOR,
+            sample_size=self.native_size // topology.vae_scale_factor,
+            in_channels=topology.latent_channels,
+            out_channels=topology.latent_channels,
+            down_block_types=tuple(f"{kind}DownBlock2D" for kind in kinds),
+            up_block_types=tuple(f"{kind}UpBlock2D" for kind in reversed(kinds)),
+            layers_per_block=topology.layers_per_block,
             block_out_channels=self.channels,
             cross_attention_dim=self.text.width,
             norm_num_groups=self.groups,
@@ -112,28 +122,35 @@ class Architecture:
         )
 
     def vae(self) -> AutoencoderKL:
-        """Factor 8, 4 latent channels."""
+        """The autoencoder, whose levels but the last halve pictures."""
+        levels = len(self.vae_channels)
         return AutoencoderKL(
-            down_block_types=("DownEncoderBlock2D",) * 4,
-            up_block_types=("UpDecoderBlock2D",) * 4,
+            down_block_types=("DownEncoderBlock2D",) * levels,
+            up_block_types=("UpDecoderBlock2D",) * levels,
             block_out_channels=self.vae_channels,
             layers_per_block=self.vae_layers,
-            latent_channels=contract.LATENT_CHANNELS,
+            latent_channels=self.topology.latent_channels,
             norm_num_groups=self.groups,
             sample_size=self.native_size,
         )
 
+    def text_config(self) -> CLIPTextConfig:
+        """Of the UNet's text encoder."""
+        return self.text.text(self.vocabulary, self.topology.context_length)
+
     def text_encoder(self) -> CLIPTextModel:
         """CLIP ViT-L/14's text tower in Stable Diffusion 1.5."""
-        return CLIPTextModel(self.text.text(self.vocabulary))
+        return CLIPTextModel(self.text_config())
 
     def clip(self) -> CLIPModel:
         """The retrieval pair: CLIP ViT-B/32."""
         return CLIPModel(
             CLIPConfig(
-                text_config=self.clip_text.text(self.vocabulary).to_dict(),
+                text_config=self.clip_text.text(
+                    self.vocabulary, self.topology.context_length
+                ).to_dict(),
                 vision_config=self.clip_image.vision(self.crop).to_dict(),
-                projection_dim=contract.CLIP_DIM,
+                projection_dim=self.topology.clip_dim,
             )
         )
 

@@ -24,8 +24,8 @@ from export.checkpoints.parts import Mapped, Part
 from export.files import PackError, read_header, require_room
 from export.lora import fuse_lora
 from export.pack import Pack
+from export.pack_files import context_length
 from export.weights import load_network
-from pipeline import contract
 
 MANIFEST = "pack.json"
 PICKLES = (".bin", ".pt", ".pth", ".ckpt")
@@ -203,7 +203,7 @@ def _write(
         report(made_of.controlnet.path.name)
         with _as_safetensors(made_of.controlnet.path, folder) as path:
             single_file.unpack_controlnet(path, architecture, folder / "controlnet")
-    _tell_context_length(folder / "tokenizer" / "tokenizer_config.json")
+    _tell_context_length(folder)
     if made_of.lora:
         report("lora")
         with _as_safetensors(made_of.lora.path, folder) as path:
@@ -226,10 +226,12 @@ _PIPELINE = {
 }
 
 
-def _tell_context_length(path: Path) -> None:
+def _tell_context_length(folder: Path) -> None:
     """CLIP's own tokenizer does not tell where it cuts, and diffusers asks it."""
+    path = folder / "tokenizer" / "tokenizer_config.json"
     config = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    config.setdefault("model_max_length", contract.CONTEXT_LENGTH)
+    encoder = json.loads((folder / "text_encoder" / "config.json").read_text(encoding="utf-8"))
+    config.setdefault("model_max_length", context_length(encoder))
     path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 

@@ -20,6 +20,7 @@ from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from export.checkpoints import ldm
 from export.checkpoints.architectures import SCHEDULER, Architecture
+from pipeline.topology import SD15
 
 BASE = "stable-diffusion-v1-5"
 SINGLE_FILE = "v1-5-pruned-emaonly.safetensors"
@@ -67,12 +68,14 @@ def write_checkpoints(
     _write_json(base / "text_encoder" / "config.json", _text_config(architecture))
     _write_json(base / "scheduler" / "scheduler_config.json", SCHEDULER)
     architecture.feature_extractor().save_pretrained(base / "feature_extractor")
-    _write_tokenizer(base / "tokenizer", architecture.vocabulary, model_max_length=77)
+    length = architecture.topology.context_length
+    _write_tokenizer(base / "tokenizer", architecture.vocabulary, model_max_length=length)
     _write_json(base / "model_index.json", {"_class_name": "StableDiffusionPipeline"})
 
-    report(SINGLE_FILE)
-    merged = ldm.single_file(_state(unet), _state(vae), text)
-    _write_weights(folder / SINGLE_FILE, merged | _training_leftovers())
+    if architecture.topology == SD15:
+        report(SINGLE_FILE)
+        merged = ldm.single_file(_state(unet), _state(vae), text)
+        _write_weights(folder / SINGLE_FILE, merged | _training_leftovers())
 
     report(CONTROLNET)
     _save(_vary(architecture.controlnet(unet)), folder / CONTROLNET)
@@ -185,7 +188,7 @@ def _write_json(path: Path, value: object) -> None:
 
 
 def _text_config(architecture: Architecture) -> dict[str, object]:
-    config = architecture.text.text(architecture.vocabulary).to_dict()
+    config = architecture.text_config().to_dict()
     return {**config, "architectures": ["CLIPTextModel"]}
 
 
@@ -241,10 +244,15 @@ def _write_ip_adapter(
 
 def _keys_and_values(architecture: Architecture) -> dict[str, Tensor]:
     """Per cross-attention layer, in the order of diffusers' processors: down, up, middle."""
-    a = architecture.channels
-    widths = [width for width in a[:3] for _ in range(2)]
-    widths += [width for width in (a[2], a[1], a[0]) for _ in range(3)]
-    widths.append(a[3])
+    topology = architecture.topology
+    attending = [
+        width
+        for width, attends in zip(architecture.channels, topology.attention, strict=True)
+        if attends
+    ]
+    widths = [width for width in attending for _ in range(topology.layers_per_block)]
+    widths += [width for width in attending[::-1] for _ in range(topology.layers_per_block + 1)]
+    widths.append(architecture.channels[-1])
     return {
         f"{2 * index + 1}.{name}.weight": _matrix(width, architecture.text.width)
         for index, width in enumerate(widths)

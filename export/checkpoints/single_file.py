@@ -149,7 +149,7 @@ def _unpack_text_encoder(path: Path, architecture: Architecture, folder: Path) -
         ]
         state = {name.removeprefix(ldm.TEXT_ENCODER): file.get_tensor(name) for name in names}
     save_file(state, folder / "model.safetensors", {"format": "pt"})
-    config = architecture.text.text(architecture.vocabulary).to_dict()
+    config = architecture.text_config().to_dict()
     _write_json(folder / "config.json", config)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from gateway.background import offload
+from gateway.information import exported
 from gateway.telemetry import tracing
 from gateway.telemetry.outcomes import RenderOutcome, Timings
 from gateway.triton.identity import Identities
@@ -20,7 +21,7 @@ from gateway.worker.decoding import PictureDecoder
 from gateway.worker.events import Chosen, Finished, Picture, Stepped, Tell
 from gateway.worker.moderation import Moderation
 from gateway.worker.painting import Painting
-from pipeline import images, provenance
+from pipeline import images, provenance, topology
 from pipeline.errors import NotFound
 from pipeline.png import size_of
 from pipeline.render import SEEDS
@@ -89,6 +90,7 @@ class Service:
         self._decoder = decoder or PictureDecoder()
         self._identities = Identities(repository)
         self._painting = Painting(inference, admission, repository, painted_by)
+        self._exported = exported(repository)
 
     async def is_ready(self) -> bool:
         """Whether a render can begin: its style can be found, and its pictures decoded."""
@@ -99,13 +101,16 @@ class Service:
 
         Raises:
             Overloaded: as many wait already as may.
-            InvalidRequest: a picture is not acceptable.
+            InvalidRequest: a picture is not acceptable, or the pack has another number of layers
+                than there are strengths.
             NotFound: the library has no style of that id, or no such versions are served.
             Refused: moderation does not let it through.
         """
         self._admission.require_room()
         if request.versions:
             self.inference.served_versions.named(request.versions)
+        if pack := self.inference.pack or self._exported:
+            topology.from_facts(pack).layer_scales(request.ip_adapter_scale)
         with tracing.span("check"):
             checked = await self.decoded(request)
         if request.style:

@@ -169,6 +169,8 @@ class RenderLimits:
     """Sides are multiples of it."""
     max_steps: Mapping[str, int]
     """Denoising steps at most, by scheduler."""
+    cross_attention_layers: int
+    """Values of ``ip_adapter_scale``, if there is more than one; 0 until the server knows it."""
 
 
 @dataclass(frozen=True)

@@ -265,7 +265,7 @@ class ServerInfoResponse(_message.Message):
     def __init__(self, version: _Optional[str] = ..., triton_version: _Optional[str] = ..., models: _Optional[_Iterable[_Union[ServedModel, _Mapping]]] = ..., pack: _Optional[str] = ..., pack_revision: _Optional[str] = ..., schedulers: _Optional[_Iterable[str]] = ..., scopes: _Optional[_Iterable[str]] = ..., served_versions: _Optional[_Iterable[_Union[PinnedVersions, _Mapping]]] = ..., problem: _Optional[str] = ..., clip: _Optional[int] = ..., limits: _Optional[_Union[RenderLimits, _Mapping]] = ...) -> None: ...
 
 class RenderLimits(_message.Message):
-    __slots__ = ("native_side", "max_pixels", "min_side", "max_side", "side_step", "max_steps")
+    __slots__ = ("native_side", "max_pixels", "min_side", "max_side", "side_step", "max_steps", "cross_attention_layers")
     class MaxStepsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -279,13 +279,15 @@ class RenderLimits(_message.Message):
     MAX_SIDE_FIELD_NUMBER: _ClassVar[int]
     SIDE_STEP_FIELD_NUMBER: _ClassVar[int]
     MAX_STEPS_FIELD_NUMBER: _ClassVar[int]
+    CROSS_ATTENTION_LAYERS_FIELD_NUMBER: _ClassVar[int]
     native_side: int
     max_pixels: int
     min_side: int
     max_side: int
     side_step: int
     max_steps: _containers.ScalarMap[str, int]
-    def __init__(self, native_side: _Optional[int] = ..., max_pixels: _Optional[int] = ..., min_side: _Optional[int] = ..., max_side: _Optional[int] = ..., side_step: _Optional[int] = ..., max_steps: _Optional[_Mapping[str, int]] = ...) -> None: ...
+    cross_attention_layers: int
+    def __init__(self, native_side: _Optional[int] = ..., max_pixels: _Optional[int] = ..., min_side: _Optional[int] = ..., max_side: _Optional[int] = ..., side_step: _Optional[int] = ..., max_steps: _Optional[_Mapping[str, int]] = ..., cross_attention_layers: _Optional[int] = ...) -> None: ...
 
 class PinnedVersions(_message.Message):
     __slots__ = ("alias", "versions")

@@ -20,11 +20,11 @@ from evaluation.similarity import ms_ssim
 from maquette.client import CallFailed
 from maquette.v1 import maquette_pb2 as pb
 from maquette.v1.maquette_pb2_grpc import MaquetteServiceServicer
-from pipeline import contract
 from pipeline.errors import Cancelled, InvalidRequest, NotFound, Unavailable
 from pipeline.images import encode_png
 from pipeline.pinned_versions import PinnedVersions
 from pipeline.samplers import NoiseSchedule
+from pipeline.topology import SD15
 from tests.maquette.little_gateway import refusal, serving
 from versions import aliases
 from versions.aliases import Aliases
@@ -326,7 +326,7 @@ class Networks(InProcess):
 
     def condition(self, inputs):
         return {
-            "prompt_embeds": np.zeros((2, contract.CONTEXT_LENGTH, 4)),
+            "prompt_embeds": np.zeros((2, SD15.context_length, 4)),
             "ip_adapter_image_embeds": np.zeros((2, 1, 4)),
             "control_image": np.zeros((1, 256, 256)),
         }

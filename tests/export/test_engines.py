@@ -12,7 +12,8 @@ from export import build, engines
 from export.asked import Build
 from export.networks import wrap
 from export.onnx import Parity, check_parity
-from export.pack import NETWORK_FOLDERS, Pack
+from export.pack import Pack
+from export.pack_files import NETWORK_FOLDERS
 from pipeline import contract
 from versions import manifest
 from versions.catalogue import FINISHED

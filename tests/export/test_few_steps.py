@@ -17,7 +17,8 @@ from export.asked import Build
 from export.files import PackError
 from export.networks import wrap
 from export.onnx import CPU, TOLERANCE, example_inputs, run_onnx
-from export.pack import LCM_LORA, Pack
+from export.pack import Pack
+from export.pack_files import LCM_LORA
 from export.shapes import Size
 from pipeline import contract
 from versions.catalogue import FINISHED

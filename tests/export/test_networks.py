@@ -9,6 +9,7 @@ from export.networks import NAMES, OPTIONAL, wrap
 from export.onnx import example_inputs
 from export.shapes import Size
 from pipeline import contract
+from pipeline.topology import SD15
 
 SIZE = Size(batch=3, height=16, width=24)
 
@@ -34,7 +35,7 @@ def test_unet_and_controlnet_equal_diffusers_row_by_row(pack, wrapped):
     residuals = run(wrapped["controlnet"], control)
     unet = example_inputs("unet", pack, SIZE, seed=2)
     shared = {name: control[name] for name in ("sample", "timestep", "prompt_embeds")}
-    unet |= shared | dict(zip(contract.RESIDUALS, residuals, strict=True))
+    unet |= shared | dict(zip(SD15.residuals, residuals, strict=True))
     found = run(wrapped["unet"], unet)
     for row in range(SIZE.batch):
         expected = reference_row(pack, control, unet, row)
@@ -44,7 +45,7 @@ def test_unet_and_controlnet_equal_diffusers_row_by_row(pack, wrapped):
 def reference_row(pack, control, unet, row):
     """One row through diffusers' ControlNet and UNet with its own IP-Adapter processors."""
     pipeline = pack.pipeline
-    columns = {name: index for index, name in enumerate(contract.CROSS_ATTENTION_LAYERS)}
+    columns = {name: index for index, name in enumerate(pack.topology.cross_attention_layers)}
     for name, processor in pipeline.unet.attn_processors.items():
         if name.endswith("attn2.processor"):
             layer = name.split(".transformer_blocks")[0]
@@ -89,7 +90,7 @@ def test_no_input_of_the_unet_is_ignored(pack, wrapped, name):
     assert difference > 1e-4
 
 
-@pytest.mark.parametrize("layer", range(len(contract.CROSS_ATTENTION_LAYERS)))
+@pytest.mark.parametrize("layer", range(len(SD15.cross_attention_layers)))
 def test_each_column_of_the_scale_reaches_a_layer_of_its_own(pack, wrapped, layer):
     inputs = example_inputs("unet", pack, Size(1, 16, 16), seed=4)
     inputs["ip_adapter_scale"] = torch.zeros_like(inputs["ip_adapter_scale"])

@@ -17,6 +17,7 @@ from export.onnx import CPU, example_inputs, export_network, run_onnx
 from export.shapes import Size
 from export.skip import skip_where_unwanted
 from pipeline import contract
+from pipeline.topology import SD15
 
 SIZES = (Size(batch=2, height=16, width=24), Size(batch=3, height=8, width=40))
 
@@ -84,4 +85,4 @@ def test_names_stay_those_of_the_contract(engines):
     graph = onnx.load(engines[1], load_external_data=False).graph
     model = contract.MODELS["controlnet"]
     assert [tensor.name for tensor in graph.input] == [tensor.name for tensor in model.inputs]
-    assert [tensor.name for tensor in graph.output] == list(contract.RESIDUALS)
+    assert [tensor.name for tensor in graph.output] == list(SD15.residuals)

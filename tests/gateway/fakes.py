@@ -29,10 +29,10 @@ from gateway.triton.pinned_versions import ServedVersions
 from gateway.worker.admission import Admission
 from gateway.worker.moderation import DeniedWords, Moderation
 from gateway.worker.service import Service
-from pipeline.contract import CLIP_DIM
 from pipeline.images import encode_png
 from pipeline.pinned_versions import PinnedVersions
 from pipeline.request import RenderRequest
+from pipeline.topology import SD15
 from retrieval.library import open_library
 from retrieval.styles import NewStyle
 from tests.conftest import ROOT
@@ -105,7 +105,7 @@ class Painter:
 
 def _vector(of: bytes) -> Vector:
     seed = int.from_bytes(hashlib.sha256(of).digest()[:8])
-    vector = np.random.default_rng(seed).standard_normal(CLIP_DIM).astype(np.float32)
+    vector = np.random.default_rng(seed).standard_normal(SD15.clip_dim).astype(np.float32)
     return vector / np.linalg.norm(vector)
 
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 from contextlib import aclosing
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -10,6 +12,7 @@ from gateway.doors.http.schemas import InfoBody
 from gateway.information import Information
 from maquette.client import results
 from pipeline.pinned_versions import PinnedVersions
+from pipeline.topology import SD15
 from retrieval.library import open_library
 from retrieval.styles import NewStyle
 from tests.gateway.fakes import PACK, Painter
@@ -49,15 +52,19 @@ async def test_it_tells_what_the_pack_can_paint(tmp_path):
     painter = Painter()
     exported = tmp_path / "render/1/pack.json"
     exported.parent.mkdir(parents=True)
-    exported.write_text('{"pack": "tiny", "native_size": 256}')
+    smaller = asdict(replace(SD15, layers_per_block=1))
+    exported.write_text(json.dumps({"pack": "x", "native_size": 256, "topology": smaller}))
     painter.pack = {}
-    assert (await Information(painter).facts()).limits.max_pixels == 0
+    unknown = (await Information(painter).facts()).limits
+    assert (unknown.max_pixels, unknown.cross_attention_layers) == (0, 0)
     facts = await Information(painter, repository=LocalRepository(tmp_path)).facts()
     assert (facts.limits.native_side, facts.limits.max_pixels) == (256, 512 * 512)
+    assert facts.limits.cross_attention_layers == 10
     painter.pack = {**PACK, "native_size": 512}
     facts = await Information(painter, repository=LocalRepository(tmp_path)).facts()
     limits = results.info(messages.info(facts, ANYBODY)).limits
     assert (limits.native_side, limits.max_pixels, limits.side_step) == (512, 1024 * 1024, 64)
+    assert limits.cross_attention_layers == 16, "of a pack that does not name its topology"
     assert (limits.max_steps["ddim"], limits.max_steps["lcm"]) == (150, 50)
     assert vars(InfoBody.of(facts, ANYBODY).limits) == vars(limits)
 

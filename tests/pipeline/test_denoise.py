@@ -3,12 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline import contract
+from pipeline import contract, topology
 from pipeline.denoise import Conditioning, Guidance, Noise, denoise
 from pipeline.samplers import SAMPLERS, NoiseSchedule
 from tests.pipeline.test_samplers import SD15
 
-LAYERS = len(contract.CROSS_ATTENTION_LAYERS)
+LAYERS = len(topology.SD15.cross_attention_layers)
 
 
 class RecordingDenoiser:
@@ -26,7 +26,7 @@ class RecordingDenoiser:
 def conditioning():
     rows = np.array([-1.0, 2.0], np.float32)[:, None, None]
     return Conditioning(
-        prompt_embeds=rows * np.ones((2, contract.CONTEXT_LENGTH, 8), np.float32),
+        prompt_embeds=rows * np.ones((2, topology.SD15.context_length, 8), np.float32),
         image_embeds=rows * np.ones((2, 4, 8), np.float32),
         control_image=np.full((1, 64, 64), 255, np.uint8),
     )
@@ -38,7 +38,7 @@ def guidance(**changed):
         "controlnet_conditioning_scale": 1.5,
         "control_guidance_start": 0.0,
         "control_guidance_end": 1.0,
-        "ip_adapter_scale": (0.8,),
+        "ip_adapter_scale": (0.8,) * LAYERS,
     }
     return Guidance(**{**plain, **changed})
 
@@ -114,12 +114,10 @@ def test_a_bound_that_came_as_a_32_bit_float_costs_no_step(steps, tenth):
     assert sum(since.control_scale(step, steps) > 0 for step in range(steps)) == steps - guided
 
 
-async def test_style_strength_is_one_value_or_one_per_layer():
-    _, calls = await run(guidance(ip_adapter_scale=(0.3,)))
-    np.testing.assert_allclose(calls[0]["ip_adapter_scale"], np.full((2, LAYERS), 0.3))
+async def test_every_row_has_a_style_strength_per_layer():
     per_layer = tuple(index / LAYERS for index in range(LAYERS))
     _, calls = await run(guidance(ip_adapter_scale=per_layer))
-    np.testing.assert_allclose(calls[0]["ip_adapter_scale"][1], per_layer, rtol=1e-6)
+    np.testing.assert_allclose(calls[0]["ip_adapter_scale"], [per_layer] * 2, rtol=1e-6)
 
 
 async def test_steps_are_told_in_order_and_an_exception_ends_the_loop():

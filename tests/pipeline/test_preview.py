@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline import contract
+from pipeline import topology
 from pipeline.denoise import Prediction
 from pipeline.preview import LatentRgb, clean_latents, previews
 from pipeline.render import render
@@ -100,7 +100,7 @@ def test_every_channel_has_its_place_in_the_map():
 
 def test_a_map_of_another_size_is_refused():
     with pytest.raises(ValueError, match=r"latent_rgb.json: weights are \(4, 3\); expected: \(5"):
-        LatentRgb.from_config({"weights": [[0.0] * 3] * contract.LATENT_CHANNELS})
+        LatentRgb.from_config({"weights": [[0.0] * 3] * topology.SD15.latent_channels})
 
 
 async def watched(wanted, latent_rgb=LATENT_RGB):

@@ -258,7 +258,7 @@ def test_json_of_other_types_is_damage(request_, picture):
         (("style_images",), [{"sha256": "0" * 12, "weight": 1.0}]),
         (("style_images",), [{"sha256": "0" * 64, "weight": 1.0}] * 9),
         (("parameters", "prompt"), "x" * 501),
-        (("parameters", "ip_adapter_scale"), [0.5] * 17),
+        (("parameters", "ip_adapter_scale"), [0.5] * 257),
         (("style",), "x" * 501),
         (("pack", "name"), "x" * 501),
         (("pack", "engines"), {"x" * 501: "a"}),

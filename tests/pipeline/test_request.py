@@ -7,6 +7,7 @@ import pytest
 
 from pipeline.errors import InvalidRequest
 from pipeline.request import DEFAULTS, MAX_PROMPT, RANGES, RenderRequest
+from pipeline.topology import MAX_LAYERS
 
 VALID = {"sketch": b"x", "prompt": "a house"}
 
@@ -36,7 +37,7 @@ def test_defaults_are_the_documented_ones():
         ("controlnet_conditioning_scale", -0.1),
         ("control_guidance_end", 1.1),
         ("ip_adapter_scale", (0.5, math.nan)),
-        ("ip_adapter_scale", (0.5, 0.5)),
+        ("ip_adapter_scale", (0.5,) * (MAX_LAYERS + 1)),
         ("ip_adapter_scale", ()),
         ("seed", -1),
         ("seed", 2**32),

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image, PngImagePlugin
 from qdrant_client import AsyncQdrantClient
 
-from pipeline.contract import CLIP_DIM
 from pipeline.errors import Conflict, InvalidRequest, NotFound, StageFailed, Unavailable
+from pipeline.topology import SD15
 from retrieval.library import StyleLibrary, open_library
 from retrieval.pictures import Pictures, Recent
 from retrieval.styles import NewStyle
@@ -30,13 +30,13 @@ def picture(colour):
 async def embed(png, clip):
     """The mean colour as a direction: near pictures have near vectors."""
     mean = np.asarray(Image.open(io.BytesIO(png)), np.float32).mean(axis=(0, 1))
-    vector = np.zeros(CLIP_DIM, np.float32)
+    vector = np.zeros(SD15.clip_dim, np.float32)
     vector[:3] = mean / np.linalg.norm(mean)
     return vector
 
 
 def direction(colour):
-    vector = np.zeros(CLIP_DIM, np.float32)
+    vector = np.zeros(SD15.clip_dim, np.float32)
     vector[COLOURS[colour]] = 1
     return vector
 
@@ -339,3 +339,19 @@ def test_what_was_not_asked_for_longest_goes_first():
     assert [recent.get(name) for name in ("three", "one", "four")] == [b"333", b"1", b"4"]
     recent.put("large", b"666666")
     assert [recent.get(name) for name in ("three", "one", "four", "large")] == [None] * 4
+
+
+async def test_vectors_have_the_dimensions_of_the_packs_clip(tmp_path):
+    async def narrow(png, clip):
+        return (await embed(png, clip))[:96]
+
+    async with open_library(tmp_path, clip_dim=96) as library:
+        await library.add(NewStyle(picture("red"), "red", []), narrow)
+        assert [one.style.id for one in await library.search(direction("red")[:96], (), 1)] == [
+            "red"
+        ]
+        with pytest.raises(StageFailed, match="gave no vector of 96 finite numbers"):
+            await library.add(NewStyle(picture("blue"), "blue", []), embed)
+    with pytest.raises(Unavailable, match=r"vectors have 96 numbers, .* CLIP 512\. Name another"):
+        async with open_library(tmp_path):
+            pass

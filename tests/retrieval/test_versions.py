@@ -18,7 +18,6 @@ import pytest
 from qdrant_client import AsyncQdrantClient, QdrantClient, models
 from qdrant_client.local import async_qdrant_local
 
-from pipeline.contract import CLIP_DIM
 from pipeline.errors import (
     Conflict,
     InvalidRequest,
@@ -28,6 +27,7 @@ from pipeline.errors import (
     Unavailable,
 )
 from pipeline.images import encode_png
+from pipeline.topology import SD15
 from retrieval.library import StyleLibrary, open_library
 from retrieval.pictures import Pictures, digest
 from retrieval.styles import NewStyle, Style, point_id
@@ -44,7 +44,7 @@ def picture(name):
 def vector(png, clip):
     """A direction that depends on the picture and on the CLIP version, and on nothing else."""
     seed = int.from_bytes(hashlib.sha256(png + bytes([clip])).digest()[:8], "big")
-    found = np.random.default_rng(seed).standard_normal(CLIP_DIM).astype(np.float32)
+    found = np.random.default_rng(seed).standard_normal(SD15.clip_dim).astype(np.float32)
     return found / np.linalg.norm(found)
 
 
@@ -172,7 +172,9 @@ async def test_vectors_that_another_writer_left_behind_are_refused(tmp_path):
         await reembed(library)
     client = QdrantClient(path=str(tmp_path / "qdrant"))
     style = Style("new", "new", (), digest(picture("new")), 16, 16)
-    point = models.PointStruct(id=point_id("new"), vector=[0.0] * CLIP_DIM, payload=style.payload())
+    point = models.PointStruct(
+        id=point_id("new"), vector=[0.0] * SD15.clip_dim, payload=style.payload()
+    )
     client.upsert("styles", [point])
     client.close()
     async with open_library(tmp_path) as library:
@@ -187,7 +189,7 @@ async def test_a_library_from_before_there_were_versions_opens_and_can_be_return
     folder = tmp_path / "pictures"
     folder.mkdir()
     client = QdrantClient(path=str(tmp_path / "qdrant"))
-    vectors = models.VectorParams(size=CLIP_DIM, distance=models.Distance.DOT)
+    vectors = models.VectorParams(size=SD15.clip_dim, distance=models.Distance.DOT)
     client.create_collection("styles", vectors_config=vectors)
     for name in NAMES:
         png = picture(name)
@@ -374,7 +376,7 @@ async def test_a_picture_that_cannot_be_embedded_is_told_and_the_others_are_done
     async def choosy(png, clip):
         if png == picture("style-2"):
             raise StageFailed("clip_image failed.")
-        return np.full(CLIP_DIM, np.nan) if png == picture("style-3") else vector(png, clip)
+        return np.full(SD15.clip_dim, np.nan) if png == picture("style-3") else vector(png, clip)
 
     last = (await reembed(library, 2, choosy))[-1]
     assert (last.done, last.total, last.complete) == (2, 5, False)

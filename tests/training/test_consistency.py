@@ -14,7 +14,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from export.networks import wrap
-from export.pack import LCM_LORA, Pack
+from export.pack import Pack
+from export.pack_files import LCM_LORA
 from pipeline.samplers import LCM_STEPS, NoiseSchedule, lcm
 from training import consistency, dataset, networks, painting
 from training.consistency import LEAP, TEACHER_STEPS, Path50, end_of_path, with_lora

@@ -7,9 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from pipeline import contract
 from pipeline.control import canny
 from pipeline.fidelity import edge_f1
+from pipeline.topology import SD15
 from tests.conftest import ROOT
 from training import networks
 from training.draw import draw_sketch, draw_styled
@@ -76,7 +76,7 @@ def test_the_topology_is_that_of_stable_diffusion_15():
     assert len(unet.config.block_out_channels) == 4
     assert unet.config.layers_per_block == 2
     cross = [name for name in unet.attn_processors if name.endswith("attn2.processor")]
-    assert len(cross) == len(contract.CROSS_ATTENTION_LAYERS)
+    assert len(cross) == len(SD15.cross_attention_layers)
     controlnet = networks.controlnet(unet)
-    assert len(controlnet.controlnet_down_blocks) == len(contract.DOWN_RESIDUALS)
+    assert len(controlnet.controlnet_down_blocks) == len(SD15.residuals[:-1])
     assert isinstance(controlnet.controlnet_mid_block, torch.nn.Module)

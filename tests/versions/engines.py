@@ -9,6 +9,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from pipeline import contract
+from pipeline.topology import SD15
 from versions import manifest
 from versions.aliases import CLIP
 from versions.catalogue import FINISHED
@@ -133,7 +134,7 @@ def image_encoder(random):
 def controlnet(random, channels=CHANNELS):
     nodes = [
         node("Conv", "sample weight", "hidden"),
-        *(node("Identity", "hidden", name) for name in contract.RESIDUALS),
+        *(node("Identity", "hidden", name) for name in SD15.residuals),
     ]
     return graph("controlnet", nodes, weight=normal(random, channels, 4, 1, 1))
 
@@ -156,7 +157,7 @@ def unet(random, width=WIDTH, channels=CHANNELS):
     )
 
 
-def vae_decoder(random, factor=contract.VAE_SCALE_FACTOR, dtype=np.float32):
+def vae_decoder(random, factor=SD15.vae_scale_factor, dtype=np.float32):
     sides = {"kernel_shape": [factor, factor], "strides": [factor, factor]}
     nodes = [node("ConvTranspose", "latents weight", "pixels", **sides)]
     return graph("vae_decoder", nodes, weight=normal(random, 4, 3, factor, factor).astype(dtype))
@@ -167,7 +168,7 @@ def clip_text(random):
         node("Gather", "table input_ids", "words"),
         node("ReduceMean", "words axes", "text_embedding", keepdims=0),
     ]
-    table = normal(random, WORDS, contract.CLIP_DIM)
+    table = normal(random, WORDS, SD15.clip_dim)
     return graph("clip_text", nodes, table=table, axes=np.array([1]))
 
 
@@ -176,7 +177,7 @@ def clip_image(random):
         node("ReduceMean", "pixel_values axes", "mean", keepdims=0),
         node("MatMul", "mean weight", "image_embedding"),
     ]
-    weight = normal(random, 3, contract.CLIP_DIM)
+    weight = normal(random, 3, SD15.clip_dim)
     return graph("clip_image", nodes, axes=np.array([2, 3]), weight=weight)
 
 

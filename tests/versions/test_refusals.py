@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 import pytest
 
+from pipeline.topology import SD15
 from tests.conftest import ROOT
 from tests.versions import engines
 from versions import aliases, history, manifest, operations, trial
@@ -358,3 +359,13 @@ def test_a_champion_that_cannot_be_run_is_not_held_against_the_candidate(reposit
     with pytest.raises(trial.Unavailable, match="The champion of vae_decoder"):
         operations.publish(repository, "vae_decoder", new(), who="ada")
     assert history.read(repository) == []
+
+
+def test_an_engine_is_held_against_the_repositorys_topology(repository, new):
+    """Which need not be Stable Diffusion 1.5's."""
+    file = repository / FINISHED
+    facts = json.loads(file.read_text(encoding="utf-8"))
+    topology = asdict(replace(SD15, latent_channels=8))
+    file.write_text(json.dumps({**facts, "topology": topology}))
+    with pytest.raises(Declined, match=r"its input latents has the sizes .* says batch x 8 x any"):
+        operations.publish(repository, "vae_decoder", new(), who="ada")

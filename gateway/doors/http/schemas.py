@@ -175,6 +175,9 @@ class RenderLimitsBody(BaseModel):
     max_side: int
     side_step: int = Field(description="Sides are multiples of it.")
     max_steps: dict[str, int] = Field(description="Denoising steps at most, by scheduler.")
+    cross_attention_layers: int = Field(
+        description="Values of ip_adapter_scale, if there is more than one. 0: not known."
+    )
 
 
 class InfoBody(BaseModel):

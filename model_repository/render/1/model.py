@@ -7,7 +7,7 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from pipeline import triton, wire
+from pipeline import topology, triton, wire
 from pipeline.decode import require_tile
 from pipeline.preview import LatentRgb
 from pipeline.render import PackFacts, Rendered, render
@@ -27,12 +27,14 @@ class TritonPythonModel:
         """Read what the exporter told of the pack."""
         facts = triton.read_json(args, "pack.json")
         self.identity = wire.pack_identity(facts)
+        structure = topology.from_facts(facts)
         self.pack = PackFacts(
             NoiseSchedule.from_config(triton.read_json(args, "scheduler_config.json")),
             int(facts["native_size"]),
             require_tile(triton.parameter(args, "vae_tile", default=0)),
-            _latent_rgb(args),
+            _latent_rgb(args, structure),
             bool(facts.get("few_steps", False)),
+            structure,
         )
         # Each call to another model holds a thread while it waits; asyncio's default of a few per
         # core would keep renders from stepping together.
@@ -66,12 +68,12 @@ class TritonPythonModel:
             sender.send(triton.error_response(error), triton.FINAL)
 
 
-def _latent_rgb(args: dict[str, str]) -> LatentRgb | None:
+def _latent_rgb(args: dict[str, str], structure: topology.Topology) -> LatentRgb | None:
     """None beside an export of before there were previews."""
     name = "latent_rgb.json"
     if not (triton.version_folder(args) / name).exists():
         return None
-    return LatentRgb.from_config(triton.read_json(args, name))
+    return LatentRgb.from_config(triton.read_json(args, name), structure)
 
 
 def _outputs(rendered: Rendered) -> dict[str, Any]:

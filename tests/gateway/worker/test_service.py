@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import threading
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 from PIL import Image, PngImagePlugin
@@ -18,9 +18,10 @@ from gateway.worker.events import Finished, Stepped
 from gateway.worker.moderation import Moderation
 from gateway.worker.service import Checked, Service
 from pipeline import images, provenance
-from pipeline.errors import NotFound, Refused, StageFailed, Unavailable
+from pipeline.errors import InvalidRequest, NotFound, Refused, StageFailed, Unavailable
 from pipeline.pinned_versions import PinnedVersions
 from pipeline.request import RenderRequest
+from pipeline.topology import SD15
 from retrieval.library import open_library
 from retrieval.styles import NewStyle
 from tests.gateway.fakes import PACK, Painter
@@ -457,3 +458,15 @@ async def test_pinned_versions_are_kept_for_as_long_as_a_render_needs_it(library
     painter.go_on()
     await rendering
     assert not +painter.served_versions._flying
+
+
+async def test_how_many_style_strengths_there_may_be_is_the_packs_to_say(library, request_):
+    painter = Painter()
+    painter.pack = {**PACK, "topology": asdict(replace(SD15, layers_per_block=1))}
+    serving = service(painter, library)
+    await serving.check(replace(request_, ip_adapter_scale=(0.5,) * 10))
+    with pytest.raises(InvalidRequest, match="16 values; allowed: 1 value, or 10"):
+        await serving.check(replace(request_, ip_adapter_scale=(0.5,) * 16))
+    painter.pack = {}
+    await serving.check(replace(request_, ip_adapter_scale=(0.5,) * 16))
+    await serving.close()
