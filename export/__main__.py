@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from export import command
-from export.asked import Build, Candidates, Target, Wanted
+from export.asked import Build, Candidates, Engine, Precision, Target, Wanted
 from export.checkpoints import catalog
 from maquette.cli.models.options import Who
 from maquette.paths import EXPORTED, MODEL_REPOSITORY, PACKS
@@ -18,19 +17,12 @@ PART = "From a checkpoint"
 VERSIONS = "Where versions are managed"
 
 
-class Engine(StrEnum):
-    """What executes the networks."""
-
-    ONNX = "onnx"
-    ONNX_TENSORRT = "onnx-tensorrt"
-    TENSORRT = "tensorrt"
+def _part(text: str, default: str | bool = True) -> Any:
+    return typer.Option(rich_help_panel=PART, show_default=default, help=text)
 
 
-class Precision(StrEnum):
-    """Inside the networks; their inputs and outputs are fp32 always."""
-
-    FP32 = "fp32"
-    FP16 = "fp16"
+def _managed(text: str, *names: str) -> Any:
+    return typer.Option(*names, rich_help_panel=VERSIONS, help=text)
 
 
 def main(
@@ -51,10 +43,10 @@ def main(
             help="onnx: ONNX Runtime. onnx-tensorrt: ONNX Runtime over TensorRT. "
             "tensorrt: TensorRT, built on the GPU that will serve it."
         ),
-    ] = Engine.ONNX,
+    ] = "onnx",
     precision: Annotated[
         Precision, typer.Option(help="fp16 is for GPUs; a CPU serves fp32.")
-    ] = Precision.FP32,
+    ] = "fp32",
     force: Annotated[bool, typer.Option(help="Rebuild engines that are up to date, too.")] = False,
     only: Annotated[
         list[str] | None,
@@ -62,66 +54,35 @@ def main(
     ] = None,
     publish: Annotated[
         bool,
-        typer.Option(
+        _managed(
+            "Make the engines in out/exported, and publish those that are not what serves in the "
+            "repository as its candidates.",
             "--publish",
-            rich_help_panel=VERSIONS,
-            help="Make the engines in out/exported, and publish those that are not what serves in "
-            "the repository as its candidates.",
         ),
     ] = False,
-    why: Annotated[
-        str, typer.Option(rich_help_panel=VERSIONS, help="The reason; the history keeps it.")
-    ] = "",
+    why: Annotated[str, _managed("The reason; the history keeps it.")] = "",
     keep: Annotated[
-        bool,
-        typer.Option(
-            "--keep",
-            rich_help_panel=VERSIONS,
-            help="Leave such a repository as it is, and end well.",
-        ),
+        bool, _managed("Leave such a repository as it is, and end well.", "--keep")
     ] = False,
     controlnet: Annotated[
-        str | None,
-        typer.Option(
-            rich_help_panel=PART,
-            show_default=catalog.CONTROLNET,
-            help="ControlNet Canny, a folder or hub id.",
-        ),
+        str | None, _part("ControlNet Canny, a folder or hub id.", catalog.CONTROLNET)
     ] = None,
     ip_adapter: Annotated[
         str | None,
-        typer.Option(
-            rich_help_panel=PART,
-            show_default=catalog.IP_ADAPTER,
-            help="IP-Adapter or IP-Adapter Plus, a .safetensors or .bin file.",
-        ),
+        _part("IP-Adapter or IP-Adapter Plus, a .safetensors or .bin file.", catalog.IP_ADAPTER),
     ] = None,
     image_encoder: Annotated[
-        str | None,
-        typer.Option(
-            rich_help_panel=PART,
-            show_default=catalog.IMAGE_ENCODER,
-            help="IP-Adapter's vision tower.",
-        ),
+        str | None, _part("IP-Adapter's vision tower.", catalog.IMAGE_ENCODER)
     ] = None,
     clip: Annotated[
         str | None,
-        typer.Option(
-            rich_help_panel=PART,
-            show_default=catalog.CLIP,
-            help="The retrieval pair, of 512 dimensions.",
-        ),
+        _part("The retrieval pair.", catalog.CLIP),
     ] = None,
     lora: Annotated[
         str | None,
-        typer.Option(
-            rich_help_panel=PART,
-            help="A LoRA to fuse into the UNet for good; `lcm` is the one that paints in 4 steps.",
-        ),
+        _part("A LoRA to fuse into the UNet for good; `lcm` is the one that paints in 4 steps."),
     ] = None,
-    safety_checker: Annotated[
-        bool, typer.Option(rich_help_panel=PART, help="Take the base's safety checker along.")
-    ] = False,
+    safety_checker: Annotated[bool, _part("Take the base's safety checker along.")] = False,
     packs: Annotated[
         Path, typer.Option(rich_help_panel=PART, help="Folder where packs are made.")
     ] = PACKS,
@@ -145,7 +106,7 @@ def main(
     }
     given = {name: reference for name, reference in parts.items() if reference}
     wanted = Wanted(pack, packs, given, safety_checker)
-    build = Build(engine.value, precision.value)
+    build = Build(engine, precision)
     if publish and keep:
         raise typer.BadParameter("--publish changes what --keep leaves as it is; give one of them.")
     candidates = Candidates(EXPORTED, who, why) if publish else None

@@ -7,6 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+Engine = Literal["onnx", "onnx-tensorrt", "tensorrt"]
+"""What executes the networks."""
+Precision = Literal["fp32", "fp16"]
+"""Inside the networks; their inputs and outputs are fp32 always."""
 EXACT = ("safety_checker",)
 """Networks whose answer is on which side of a threshold they are, which fp16 would move."""
 
@@ -19,10 +23,10 @@ class Build:
     reads, for ONNX Runtime's TensorRT provider; ``tensorrt`` is compiled.
     """
 
-    engine: Literal["onnx", "onnx-tensorrt", "tensorrt"] = "onnx"
-    precision: Literal["fp32", "fp16"] = "fp32"
+    engine: Engine = "onnx"
+    precision: Precision = "fp32"
 
-    def precision_of(self, network: str) -> Literal["fp32", "fp16"]:
+    def precision_of(self, network: str) -> Precision:
         """What `network` is built in: one whose answer is a comparison stays exact."""
         return "fp32" if network in EXACT else self.precision
 

@@ -27,7 +27,7 @@ from pipeline import contract
 from pipeline.pinned_versions import EXPORTED
 from pipeline.preview import LatentRgb
 from pipeline.topology import SD15, Topology
-from versions import manifest
+from versions import durable, manifest
 from versions.catalogue import FINISHED
 from versions.errors import Declined
 from versions.manifest import ENGINE_FILES, Manifest
@@ -159,7 +159,7 @@ def _write_texts(repository: Path, texts: Mapping[str, str]) -> None:
         path.unlink()
     for path, text in paths.items():
         path.parent.mkdir(exist_ok=True)
-        write_aside(path, text)
+        durable.write_text(path, text)
 
 
 def prepare(repository: Path, topology: Topology = SD15) -> None:
@@ -180,7 +180,7 @@ def prepare(repository: Path, topology: Topology = SD15) -> None:
     shutil.copytree(BUNDLED_MODELS, repository, dirs_exist_ok=True, ignore=_built)
     for name, text in texts_for(topology, repository).items():
         (repository / FINISHED).unlink(missing_ok=True)
-        write_aside(repository / name, text)
+        durable.write_text(repository / name, text)
 
 
 def _built(folder: str, names: list[str]) -> set[str]:
@@ -349,13 +349,6 @@ def _latent_rgb(pack: Pack, path: Path, engine: str) -> str:
         if found["vae_encoder"] == engine:
             return text
     return _json({"vae_encoder": engine, "weights": latent_rgb.fit(pack.vae)})
-
-
-def write_aside(path: Path, text: str) -> None:
-    """Write `text` to `path` at once: a reader sees the old file or the new one, never a part."""
-    aside = path.with_name(f".{path.name}.partial")
-    aside.write_text(text, encoding="utf-8")
-    aside.replace(path)
 
 
 def _json(value: object) -> str:

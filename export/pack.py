@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import Any
+from typing import TypeVar
 
 import torch
 from diffusers import (
@@ -29,35 +29,35 @@ from export.pack_files import PackFiles
 from export.topology import require_servable, require_topology
 from export.weights import load_network
 
+Network = TypeVar("Network")
+
+
+def _network(kind: type[Network], folder: str) -> cached_property[Network]:
+    """The network in `folder` of a pack, loaded in fp32 when it is first asked for."""
+    return cached_property(lambda pack: load_network(kind, pack.folder / folder))
+
 
 @dataclass(frozen=True)
 class Pack(PackFiles):
     """A pack on disk. Networks are loaded in fp32 when they are first asked for."""
 
-    @cached_property
-    def text_encoder(self) -> CLIPTextModel:
-        """What the UNet's prompts come from."""
-        return self._load(CLIPTextModel, "text_encoder")
-
-    @cached_property
-    def clip(self) -> CLIPModel:
-        """The retrieval pair."""
-        return self._load(CLIPModel, "clip")
-
-    @cached_property
-    def image_encoder(self) -> CLIPVisionModelWithProjection:
-        """IP-Adapter's vision tower."""
-        return self._load(CLIPVisionModelWithProjection, "image_encoder")
-
-    @cached_property
-    def controlnet(self) -> ControlNetModel:
-        """The network that holds the geometry."""
-        return self._load(ControlNetModel, "controlnet")
+    text_encoder = _network(CLIPTextModel, "text_encoder")
+    """What the UNet's prompts come from."""
+    clip = _network(CLIPModel, "clip")
+    """The retrieval pair."""
+    image_encoder = _network(CLIPVisionModelWithProjection, "image_encoder")
+    """IP-Adapter's vision tower."""
+    controlnet = _network(ControlNetModel, "controlnet")
+    """The network that holds the geometry."""
+    vae = _network(AutoencoderKL, "vae")
+    """The autoencoder."""
+    safety_checker = _network(StableDiffusionSafetyChecker, "safety_checker")
+    """What says which pictures must not be shown; a pack may lack it."""
 
     @cached_property
     def unet(self) -> UNet2DConditionModel:
         """The UNet with IP-Adapter in it, as ``load_ip_adapter`` leaves it."""
-        unet = self._load(UNet2DConditionModel, "unet")
+        unet = load_network(UNet2DConditionModel, self.folder / "unet")
         if self.few_steps:
             remedy = f"Take it from where {self.folder} came from."
             fuse_lora(self.lcm_lora_file, {"unet": unet}, remedy)
@@ -82,16 +82,6 @@ class Pack(PackFiles):
                 "Use ip-adapter_sd15 or ip-adapter-plus_sd15."
             ) from error
         return projection.eval()
-
-    @cached_property
-    def vae(self) -> AutoencoderKL:
-        """The autoencoder."""
-        return self._load(AutoencoderKL, "vae")
-
-    @cached_property
-    def safety_checker(self) -> StableDiffusionSafetyChecker:
-        """What says which pictures must not be shown; a pack may lack it."""
-        return self._load(StableDiffusionSafetyChecker, "safety_checker")
 
     @cached_property
     def pipeline(self) -> StableDiffusionControlNetPipeline:
@@ -143,9 +133,6 @@ class Pack(PackFiles):
         kept = {field.name: getattr(self, field.name) for field in fields(self)}
         self.__dict__.clear()
         self.__dict__.update(kept)
-
-    def _load(self, kind: Any, name: str) -> Any:
-        return load_network(kind, self.folder / name)
 
     def _ip_adapter(self) -> dict[str, dict[str, Tensor]]:
         """IP-Adapter's weights, grouped as ``load_ip_adapter`` groups them."""

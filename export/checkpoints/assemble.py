@@ -26,6 +26,7 @@ from export.lora import fuse_lora
 from export.pack import Pack
 from export.pack_files import context_length
 from export.weights import load_network
+from versions import durable
 
 MANIFEST = "pack.json"
 PICKLES = (".bin", ".pt", ".pth", ".ckpt")
@@ -86,7 +87,7 @@ def assemble(
         # The files are named where the user has them, or will have them.
         raise PackError(str(error).replace(str(aside), str(folder))) from error
     else:
-        (aside / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+        durable.write_json(aside / MANIFEST, manifest)
         shutil.rmtree(folder, ignore_errors=True)
         aside.rename(folder)
     finally:
@@ -208,11 +209,11 @@ def _write(
         report("lora")
         with _as_safetensors(made_of.lora.path, folder) as path:
             _fuse(path, folder)
-    index = {"_class_name": "StableDiffusionControlNetPipeline", **_PIPELINE}
-    (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
+    durable.write_json(folder / "model_index.json", _PIPELINE)
 
 
 _PIPELINE = {
+    "_class_name": "StableDiffusionControlNetPipeline",
     "controlnet": ["diffusers", "ControlNetModel"],
     "feature_extractor": ["transformers", "CLIPImageProcessorPil"],
     "image_encoder": ["transformers", "CLIPVisionModelWithProjection"],
@@ -232,7 +233,7 @@ def _tell_context_length(folder: Path) -> None:
     config = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     encoder = json.loads((folder / "text_encoder" / "config.json").read_text(encoding="utf-8"))
     config.setdefault("model_max_length", context_length(encoder))
-    path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    durable.write_json(path, config)
 
 
 def _link_or_copy(path: Path, target: Path) -> None:

@@ -5,7 +5,6 @@ Every loader, exporter and server path can so be run at full size where nothing 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from itertools import product
 from pathlib import Path
@@ -21,6 +20,7 @@ from transformers.convert_slow_tokenizer import bytes_to_unicode
 from export.checkpoints import ldm
 from export.checkpoints.architectures import SCHEDULER, Architecture
 from pipeline.topology import SD15
+from versions.durable import write_json
 
 BASE = "stable-diffusion-v1-5"
 SINGLE_FILE = "v1-5-pruned-emaonly.safetensors"
@@ -65,12 +65,13 @@ def write_checkpoints(
         base / "vae" / "diffusion_pytorch_model.safetensors", _published_vae(_state(vae))
     )
     _write_weights(base / "text_encoder" / "model.safetensors", text)
-    _write_json(base / "text_encoder" / "config.json", _text_config(architecture))
-    _write_json(base / "scheduler" / "scheduler_config.json", SCHEDULER)
+    write_json(base / "text_encoder" / "config.json", _text_config(architecture))
+    (base / "scheduler").mkdir(exist_ok=True)
+    write_json(base / "scheduler" / "scheduler_config.json", SCHEDULER)
     architecture.feature_extractor().save_pretrained(base / "feature_extractor")
     length = architecture.topology.context_length
     _write_tokenizer(base / "tokenizer", architecture.vocabulary, model_max_length=length)
-    _write_json(base / "model_index.json", {"_class_name": "StableDiffusionPipeline"})
+    write_json(base / "model_index.json", {"_class_name": "StableDiffusionPipeline"})
 
     if architecture.topology == SD15:
         report(SINGLE_FILE)
@@ -182,11 +183,6 @@ def _write_weights(path: Path, state: dict[str, Tensor]) -> None:
     save_file({name: _half(tensor) for name, tensor in state.items()}, path, {"format": "pt"})
 
 
-def _write_json(path: Path, value: object) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
-
-
 def _text_config(architecture: Architecture) -> dict[str, object]:
     config = architecture.text_config().to_dict()
     return {**config, "architectures": ["CLIPTextModel"]}
@@ -204,11 +200,11 @@ def _write_tokenizer(folder: Path, vocabulary: int, **settings: object) -> None:
         merges.append(f"{left} {right}")
         tokens.append(left + right)
     folder.mkdir(parents=True, exist_ok=True)
-    _write_json(
+    write_json(
         folder / "vocab.json", {token: index for index, token in enumerate(tokens + special)}
     )
     (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges]) + "\n")
-    _write_json(
+    write_json(
         folder / "tokenizer_config.json",
         {
             "tokenizer_class": "CLIPTokenizer",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections.abc import Callable, Iterable
@@ -17,6 +16,7 @@ from safetensors.torch import save_file
 from export.checkpoints import ldm, parts
 from export.checkpoints.architectures import SCHEDULER, Architecture
 from export.files import PackError, listed, read_header
+from versions.durable import write_json
 
 NOT_PAINTED = re.compile(
     r"model_ema\..*|first_stage_model\.loss\..*|global_step|scale_factor"
@@ -68,7 +68,8 @@ def unpack(path: Path, architecture: Architecture, folder: Path) -> None:
     _unpack(path, UNet2DConditionModel, architecture.unet, ldm.UNET, folder / "unet")
     _unpack(path, AutoencoderKL, architecture.vae, ldm.VAE, folder / "vae")
     _unpack_text_encoder(path, architecture, folder / "text_encoder")
-    _write_json(folder / "scheduler" / "scheduler_config.json", SCHEDULER)
+    (folder / "scheduler").mkdir()
+    write_json(folder / "scheduler" / "scheduler_config.json", SCHEDULER)
 
 
 def unpack_controlnet(path: Path, architecture: Architecture, folder: Path) -> None:
@@ -150,12 +151,7 @@ def _unpack_text_encoder(path: Path, architecture: Architecture, folder: Path) -
         state = {name.removeprefix(ldm.TEXT_ENCODER): file.get_tensor(name) for name in names}
     save_file(state, folder / "model.safetensors", {"format": "pt"})
     config = architecture.text_config().to_dict()
-    _write_json(folder / "config.json", config)
-
-
-def _write_json(path: Path, value: object) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+    write_json(folder / "config.json", config)
 
 
 def _dtype(path: Path, prefix: str) -> torch.dtype:

@@ -17,6 +17,7 @@ from export.shapes import Widths
 from pipeline import contract
 from tests.conftest import ROOT
 from tests.exported import EXPORTED
+from versions import durable
 from versions.catalogue import FINISHED
 
 REPOSITORY = EXPORTED
@@ -116,10 +117,10 @@ def test_while_small_files_change_the_repository_is_unfinished(tiny, tmp_path, m
     engines._write_texts(tmp_path, texts)
     assert finished.stat().st_mtime_ns == before, "nothing changed, so nothing is written"
     seen = []
-    write = engines.write_aside
+    write = durable.write_text
     monkeypatch.setattr(
-        engines,
-        "write_aside",
+        durable,
+        "write_text",
         lambda path, text: seen.append(finished.exists()) or write(path, text),
     )
     tokenizer = "tokenizer/1/tokenizer.json"
