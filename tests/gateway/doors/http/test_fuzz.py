@@ -8,11 +8,11 @@ import json
 from urllib.parse import quote
 
 import pytest
-from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.doors.http.forms import HINTS
 from gateway.doors.http.openapi import SKETCH
+from tests.fuzzing import fuzzed
 from tests.gateway.doors.http.conftest import serve
 from tests.gateway.versioned import versioned
 
@@ -40,13 +40,6 @@ PATHS = st.sampled_from([
     "/v1/versions/unet/promote", "/v1/versions/canary", "/v1/versions/unet/publish",
 ])  # fmt: skip
 CHARSETS = ("utf-8", "idna", "punycode", "utf-7", "unicode_escape", "base64", "undefined", "utf-16")
-EXAMPLES = settings(
-    max_examples=700,
-    derandomize=True,
-    deadline=None,
-    database=None,
-    suppress_health_check=list(HealthCheck),
-)
 
 
 @pytest.fixture(scope="module")
@@ -67,8 +60,7 @@ def send(tmp_path_factory):
     runner.close()
 
 
-@EXAMPLES
-@given(path=PATHS, fields=st.dictionaries(NAMES, SCALARS | st.lists(SCALARS, max_size=3)))
+@fuzzed(70, 700, path=PATHS, fields=st.dictionaries(NAMES, SCALARS | st.lists(SCALARS, max_size=3)))
 def test_json(send, path, fields):
     of_a_render = {"prompt": "a house", "sketch": SKETCH, "num_inference_steps": 1}
     sound = {} if path.startswith("/v1/versions") else of_a_render
@@ -76,8 +68,9 @@ def test_json(send, path, fields):
     send("POST", path, content=content, headers={"Content-Type": "application/json"})
 
 
-@EXAMPLES
-@given(
+@fuzzed(
+    70,
+    700,
     path=PATHS,
     fields=st.lists(st.tuples(NAMES, WORDS | st.binary(max_size=20)), max_size=6),
     picture=st.sampled_from(["sketch", "file", "image", "image[]"]),
@@ -90,8 +83,9 @@ def test_forms(send, path, fields, picture):
     send("POST", path, files=files)
 
 
-@EXAMPLES
-@given(
+@fuzzed(
+    70,
+    700,
     path=PATHS,
     kind=st.sampled_from(["application/json", "multipart/form-data; boundary=x", "text/plain", ""]),
     charset=st.sampled_from(CHARSETS),
@@ -108,8 +102,8 @@ def test_bytes(send, path, kind, charset, body):
     send("POST", path, content=body, headers={"Content-Type": f"{kind}; charset={charset}"})
 
 
-@EXAMPLES
-@given(
+@fuzzed(
+    70, 700,
     path=st.sampled_from([
         "/v1/styles", "/v1/styles/search", "/v1/styles/winter/image", "/v1/renders/x/images/0",
         "/v1/versions", "/v1/versions/history", "/v1/versions/vae_decoder/diff",

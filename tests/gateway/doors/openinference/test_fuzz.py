@@ -9,18 +9,16 @@ from base64 import b64encode
 import grpc
 import httpx
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc
 
 from gateway.doors.openinference.model import INPUTS, OUTPUTS
+from tests.amounts import amounts
+from tests.fuzzing import STEADY
 from tests.gateway.doors.openinference.clients import MODEL
 
-# Fixed, so that a run says of the code what the run before said of it.
-steady = settings(
-    derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck)
-)
 FINE = {grpc.StatusCode.OK, grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND}
 
 names = st.sampled_from([*INPUTS]) | st.text(max_size=9)
@@ -125,10 +123,11 @@ def messages(draw, sketch):
     )  # fmt: skip
 
 
-def test_grpc_never_blames_itself(stub, tiny_sketch):
+@pytest.mark.parametrize("count", amounts(110, 800))
+def test_grpc_never_blames_itself(stub, tiny_sketch, count):
     codes = set()
 
-    @settings(steady, max_examples=800)
+    @settings(STEADY, max_examples=count)
     @given(messages(tiny_sketch))
     def ask(message):
         call = stub.ModelInfer.future(message)
@@ -185,10 +184,11 @@ def refused_or_answered(response, besides=frozenset()) -> int:
     return response.status_code
 
 
-def test_rest_never_blames_itself(post, tiny_sketch):
+@pytest.mark.parametrize("count", amounts(100, 700))
+def test_rest_never_blames_itself(post, tiny_sketch, count):
     codes = set()
 
-    @settings(steady, max_examples=700)
+    @settings(STEADY, max_examples=count)
     @given(bodies(b64encode(tiny_sketch).decode()))
     def ask(body):
         # Some bodies ask for an answer within a microsecond.
@@ -198,8 +198,9 @@ def test_rest_never_blames_itself(post, tiny_sketch):
     assert codes >= {200, 400}
 
 
-def test_text_that_is_hardly_json_is_never_its_own_fault(post):
-    @settings(steady, max_examples=600)
+@pytest.mark.parametrize("count", amounts(80, 600))
+def test_text_that_is_hardly_json_is_never_its_own_fault(post, count):
+    @settings(STEADY, max_examples=count)
     @given(st.binary(max_size=60) | st.text('{}[]":,0e-inputs\\u', max_size=60).map(str.encode))
     def ask(body):
         assert refused_or_answered(post(body)) == 400
@@ -230,10 +231,11 @@ def raw_requests(draw, sketch):
     return length, header + data[: draw(st.sampled_from([None] * 8 + [5]))]
 
 
-def test_raw_tensors_are_never_its_own_fault(post, tiny_sketch):
+@pytest.mark.parametrize("count", amounts(100, 700))
+def test_raw_tensors_are_never_its_own_fault(post, tiny_sketch, count):
     codes = set()
 
-    @settings(steady, max_examples=700)
+    @settings(STEADY, max_examples=count)
     @given(raw_requests(tiny_sketch))
     def ask(request):
         length, body = request
