@@ -21,6 +21,9 @@ LIVE = "tests/integration/"
 
 # Commands look there for what `maquette up` runs, and tests are not to meet a user's.
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="maquette-tests-")
+# Two processes share two cores: threads of both, which wait for each other by turning, cost torch
+# three times the work. It reads this when it is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # pytest-xdist fixes a width for its workers, which consoles made at an import would keep.
 os.environ.pop("COLUMNS", None)
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 import os
 import sys
-from types import SimpleNamespace
-from unittest import mock
 
 import onnx
 import pytest
@@ -19,6 +17,7 @@ from export.pack import Pack
 from pipeline import contract
 from pipeline.request import RANGES, SIZE_STEP
 from tests.conftest import ROOT
+from tests.export.fake_tensorrt import MEASURED, PLAN, TensorRT
 
 
 @pytest.fixture(scope="module")
@@ -52,47 +51,11 @@ def test_sizes_are_the_requests(tiny):
     assert [shape[1:] for shape in residual] == [(128, 1, 1), (128, 4, 4), (128, 16, 16)]
 
 
-CALLS = {
-    "builder": ("create_network", "create_builder_config", "create_optimization_profile",
-                "build_serialized_network"),
-    "parser": ("parse_from_file", "get_error", "num_errors"),
-    "config": ("set_memory_pool_limit", "add_optimization_profile", "create_timing_cache",
-               "set_timing_cache", "get_timing_cache"),
-    "profile": ("set_shape",),
-}  # fmt: skip
-"""Of TensorRT 10.7's Python API: another name is an error."""
-
-
-class Library:
-    """Records what is asked of TensorRT, and answers as it does."""
-
-    def __init__(self, *, parses=True, plan=b"engine", known=True):
-        self.config, self.profile, self.builder, self.parser = (
-            mock.Mock(spec_set=CALLS[name]) for name in ("config", "profile", "builder", "parser")
-        )
-        self.config.set_timing_cache.side_effect = [known, True]
-        self.config.get_timing_cache.return_value.serialize.return_value = b"timings"
-        self.builder.create_builder_config.return_value = self.config
-        self.builder.create_optimization_profile.return_value = self.profile
-        self.builder.build_serialized_network.return_value = plan
-        self.parser.num_errors = 1
-        self.parser.parse_from_file.return_value = parses
-        self.parser.get_error.return_value = "no such operator"
-        self.module = SimpleNamespace(
-            __version__="10.7.0",
-            Logger=mock.Mock(WARNING=2),
-            Builder=mock.Mock(return_value=self.builder),
-            OnnxParser=mock.Mock(return_value=self.parser),
-            NetworkDefinitionCreationFlag=SimpleNamespace(STRONGLY_TYPED=1),
-            MemoryPoolType=SimpleNamespace(WORKSPACE="workspace"),
-        )
-
-
 @pytest.fixture
 def library(monkeypatch, tmp_path):
     def install(**answers):
-        made = Library(**answers)
-        monkeypatch.setitem(sys.modules, "tensorrt", made.module)
+        made = TensorRT(**answers)
+        monkeypatch.setitem(sys.modules, "tensorrt", made)
         program = tmp_path / "nvidia-smi"
         program.write_text('#!/bin/sh\necho "NVIDIA L4, 8.9"\n')
         program.chmod(0o755)
@@ -106,39 +69,39 @@ def library(monkeypatch, tmp_path):
 def network_folder(tmp_path):
     folder = tmp_path / "vae_encoder" / ".1.partial"
     folder.mkdir(parents=True)
+    (folder / "model.onnx").write_bytes(b"graph")
     return folder
 
 
 def test_builder_is_told_types_room_profile_and_known_timings(library, tiny, network_folder):
-    made = library()
-    (network_folder.parents[1] / tensorrt.CACHE_FILE).write_bytes(b"before")
+    made, timings = library(), network_folder.parents[1] / tensorrt.CACHE_FILE
+    timings.write_bytes(b"before")
     path = network_folder / "model.onnx"
     told = tensorrt.build_plan("vae_encoder", tiny, path, "fp16")
-    made.builder.create_network.assert_called_once_with(1 << 1)
-    made.parser.parse_from_file.assert_called_once_with(str(path))
-    made.config.set_memory_pool_limit.assert_called_once_with("workspace", tensorrt.WORKSPACE)
-    points = tensorrt.profile_of("vae_encoder", tiny)["pixels"]
-    made.profile.set_shape.assert_called_once_with("pixels", *points)
-    made.config.add_optimization_profile.assert_called_once_with(made.profile)
-    made.config.create_timing_cache.assert_called_once_with(b"before")
-    assert (network_folder / tensorrt.PLAN_FILE).read_bytes() == b"engine"
-    assert (network_folder.parents[1] / tensorrt.CACHE_FILE).read_bytes() == b"timings"
+    ((definition, config),) = made.built
+    assert (definition.flags, definition.onnx) == (1 << 1, path.read_bytes())
+    assert config.memory == {"workspace": tensorrt.WORKSPACE}
+    (profile,) = config.profiles
+    assert profile.shapes == {"pixels": tensorrt.profile_of("vae_encoder", tiny)["pixels"]}
+    assert (network_folder / tensorrt.PLAN_FILE).read_bytes() == PLAN
+    assert timings.read_bytes() == b"before" + MEASURED
     assert told["tensorrt"] == "10.7.0"
     assert told["gpu"] == "NVIDIA L4 (compute capability 8.9)"
     assert told["profile"] == "pixels 1x3x64x64 2x3x256x256 4x3x1024x1024"
 
 
 def test_timings_of_another_gpu_are_left(library, tiny, network_folder):
-    made = library(known=False)
+    library(known=False)
+    timings = network_folder.parents[1] / tensorrt.CACHE_FILE
+    timings.write_bytes(b"before")
     tensorrt.build_plan("vae_encoder", tiny, network_folder / "model.onnx", "fp16")
-    assert made.config.create_timing_cache.call_args_list[-1] == mock.call(b"")
-    assert made.config.set_timing_cache.call_count == 2
+    assert timings.read_bytes() == MEASURED
 
 
 def test_an_engine_of_another_gpu_or_tensorrt_is_not_up_to_date(library, tiny):
     made = library()
     first = engines.fingerprint_of("vae_encoder", tiny, Build("tensorrt", "fp16"))
-    made.module.__version__ = "10.9.0"
+    made.__version__ = "10.9.0"
     assert engines.fingerprint_of("vae_encoder", tiny, Build("tensorrt", "fp16")) != first
 
 
@@ -147,22 +110,21 @@ def test_no_gpu_is_told_before_anything_is_built(library, tiny, network_folder, 
     (tmp_path / "nvidia-smi").write_text("#!/bin/sh\nexit 9\n")
     with pytest.raises(PackError, match="nvidia-smi finds none"):
         tensorrt.build_plan("vae_encoder", tiny, network_folder / "model.onnx", "fp16")
-    made.builder.build_serialized_network.assert_not_called()
+    assert not made.built
 
 
 def test_the_engine_is_made_of_the_checked_half_precision_file(library, tiny, network_folder):
     made = library()
-    seen = []
-    made.parser.parse_from_file.side_effect = lambda path: seen.append(half_inside(path)) or True
     built = build.build_network("vae_encoder", tiny, network_folder, Build("tensorrt", "fp16"))
     assert built.parity.passed
     assert built.hardware["checked_on"] == "CPUExecutionProvider"
-    assert seen == [True]
+    ((definition, _),) = made.built
+    assert half_inside(definition.onnx)
     assert [path.name for path in network_folder.iterdir()] == [tensorrt.PLAN_FILE]
 
 
-def half_inside(path):
-    model = onnx.load(path)
+def half_inside(content):
+    model = onnx.load_model_from_string(content)
     domains = {node.domain for node in model.graph.node}
     assert domains <= {"", "ai.onnx"}, "TensorRT reads none of ONNX Runtime's own operators"
     return onnx.TensorProto.FLOAT16 in {tensor.data_type for tensor in model.graph.initializer}
@@ -172,7 +134,7 @@ def half_inside(path):
     ("answers", "expected"),
     [
         ({"parses": False}, r"TensorRT 10.7.0 cannot read vae_encoder: no such operator"),
-        ({"plan": None}, r"could not build vae_encoder.*--engine onnx"),
+        ({"builds": False}, r"could not build vae_encoder.*--engine onnx"),
     ],
 )
 def test_what_it_cannot_do_is_told(library, tiny, network_folder, answers, expected):

@@ -22,7 +22,7 @@ def stub(live):
         yield stub_of(channel)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def request_for(sketch):
     """Makes a quick, fully determined request; keyword arguments change it."""
 

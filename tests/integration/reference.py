@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import io
-from unittest import mock
 
 import cv2
 import numpy as np
+import pytest
 import torch
 from diffusers import (
     DDIMScheduler,
@@ -50,11 +50,9 @@ def by_diffusers(reference, sketch, scheduler, steps, **options):
         return torch.from_numpy(noise())
 
     # These two draw more noise on their way: it is to be the same noise.
-    ancestral, consistent = (
-        mock.patch.object(module, "randn_tensor", side_effect=draw)
-        for module in (scheduling_euler_ancestral_discrete, scheduling_lcm)
-    )
-    with torch.inference_mode(), ancestral, consistent:
+    with torch.inference_mode(), pytest.MonkeyPatch.context() as patch:
+        for module in (scheduling_euler_ancestral_discrete, scheduling_lcm):
+            patch.setattr(module, "randn_tensor", draw)
         done = reference(
             image=Image.fromarray(edges).convert("RGB"),
             latents=draw(),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from unittest import mock
 
 import numpy as np
 import pytest
@@ -12,13 +11,15 @@ from PIL import Image
 
 from export.pack import Pack
 from maquette.v1 import maquette_pb2 as pb
+from tests.amounts import sample
 from tests.conftest import ROOT
 from tests.integration.reference import SCHEDULERS, picture, pixels
 from tests.integration.reference import by_diffusers as reference_picture
+from tests.integration.stack import stub_of
 from tests.pictures import encoded
 
 PROMPT, NEGATIVE = "watercolour library with arched windows", "neon, night"
-SEED, SIZE = 1234, (256, 192)
+SEED, SIZE, LARGE = 1234, (160, 128), (256, 192)
 
 
 @pytest.fixture(scope="module")
@@ -26,29 +27,30 @@ def reference():
     return Pack(ROOT / "packs" / "tiny").pipeline
 
 
-def by_diffusers(reference, sketch, style_image, scheduler, steps, **options):
+def by_diffusers(reference, sketch, style_image, scheduler, steps, size=SIZE, **options):
     return reference_picture(
         reference, sketch, scheduler, steps,
-        prompt=PROMPT, negative_prompt=NEGATIVE, seed=SEED, width=SIZE[0], height=SIZE[1],
+        prompt=PROMPT, negative_prompt=NEGATIVE, seed=SEED, width=size[0], height=size[1],
         ip_adapter_image=picture(style_image), **options,
     )  # fmt: skip
 
 
-def served(stub, sketch, style_image, scheduler, steps, **options):
+def served(stub, sketch, style_image, scheduler, steps, size=SIZE, **options):
     response = stub.Render(
         pb.RenderRequest(
             sketch=sketch, prompt=PROMPT, negative_prompt=NEGATIVE, style_images=[style_image],
-            seed=SEED, scheduler=scheduler, num_inference_steps=steps, width=SIZE[0],
-            height=SIZE[1], **options,
+            seed=SEED, scheduler=scheduler, num_inference_steps=steps, width=size[0],
+            height=size[1], **options,
         )
     )  # fmt: skip
     return pixels(response.images[0].png)
 
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
-def test_twenty_steps_equal_diffusers(stub, reference, sketch, style_image, scheduler):
-    expected = by_diffusers(reference, sketch, style_image, scheduler, steps=20)
-    found = served(stub, sketch, style_image, scheduler, steps=20)
+@pytest.mark.parametrize("size", sample([SIZE, LARGE], [SIZE]))
+def test_twenty_steps_equal_diffusers(stub, reference, sketch, style_image, scheduler, size):
+    expected = by_diffusers(reference, sketch, style_image, scheduler, 20, size)
+    found = served(stub, sketch, style_image, scheduler, 20, size)
     assert found.shape == expected.shape
     assert expected.std() > 10, "a flat picture would prove nothing"
     assert np.abs(found - expected).max() <= 2
@@ -96,7 +98,8 @@ def test_a_blend_of_references_is_diffusers_on_the_mean_of_their_tokens(
         "prompt": PROMPT, "negative_prompt": NEGATIVE, "seed": SEED, "width": SIZE[0],
         "height": SIZE[1],
     }  # fmt: skip
-    with mock.patch.object(reference.unet, "encoder_hid_proj", AlreadyProjected()):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reference.unet, "encoder_hid_proj", AlreadyProjected())
         expected = reference_picture(
             reference, sketch, "ddim", 8, ip_adapter_image_embeds=[blended], **options
         )
@@ -109,6 +112,15 @@ def test_a_blend_of_references_is_diffusers_on_the_mean_of_their_tokens(
     assert np.abs(pixels(answer.images[0].png) - expected).max() <= 2
     alone = by_diffusers(reference, sketch, style_image, "ddim", 8)
     assert np.abs(alone - expected).max() > 20, "one reference must not pass for two"
+
+
+SMALL = {"width": 160, "height": 128}
+
+
+@pytest.fixture(scope="module")
+def plain(live, request_for):
+    with live.channel() as channel:
+        return pixels(stub_of(channel).Render(request_for(**SMALL)).images[0].png)
 
 
 @pytest.mark.parametrize(
@@ -126,9 +138,8 @@ def test_a_blend_of_references_is_diffusers_on_the_mean_of_their_tokens(
     ],
     ids=lambda changed: next(iter(changed)),
 )
-def test_every_field_changes_the_picture(stub, request_for, changed):
-    plain = pixels(stub.Render(request_for()).images[0].png)
-    other = pixels(stub.Render(request_for(**changed)).images[0].png)
+def test_every_field_changes_the_picture(stub, request_for, plain, changed):
+    other = pixels(stub.Render(request_for(**SMALL | changed)).images[0].png)
     assert plain.shape != other.shape or np.abs(plain - other).max() > 2
 
 

@@ -1,4 +1,4 @@
-"""`maquette recall`: twenty renders of all kinds come back pixel for pixel."""
+"""`maquette recall`: renders of all kinds come back pixel for pixel; twenty in a long run."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from maquette.__main__ import app
 from pipeline.samplers import SAMPLERS
+from tests.amounts import sample
 from tests.conftest import ROOT
 from tests.pictures import encoded
 
@@ -61,7 +62,7 @@ def photo():
     return encoded(view, "JPEG", quality=90)
 
 
-@pytest.mark.parametrize("number", range(20))
+@pytest.mark.parametrize("number", sample(range(20), {0, 1, 2, 3, 5}))
 def test_a_random_render_is_recalled(live, stub, request_for, tmp_path, number):
     wanted = request_for(**drawn(number))
     if "seed" not in drawn(number):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, contextmanager
-from unittest import mock
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -63,9 +62,9 @@ def ours(name, config, steps, draw):
 @contextmanager
 def same_noise(draw):
     """Have the schedulers that draw noise on their way draw it from us."""
-    with ExitStack() as held:
+    with pytest.MonkeyPatch.context() as patch:
         for module in (scheduling_euler_ancestral_discrete, scheduling_lcm):
-            held.enter_context(mock.patch.object(module, "randn_tensor", side_effect=draw))
+            patch.setattr(module, "randn_tensor", draw)
         yield
 
 
