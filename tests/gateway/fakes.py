@@ -63,9 +63,11 @@ class Painter:
         """Renders that were closed before their last step."""
         self._go_on = asyncio.Event()
         self._go_on.set()
+        self._held_after = 0
 
-    def hold(self) -> None:
-        """Stop at the next step of each render."""
+    def hold(self, after: int = 0) -> None:
+        """Stop at the next step of each render that has taken `after` steps."""
+        self._held_after = after
         self._go_on.clear()
 
     def go_on(self) -> None:
@@ -92,7 +94,8 @@ class Painter:
         ended = False
         try:
             for step in range(1, request.num_inference_steps + 1):
-                await self._go_on.wait()
+                if step > self._held_after:
+                    await self._go_on.wait()
                 await asyncio.sleep(0)
                 yield _step(step, request)
                 if self.failure:

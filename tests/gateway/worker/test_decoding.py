@@ -18,11 +18,14 @@ SLOW = encoded(Image.new("RGBA", (5000, 5000), (0, 0, 0, 7)), "WEBP", lossless=T
 """Some bytes that take two seconds."""
 
 
+@pytest.fixture
 def workers():
-    return psutil.Process().children()
+    """The processes that this test has started: others of the same run may have left theirs."""
+    before = set(psutil.Process().children())
+    return lambda: [child for child in psutil.Process().children() if child not in before]
 
 
-async def at_work(decoder, picture):
+async def at_work(decoder, workers, picture):
     """A decoding that has begun, and its process."""
     await decoder.start()
     (worker,) = workers()
@@ -34,7 +37,7 @@ async def at_work(decoder, picture):
     return decoding, worker
 
 
-async def test_a_picture_is_decoded_elsewhere():
+async def test_a_picture_is_decoded_elsewhere(workers):
     decoder = PictureDecoder(at_once=2)
     await decoder.start()
     there = workers()
@@ -57,9 +60,9 @@ async def test_a_refusal_comes_back_as_it_was_raised():
     assert error.value.field == "image"
 
 
-async def test_when_the_caller_leaves_its_process_ends_before_its_place_is_free():
+async def test_when_the_caller_leaves_its_process_ends_before_its_place_is_free(workers):
     decoder = PictureDecoder(at_once=1)
-    decoding, worker = await at_work(decoder, SLOW)
+    decoding, worker = await at_work(decoder, workers, SLOW)
     waiting = asyncio.create_task(decoder.decode(PHOTO, "sketch"))
     decoding.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -68,9 +71,9 @@ async def test_when_the_caller_leaves_its_process_ends_before_its_place_is_free(
     assert await waiting == images.to_png(PHOTO, "sketch")
 
 
-async def test_what_takes_too_long_is_ended():
+async def test_what_takes_too_long_is_ended(workers):
     decoder = PictureDecoder(at_once=1, seconds=0.5)
-    decoding, worker = await at_work(decoder, SLOW)
+    decoding, worker = await at_work(decoder, workers, SLOW)
     with pytest.raises(InvalidRequest, match="^sketch is .*a picture that is decoded in 0.5 s"):
         await decoding
     assert not worker.is_running()
@@ -78,19 +81,19 @@ async def test_what_takes_too_long_is_ended():
     assert len(workers()) == 1
 
 
-async def test_a_file_that_the_decoder_does_not_survive_is_refused():
+async def test_a_file_that_the_decoder_does_not_survive_is_refused(workers):
     decoder = PictureDecoder(at_once=1)
-    decoding, worker = await at_work(decoder, SLOW)
+    decoding, worker = await at_work(decoder, workers, SLOW)
     worker.kill()
     with pytest.raises(InvalidRequest, match="^sketch is .*does not survive this file"):
         await decoding
     assert await decoder.decode(PHOTO, "sketch")
 
 
-async def test_there_is_no_room_while_every_process_stands_still():
+async def test_there_is_no_room_while_every_process_stands_still(workers):
     decoder = PictureDecoder(at_once=1)
     assert await decoder.has_room()
-    decoding, worker = await at_work(decoder, SLOW)
+    decoding, worker = await at_work(decoder, workers, SLOW)
     worker.suspend()
     assert not await decoder.has_room()
     decoding.cancel()
@@ -100,9 +103,9 @@ async def test_there_is_no_room_while_every_process_stands_still():
             pass
 
 
-async def test_who_leaves_while_a_process_starts_leaves_none_behind():
+async def test_who_leaves_while_a_process_starts_leaves_none_behind(workers):
     decoder = PictureDecoder(at_once=1)
-    decoding, _ = await at_work(decoder, SLOW)
+    decoding, _ = await at_work(decoder, workers, SLOW)
     decoding.cancel()
     await asyncio.gather(decoding, return_exceptions=True)
     waiting = asyncio.create_task(decoder.decode(PHOTO, "sketch"))

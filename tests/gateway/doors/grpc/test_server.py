@@ -195,6 +195,7 @@ async def test_who_leaves_a_stream_early_leaves_no_traceback(door, sketch, caplo
     stub = MaquetteServiceStub(channel)
     with collecting() as collector:
         tracing.configure(collector.url, "0")
+        painter.hold(after=2)
         for steps in (1, 50):
             request = pb.RenderRequest(sketch=sketch, prompt="x", num_inference_steps=steps)
             call = stub.RenderStream(request, metadata=metadata)
