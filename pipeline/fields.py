@@ -79,7 +79,7 @@ class Field:
     pixels: bool = False
     """Whether the same picture needs it to be made again."""
     option: str = ""
-    """The command line's word for it; by default its name."""
+    """The command line's word for it; by default its name, with hyphens."""
 
     name: str = ""
     kind: type = str
@@ -219,6 +219,12 @@ def plain(number: float) -> str:
 def _complete(field: dataclasses.Field[Any], hint: Any) -> Field:
     several = get_origin(hint) is tuple
     kind = get_args(hint)[0] if several or isinstance(hint, UnionType) else hint
+    known: Field = field.metadata[_KEY]
     return dataclasses.replace(
-        field.metadata[_KEY], name=field.name, kind=kind, several=several, default=field.default
+        known,
+        name=field.name,
+        kind=kind,
+        several=several,
+        default=field.default,
+        option=known.option or field.name.replace("_", "-"),
     )

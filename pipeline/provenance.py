@@ -91,7 +91,8 @@ class Provenance:
     """
 
     parameters: Mapping[str, Any]
-    """By the names in ``PARAMETERS``; seed and size are the actual ones."""
+    """By the names in ``PARAMETERS``, but for those that were left out and have no default; seed
+    and size are the actual ones."""
     style: str | None
     """The library's id; None when the caller sent reference pictures."""
     style_images: tuple[StyleImage, ...]
@@ -292,7 +293,9 @@ def _provenance(found: Mapping[str, Any]) -> Provenance:
         raise ValueError("no render has so few or so many")
     return Provenance(
         parameters={
-            name: _parameter(field, found["parameters"]) for name, field in PARAMETERS.items()
+            name: value
+            for name, field in PARAMETERS.items()
+            if (value := _parameter(field, found["parameters"])) is not None
         },
         style=None if style is None else _typed(style, str),
         style_images=tuple(

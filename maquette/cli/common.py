@@ -53,8 +53,8 @@ Tls = Annotated[
     typer.Option("--tls", envvar="MAQUETTE_TLS", help="Use TLS; a known authority signed."),
 ]
 
-OPTIONS = {name: f"--{field.option}" for name, field in FIELDS.items() if field.option}
-"""The command line's words for fields; the others have the same name."""
+OPTIONS = {name: f"--{field.option}" for name, field in FIELDS.items() if "_" in name}
+"""The command line's words for fields whose names are no words of a sentence."""
 
 console = Console()
 errors = Console(stderr=True, soft_wrap=True)
@@ -96,7 +96,7 @@ def option(field: Field) -> inspect.Parameter:
     """The option that sets `field`, None where it is not given."""
     kind: Any = list[field.kind] if field.several else field.kind  # type: ignore[name-defined]
     says = f"{field.described} Repeatable." if field.several else field.described
-    declared = typer.Option(f"--{field.option or field.name}", help=in_options(says))
+    declared = typer.Option(f"--{field.option}", help=in_options(says))
     return inspect.Parameter(
         field.name,
         inspect.Parameter.POSITIONAL_OR_KEYWORD,

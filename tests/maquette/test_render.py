@@ -13,7 +13,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from maquette.board import MARGIN, PANEL
-from maquette.cli.common import OPTIONS, in_options
+from maquette.cli.common import in_options
 from maquette.cli.render import render
 from maquette.client import Client
 from pipeline.png import size_of
@@ -59,7 +59,7 @@ def test_every_field_can_be_asked_for_and_says_what_is_allowed(run):
     told = " ".join(run("--help").output.replace("│", " ").split())
     for name, field in FIELDS.items():
         is_argument = name in ("sketch", "prompt")
-        assert name if is_argument else OPTIONS.get(name, f"--{name}").partition(" ")[0] in told
+        assert name if is_argument else f"--{field.option}".partition(" ")[0] in told
         # Previews are asked for by naming a file.
         assert name == "preview_interval" or in_options(field.help) in told
         assert name == "preview_interval" or in_options(field.described) in told
