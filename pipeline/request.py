@@ -39,186 +39,100 @@ class RenderRequest:
     """
 
     sketch: bytes = field(metadata=about(PICTURE, pixels=True))
-    prompt: str = field(
-        metadata=about(
-            "What it should look like.",
-            max_length=MAX_PROMPT,
-            blank=False,
-            remedy="Say in a sentence what the building is like.",
-            pixels=True,
-        )
-    )
-    negative_prompt: str = field(
-        default="",
-        metadata=about(
-            "What it should not look like.", max_length=MAX_PROMPT, option="negative", pixels=True
-        ),
-    )
-    style: str = field(
-        default="",
-        metadata=about(
-            "Id of a style in the library. Left out, the style is retrieved with the prompt.",
-            served=False,
-            pixels=True,
-        ),
-    )
-    style_filter: tuple[str, ...] = field(
-        default=(),
-        metadata=about(
-            "Tags that a retrieved style must all have.",
-            max_items=MAX_TAGS,
-            max_length=MAX_TAG,
-            noun="tags",
-            count_remedy="Keep the ones that tell styles apart.",
-            option="tag",
-            served=False,
-        ),
-    )
-    style_images: tuple[bytes, ...] = field(
-        default=(),
-        metadata=about(
-            f"Your own reference pictures, instead of the library. {PICTURE}",
-            max_items=MAX_STYLE_IMAGES,
-            noun="images",
-            count_remedy="Send the few that matter most.",
-            option="style-image",
-            pixels=True,
-        ),
-    )
-    style_weights: tuple[float, ...] = field(
-        default=(),
-        metadata=about(
-            "One weight per style image; equal shares when left out.",
-            allowed=_SHARE,
-            max_items=MAX_STYLE_IMAGES,
-            noun="weights",
-            option="style-weight",
-            pixels=True,
-        ),
-    )
-    seed: int | None = field(
-        default=None,
-        metadata=about(
-            "Repeats a render; drawn when left out.",
-            allowed=Range(0, 2**32 - 1),
-            # Elsewhere -1 stands for "any"; the nearest seed would be no help to who sends it.
-            remedy="Leave it out to have one drawn.",
-            dtype="INT64",
-            pixels=True,
-        ),
-    )
-    num_inference_steps: int = field(
-        default=20,
-        metadata=about(
-            "Denoising steps; some schedulers take fewer, as the server's information says.",
-            allowed=Range(1, 150),
-            option="steps",
-            pixels=True,
-        ),
-    )
-    guidance_scale: float = field(
-        default=7.5,
-        metadata=about(
-            "Pull of the prompt; 1 or less switches the negative prompt off.",
-            allowed=Range(0, 30),
-            option="guidance",
-            pixels=True,
-        ),
-    )
-    controlnet_conditioning_scale: float = field(
-        default=1.5,
-        metadata=about(
-            "How strongly the sketch's edges hold.", allowed=_SCALE, option="control", pixels=True
-        ),
-    )
-    control_guidance_start: float = field(
-        default=0.0,
-        metadata=about(
-            "Share of the steps before the edges hold; below the end.",
-            allowed=_SHARE,
-            option="control-start",
-            pixels=True,
-        ),
-    )
-    control_guidance_end: float = field(
-        default=1.0,
-        metadata=about(
-            "Share of the steps after which they no longer hold.",
-            allowed=_SHARE,
-            option="control-end",
-            pixels=True,
-        ),
-    )
-    ip_adapter_scale: tuple[float, ...] = field(
-        default=(0.8,),
-        metadata=about(
-            "How strongly the style shows: once, or once per cross-attention layer of the pack, as "
-            "the server's information says.",
-            allowed=_SCALE,
-            min_items=1,
-            max_items=MAX_LAYERS,
-            count_remedy="Send one value for all layers.",
-            option="style-scale",
-            pixels=True,
-        ),
-    )
-    canny_low_threshold: int = field(
-        default=50,
-        metadata=about(
-            "Edges weaker than this are dropped; at most canny_high_threshold.",
-            allowed=_THRESHOLD,
-            option="canny LOW",
-            pixels=True,
-        ),
-    )
-    canny_high_threshold: int = field(
-        default=150,
-        metadata=about(
-            "Edges stronger than this are kept.",
-            allowed=_THRESHOLD,
-            option="canny HIGH",
-            pixels=True,
-        ),
-    )
-    scheduler: str = field(
-        default="dpmpp_2m",
-        metadata=about("The sampler.", choices=tuple(SAMPLERS), pixels=True),
-    )
-    width: int | None = field(
-        default=None,
-        metadata=about(
-            "Pixels; follows the sketch when left out. Times the height at most the pack's "
-            "max_pixels, as the server's information says.",
-            allowed=_SIDE,
-            pixels=True,
-        ),
-    )
-    height: int | None = field(
-        default=None,
-        metadata=about("Pixels; follows the sketch when left out.", allowed=_SIDE, pixels=True),
-    )
-    num_images: int = field(
-        default=1,
-        metadata=about("Pictures, with seeds in a row.", allowed=Range(1, 4), option="count"),
-    )
-    preview_interval: int = field(
-        default=0,
-        metadata=about(
-            "Steps from one preview to the next; 0 makes none.",
-            allowed=Range(0, 150),
-            option="preview",
-        ),
-    )
-    versions: str = field(
-        default="",
-        metadata=about(
-            "Of the networks; left out, the service chooses: the champion, as a rule.",
-            choices=("", *ALIASES),
-            remedy="Leave it empty for the service's choice.",
-            served=False,
-            pixels=True,
-        ),
-    )
+    prompt: str = field(metadata=about(
+        "What it should look like.",
+        max_length=MAX_PROMPT, blank=False, remedy="Say in a sentence what the building is like.",
+        pixels=True,
+    ))  # fmt: skip
+    negative_prompt: str = field(default="", metadata=about(
+        "What it should not look like.",
+        max_length=MAX_PROMPT, option="negative", pixels=True,
+    ))  # fmt: skip
+    style: str = field(default="", metadata=about(
+        "Id of a style in the library. Left out, the style is retrieved with the prompt.",
+        served=False, pixels=True,
+    ))  # fmt: skip
+    style_filter: tuple[str, ...] = field(default=(), metadata=about(
+        "Tags that a retrieved style must all have.",
+        max_items=MAX_TAGS, max_length=MAX_TAG, noun="tags",
+        count_remedy="Keep the ones that tell styles apart.", option="tag", served=False,
+    ))  # fmt: skip
+    style_images: tuple[bytes, ...] = field(default=(), metadata=about(
+        f"Your own reference pictures, instead of the library. {PICTURE}",
+        max_items=MAX_STYLE_IMAGES, noun="images", count_remedy="Send the few that matter most.",
+        option="style-image", pixels=True,
+    ))  # fmt: skip
+    style_weights: tuple[float, ...] = field(default=(), metadata=about(
+        "One weight per style image; equal shares when left out.",
+        allowed=_SHARE, max_items=MAX_STYLE_IMAGES, noun="weights", option="style-weight",
+        pixels=True,
+    ))  # fmt: skip
+    seed: int | None = field(default=None, metadata=about(
+        "Repeats a render; drawn when left out.",
+        # Elsewhere -1 stands for "any"; the nearest seed would be no help to who sends it.
+        allowed=Range(0, 2**32 - 1), remedy="Leave it out to have one drawn.", dtype="INT64",
+        pixels=True,
+    ))  # fmt: skip
+    num_inference_steps: int = field(default=20, metadata=about(
+        "Denoising steps; some schedulers take fewer, as the server's information says.",
+        allowed=Range(1, 150), option="steps", pixels=True,
+    ))  # fmt: skip
+    guidance_scale: float = field(default=7.5, metadata=about(
+        "Pull of the prompt; 1 or less switches the negative prompt off.",
+        allowed=Range(0, 30), option="guidance", pixels=True,
+    ))  # fmt: skip
+    controlnet_conditioning_scale: float = field(default=1.5, metadata=about(
+        "How strongly the sketch's edges hold.",
+        allowed=_SCALE, option="control", pixels=True,
+    ))  # fmt: skip
+    control_guidance_start: float = field(default=0.0, metadata=about(
+        "Share of the steps before the edges hold; below the end.",
+        allowed=_SHARE, option="control-start", pixels=True,
+    ))  # fmt: skip
+    control_guidance_end: float = field(default=1.0, metadata=about(
+        "Share of the steps after which they no longer hold.",
+        allowed=_SHARE, option="control-end", pixels=True,
+    ))  # fmt: skip
+    ip_adapter_scale: tuple[float, ...] = field(default=(0.8,), metadata=about(
+        "How strongly the style shows: once, or once per cross-attention layer of the pack, as "
+        "the server's information says.",
+        allowed=_SCALE, min_items=1, max_items=MAX_LAYERS,
+        count_remedy="Send one value for all layers.", option="style-scale", pixels=True,
+    ))  # fmt: skip
+    canny_low_threshold: int = field(default=50, metadata=about(
+        "Edges weaker than this are dropped; at most canny_high_threshold.",
+        allowed=_THRESHOLD, option="canny LOW", pixels=True,
+    ))  # fmt: skip
+    canny_high_threshold: int = field(default=150, metadata=about(
+        "Edges stronger than this are kept.",
+        allowed=_THRESHOLD, option="canny HIGH", pixels=True,
+    ))  # fmt: skip
+    scheduler: str = field(default="dpmpp_2m", metadata=about(
+        "The sampler.",
+        choices=tuple(SAMPLERS), pixels=True,
+    ))  # fmt: skip
+    width: int | None = field(default=None, metadata=about(
+        "Pixels; follows the sketch when left out. Times the height at most the pack's "
+        "max_pixels, as the server's information says.",
+        allowed=_SIDE, pixels=True,
+    ))  # fmt: skip
+    height: int | None = field(default=None, metadata=about(
+        "Pixels; follows the sketch when left out.",
+        allowed=_SIDE, pixels=True,
+    ))  # fmt: skip
+    num_images: int = field(default=1, metadata=about(
+        "Pictures, with seeds in a row.",
+        allowed=Range(1, 4), option="count",
+    ))  # fmt: skip
+    preview_interval: int = field(default=0, metadata=about(
+        "Steps from one preview to the next; 0 makes none.",
+        allowed=Range(0, 150), option="preview",
+    ))  # fmt: skip
+    versions: str = field(default="", metadata=about(
+        "Of the networks; left out, the service chooses: the champion, as a rule.",
+        choices=("", *ALIASES), remedy="Leave it empty for the service's choice.", served=False,
+        pixels=True,
+    ))  # fmt: skip
 
     def __post_init__(self) -> None:
         for name, known in FIELDS.items():

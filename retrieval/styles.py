@@ -30,28 +30,18 @@ class NewStyle:
     """
 
     image: bytes = field(metadata=about(f"{PICTURE} Stored as PNG without metadata."))
-    name: str = field(
-        metadata=about(
-            "The id is made of its Latin letters and digits.",
-            max_length=MAX_NAME,
-            pattern="[0-9A-Za-z]",
-        )
-    )
-    tags: tuple[str, ...] = field(
-        default=(),
-        metadata=about(
-            "Short words that retrieval can filter by.",
-            max_items=MAX_TAGS,
-            max_length=MAX_TAG,
-            noun="tags",
-            count_remedy="Keep the ones that tell styles apart.",
-            option="tag",
-        ),
-    )
-    replace: bool = field(
-        default=False,
-        metadata=about("Take the place of a style that has the same id and differs."),
-    )
+    name: str = field(metadata=about(
+        "The id is made of its Latin letters and digits.",
+        max_length=MAX_NAME, pattern="[0-9A-Za-z]",
+    ))  # fmt: skip
+    tags: tuple[str, ...] = field(default=(), metadata=about(
+        "Short words that retrieval can filter by.",
+        max_items=MAX_TAGS, max_length=MAX_TAG, noun="tags",
+        count_remedy="Keep the ones that tell styles apart.", option="tag",
+    ))  # fmt: skip
+    replace: bool = field(default=False, metadata=about(
+        "Take the place of a style that has the same id and differs.",
+    ))  # fmt: skip
 
     def __post_init__(self) -> None:
         style_id(self.name)

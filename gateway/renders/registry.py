@@ -40,18 +40,14 @@ MAX_KEPT = 1000
 class SubmitOptions:
     """How a render is to be begun, beside what it is to show."""
 
-    id: str = field(
-        default="",
-        metadata=about(
-            "The render's id, your choice: letters, digits, dots, hyphens, underscores.",
-            pattern=f"^({ID_PATTERN})?$",
-        ),
-    )
+    id: str = field(default="", metadata=about(
+        "The render's id, your choice: letters, digits, dots, hyphens, underscores.",
+        pattern=f"^({ID_PATTERN})?$",
+    ))  # fmt: skip
     idempotency_key: str = ""
-    keep_running: bool = field(
-        default=False,
-        metadata=about("Go on when nobody listens any more, so that the result can be fetched."),
-    )
+    keep_running: bool = field(default=False, metadata=about(
+        "Go on when nobody listens any more, so that the result can be fetched.",
+    ))  # fmt: skip
 
     def __post_init__(self) -> None:
         if self.id and not re.fullmatch(ID_PATTERN, self.id):
