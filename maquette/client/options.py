@@ -38,8 +38,8 @@ class RenderOptions(TypedDict, total=False):
     control_guidance_end: float | None
     """Share of the steps after which they no longer hold. (0 to 1; default: 1)"""
     ip_adapter_scale: float | Sequence[float] | None
-    """How strongly the style shows: once, or once per cross-attention layer. (0 to 2; default:
-    0.8)"""
+    """How strongly the style shows: once, or once per cross-attention layer of the pack, as the
+    server's information says. (0 to 2; default: 0.8)"""
     canny_low_threshold: int | None
     """Edges weaker than this are dropped; at most canny_high_threshold. (0 to 1000; default: 50)"""
     canny_high_threshold: int | None
