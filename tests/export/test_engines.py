@@ -56,7 +56,7 @@ def interrupt(*args):
 
 @pytest.mark.parametrize("step", ["wrap", "export_network", "check_parity"])
 def test_interrupted_at_any_step_the_old_engine_stays_and_nothing_is_served(
-    pack, repository, monkeypatch, step
+    pack, repository, quick, monkeypatch, step
 ):
     (repository / FINISHED).touch()
     before = engine(repository).read_bytes()
@@ -68,7 +68,7 @@ def test_interrupted_at_any_step_the_old_engine_stays_and_nothing_is_served(
     assert [path.name for path in folder(repository).parent.iterdir()] == [engines.VERSION]
 
 
-def test_killed_while_writing_what_lies_about_is_no_engine(pack, repository, monkeypatch):
+def test_killed_while_writing_what_lies_about_is_no_engine(pack, repository, quick, monkeypatch):
     """After SIGKILL nothing was tidied up: a part of an engine, aside, and no version folder."""
     aside = folder(repository).rename(folder(repository).with_name(".1.partial"))
     engine_part = aside / build.ONNX_FILE
@@ -153,7 +153,9 @@ def test_other_weights_or_another_library_make_another_fingerprint(pack, tmp_pat
     assert engines.fingerprint_of(NETWORK, pack, Build()) != original
 
 
-def test_an_engine_that_disagrees_with_torch_is_never_installed(pack, repository, monkeypatch):
+def test_an_engine_that_disagrees_with_torch_is_never_installed(
+    pack, repository, quick, monkeypatch
+):
     before = engine(repository).read_bytes()
     monkeypatch.setattr(build, "check_parity", lambda *args: Parity(error=0.5))
     outcome = bring_up_to_date(pack, repository, force=True)

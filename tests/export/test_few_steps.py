@@ -21,6 +21,9 @@ from export.pack import Pack
 from export.pack_files import LCM_LORA
 from export.shapes import Size
 from pipeline import contract
+from tests.amounts import sample
+from tests.conftest import ROOT
+from tests.exported import EXPORTED
 from versions.catalogue import FINISHED
 
 FILE = "pytorch_lora_weights.safetensors"
@@ -72,17 +75,25 @@ def test_letting_go_of_the_networks_it_stays_the_pack_of_few_steps(pack):
     assert torch.equal(few.unet.conv_out.weight, before)
 
 
-@pytest.fixture(scope="module")
-def exported(pack, tmp_path_factory):
-    """A repository in which the second version of the UNet is the only engine."""
+@pytest.fixture(
+    scope="module", params=sample(["what ships", "random weights"], ["what ships"]), ids=str
+)
+def exported(request, tmp_path_factory):
+    """A pack, a repository in which the second version of its UNet is the only engine, and what
+    became of it. What ships is exported before the tests begin."""
     repository = tmp_path_factory.mktemp("repository")
     engines.prepare(repository)
-    outcome = engines._bring_up_to_date("unet", pack.in_few_steps(), repository, Build(), False)
-    return repository, outcome
+    if request.param == "what ships":
+        made_of = Pack(ROOT / "packs" / "tiny")
+        shutil.copytree(EXPORTED / SECOND, repository / SECOND)
+    else:
+        made_of = request.getfixturevalue("pack")
+    few = made_of.in_few_steps()
+    return made_of, repository, engines._bring_up_to_date("unet", few, repository, Build(), False)
 
 
-def test_it_is_exported_beside_the_first_and_says_what_torch_says(pack, exported):
-    repository, outcome = exported
+def test_it_is_exported_beside_the_first_and_says_what_torch_says(exported):
+    pack, repository, outcome = exported
     assert outcome.parity.passed
     assert outcome.parity.tolerance == TOLERANCE
     assert outcome.network == SECOND
@@ -100,8 +111,8 @@ def test_it_is_exported_beside_the_first_and_says_what_torch_says(pack, exported
     assert np.abs(found - plain).max() > 0.05, "the LoRA changed nothing"
 
 
-def test_what_is_up_to_date_is_told_from_the_first_version(pack, exported, monkeypatch):
-    repository, _ = exported
+def test_what_is_up_to_date_is_told_from_the_first_version(exported, monkeypatch):
+    pack, repository, _ = exported
     built = []
     monkeypatch.setattr(engines, "_build", lambda *args: built.append(args))
     few = pack.in_few_steps()
@@ -115,8 +126,8 @@ def facts(pack, repository):
     return json.loads(engines._side_files(pack, repository, Build())[FINISHED])
 
 
-def test_the_render_model_is_told_of_it(pack, exported, copied):
-    repository, _ = exported
+def test_the_render_model_is_told_of_it(exported, copied, quick):
+    pack, repository, _ = exported
     told = facts(pack, repository)
     assert told["few_steps"] is True
     assert SECOND in told["engines"]
@@ -125,8 +136,9 @@ def test_the_render_model_is_told_of_it(pack, exported, copied):
     assert SECOND not in told["engines"]
 
 
-def test_that_of_another_pack_goes_before_anything_else_is_built(pack, exported, copied, tmp_path):
-    repository = shutil.copytree(exported[0], tmp_path / "repository")
+def test_that_of_another_pack_goes_before_anything_else_is_built(exported, copied, quick, tmp_path):
+    pack, exported_to, _ = exported
+    repository = shutil.copytree(exported_to, tmp_path / "repository")
     finished = repository / FINISHED
     finished.parent.mkdir(exist_ok=True)
     finished.touch()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 
 import numpy as np
@@ -29,6 +30,7 @@ from export.trials import (
     rounding,
     trial_inputs,
 )
+from tests.amounts import long, sample
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +72,11 @@ def check(path, module, inputs):
 
 
 @pytest.mark.parametrize(
-    "network", ["text_encoder", "clip_image", "image_encoder", "controlnet", "vae_encoder"]
+    "network",
+    sample(
+        ["text_encoder", "clip_image", "image_encoder", "controlnet", "vae_encoder"],
+        {"text_encoder", "vae_encoder"},
+    ),
 )
 def test_networks_keep_their_direction_in_half_precision(exported, small, network, tmp_path):
     path = exported(network)
@@ -255,6 +261,7 @@ class TestFusion:
         assert (nodes == expected) == fused
         assert {node.domain for node in model.graph.node} == ({CONTRIB} if fused else {""})
 
+    @long
     def test_plain_attention_is_for_tensorrt(self, small, exported, tmp_path):
         export_network("vae_encoder", wrap("vae_encoder", small, plain), small, tmp_path / "p.onnx")
         assert "MultiHeadAttention" not in operators(tmp_path / "p.onnx")
@@ -262,8 +269,21 @@ class TestFusion:
 
 
 class TestBuild:
-    def test_an_fp16_engine_takes_the_place_of_the_fp32_one(self, small, tmp_path):
-        built = build_network("vae_encoder", small, tmp_path, Build(precision="fp16"))
+    """Of networks that were exported for the tests before."""
+
+    @pytest.fixture
+    def build_of(self, small, tmp_path, monkeypatch):
+        def built(network, path, wrapped=wrap):
+            monkeypatch.setattr(
+                build, "export_network", lambda *given: shutil.copy(path, given[-1])
+            )
+            monkeypatch.setattr(build, "wrap", wrapped)
+            return build_network(network, small, tmp_path, Build(precision="fp16"))
+
+        return built
+
+    def test_an_fp16_engine_takes_the_place_of_the_fp32_one(self, exported, build_of, tmp_path):
+        built = build_of("vae_encoder", exported("vae_encoder"))
         assert built.parity.passed
         assert built.parity.tolerance == HALF_TOLERANCE
         assert built.hardware == {"checked_on": CPU}
@@ -271,11 +291,9 @@ class TestBuild:
         assert [path.name for path in tmp_path.iterdir()] == [build.ONNX_FILE]
         assert operators(tmp_path / build.ONNX_FILE)["NhwcConv"] == built.fused["NhwcConv"]
 
-    def test_one_that_is_wrong_in_fp16_does_not_pass(self, small, tmp_path, monkeypatch):
+    def test_one_that_is_wrong_in_fp16_does_not_pass(self, hot, build_of, monkeypatch):
         monkeypatch.setattr(build, "large_tensors", lambda *_: ())
-        monkeypatch.setattr(build, "wrap", too_hot)
-        built = build_network("vae_decoder", small, tmp_path, Build(precision="fp16"))
-        assert not built.parity.passed
+        assert not build_of("vae_decoder", hot[1], too_hot).parity.passed
 
 
 class TestDeviation:

@@ -110,7 +110,7 @@ def test_a_damaged_map_is_fitted_anew(pack, tmp_path, damaged):
     assert np.shape(json.loads(text)["weights"]) == (5, 3)
 
 
-def test_the_marker_names_every_engine_that_is_there(pack, tmp_path):
+def test_the_marker_names_every_engine_that_is_there(pack, quick, tmp_path):
     engines.prepare(tmp_path)
     assert engines._bring_up_to_date("vae_encoder", pack, tmp_path, Build(), False).built
     texts = engines._side_files(pack, tmp_path, Build())

@@ -163,37 +163,45 @@ def test_tests_have_engines_of_their_own_there(repository, tmp_path):
     assert exported.repository(repository) == ROOT / "out/tests/repository"
 
 
+def export_only(pack, repository, *only):
+    told = engines.export_pack(pack, repository, Build(), only=only, report=lambda _doing: None)
+    return [(outcome.network, outcome.built) for outcome in told]
+
+
+@pytest.fixture(scope="module")
+def alone(assembled, tmp_path_factory):
+    """A repository in which `QUICK` is the only engine."""
+    repository = tmp_path_factory.mktemp("alone")
+    assert export_only(assembled(), repository, QUICK) == [(QUICK, True)]
+    return repository
+
+
 class TestOne:
     """``--only``."""
 
-    def export(self, pack, repository, *only):
-        told = engines.export_pack(pack, repository, Build(), only=only, report=lambda _doing: None)
-        return [(outcome.network, outcome.built) for outcome in told]
-
-    def test_network_is_exported_and_can_be_published(self, assembled, tmp_path):
-        assert self.export(assembled(), tmp_path, QUICK) == [(QUICK, True)]
-        assert manifest.verify(tmp_path / QUICK / "1").network == QUICK
-        assert not [*tmp_path.glob("*/1/model.onnx")][1:]
-        assert not (tmp_path / FINISHED).exists()
+    def test_network_is_exported_and_can_be_published(self, alone):
+        assert manifest.verify(alone / QUICK / "1").network == QUICK
+        assert not [*alone.glob("*/1/model.onnx")][1:]
+        assert not (alone / FINISHED).exists()
 
     def test_network_that_the_pack_has_not(self, assembled, tmp_path):
         with pytest.raises(PackError, match="--only unet/2: .* no such network. It has text_enc"):
-            self.export(assembled(), tmp_path, "unet/2")
+            export_only(assembled(), tmp_path, "unet/2")
 
     def test_network_does_not_stand_among_those_of_another_pack(self, assembled, tmp_path):
         repository = write_repository(tmp_path)
         before = files(repository)
         with pytest.raises(PackError, match=r"its .*unet.* would not be of .*leave --only out"):
-            self.export(assembled(), repository, QUICK)
+            export_only(assembled(), repository, QUICK)
         assert {path: text for path, text in files(repository).items() if path in before} == before
 
-    def test_network_completes_what_is_there(self, assembled, tmp_path):
+    def test_network_completes_what_is_there(self, assembled, quick, tmp_path):
         """Once all engines are the pack's, the rest is written as after an export of all."""
         pack = assembled()
         for network in engines.names_of(pack):
             if network != QUICK:
                 describe_as_exported(write_version(tmp_path / network / "1", "unet"), network, pack)
-        assert self.export(pack, tmp_path, QUICK) == [(QUICK, True)]
+        assert export_only(pack, tmp_path, QUICK) == [(QUICK, True)]
         facts = json.loads((tmp_path / FINISHED).read_text())
         assert set(facts["engines"]) == set(engines.names_of(pack))
 
@@ -205,7 +213,7 @@ def describe_as_exported(folder, network, pack):
 
 
 class TestBesidesOthers:
-    def test_nobody_publishes_while_engines_are_replaced(self, assembled, tmp_path):
+    def test_nobody_publishes_while_engines_are_replaced(self, assembled, quick, tmp_path):
         repository = write_repository(tmp_path / "repository")
         new = write_version(tmp_path / "new", "unet", seed=1)
         # One that is exported whole is not mixed with another pack's.
@@ -233,7 +241,7 @@ class TestCandidates:
     """``--publish``."""
 
     @pytest.fixture
-    def managed(self, repository, assembled):
+    def managed(self, repository, assembled, alone):
         """Its text encoder is the pack's; of the others it says so."""
         pack = assembled()
         shutil.rmtree(repository / QUICK)
@@ -241,9 +249,7 @@ class TestCandidates:
             folder = repository / model.name / "1"
             if folder.exists():
                 describe_as_exported(folder, model.name, pack)
-        elsewhere = repository.with_name("elsewhere")
-        list(engines.export_pack(pack, elsewhere, Build(), only=[QUICK], report=lambda _d: None))
-        shutil.copytree(elsewhere / QUICK, repository / QUICK)
+        shutil.copytree(alone / QUICK, repository / QUICK)
         (repository / "tokenizer/1/tokenizer.json").write_text(pack.tokenizer_json())
         return repository
 

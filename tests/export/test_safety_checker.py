@@ -135,7 +135,7 @@ def test_a_pack_has_it_or_not(pack, assembled):
     assert names_of(assembled()) == NAMES
 
 
-def test_that_of_another_pack_goes_before_anything_else_is_built(pack, assembled, tmp_path):
+def test_that_of_another_pack_goes_before_anything_else_is_built(pack, assembled, quick, tmp_path):
     engines.prepare(tmp_path)
     engines._write_texts(
         tmp_path, configs_of(pack, tmp_path, Build()) | {FINISHED: '{"pack": "other"}'}

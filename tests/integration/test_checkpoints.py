@@ -18,13 +18,14 @@ from export.onnx import run_torch
 from export.pack import Pack
 from maquette.v1 import maquette_pb2 as pb
 from pipeline import contract
+from tests.amounts import long
 from tests.conftest import ROOT
 from tests.integration.reference import by_diffusers, picture, pixels
 from tests.integration.stack import live_stack, ready_models, stub_of
 from tests.pictures import encoded
 
-# Ten networks are exported before the first, beside other tests.
-pytestmark = pytest.mark.timeout(900)
+# Ten networks are exported before the first. tests/export/checkpoints makes the same in torch.
+pytestmark = [pytest.mark.timeout(900), long]
 
 EXAMPLES = ROOT / "examples"
 

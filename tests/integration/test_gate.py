@@ -9,6 +9,7 @@ import pytest
 from drill import candidates
 from drill.repository import copied
 from evaluation import gate, thresholds
+from tests.amounts import long
 from tests.exported import EXPORTED
 from versions import aliases
 from versions.aliases import Aliases
@@ -46,10 +47,10 @@ def missed(repository, monkeypatch, candidate):
 @pytest.mark.parametrize(
     ("candidate", "names"),
     [
-        ({"unet": 5}, set()),
+        pytest.param({"unet": 5}, set(), marks=long),
         ({"unet": 3}, set()),
         ({"unet": 4}, {"denoising_error_ratio"}),
-        ({"vae_decoder": 2}, {"autoencoder_error_ratio"}),
+        pytest.param({"vae_decoder": 2}, {"autoencoder_error_ratio"}, marks=long),
     ],
     ids=["the same", "tinted", "noise on the UNet", "noise on the VAE"],
 )

@@ -9,7 +9,6 @@ import signal
 import socket
 import stat
 import subprocess
-import urllib.request
 from pathlib import Path
 
 import grpc
@@ -26,6 +25,7 @@ from maquette.client import CallFailed, Client
 from maquette.v1 import maquette_pb2 as pb
 from pipeline import contract
 from serving.ports import free_port
+from tests.amounts import sample
 from tests.conftest import ROOT
 from tests.exported import EXPORTED
 from tests.integration.stack import MAQUETTE, live_stack, ready_models, stub_of, wait_until
@@ -84,17 +84,22 @@ def checkout(folder):
     return environment
 
 
-@pytest.fixture
-def anywhere(tmp_path, monkeypatch):
-    """A stack of folders with hard names, in a bare locale, at an IPv6 address, that wants keys."""
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("LC_ALL", "C")
-    state = tmp_path / "Büro 2 (neu) & 'mehr'; 家 $HOME"
-    repository = shutil.copytree(REPOSITORY, tmp_path / "Modelle (alt) & neu")
+@pytest.fixture(scope="module")
+def anywhere(tmp_path_factory):
+    """A stack of folders with hard names, in a bare locale, at an IPv6 address, that wants keys and
+    has secrets."""
+    folder = tmp_path_factory.mktemp("anywhere")
+    state = folder / "Büro 2 (neu) & 'mehr'; 家 $HOME"
+    repository = shutil.copytree(REPOSITORY, folder / "Modelle (alt) & neu")
     options = ("--repository", str(repository), "--host", "::1")
-    program = (checkout(tmp_path / "Büro 2 (neu)") / "bin/python", "-m", "maquette")
-    with live_stack(state, *options, program=program, auth="required") as stack:
-        yield stack
+    program = (checkout(folder / "Büro 2 (neu)") / "bin/python", "-m", "maquette")
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("XDG_STATE_HOME", str(folder / "home"))
+        environment.setenv("LC_ALL", "C")
+        environment.setenv("AWS_SECRET_ACCESS_KEY", "k" * 32)
+        settings = {"auth": "required", "jwt_secret": "s" * 32, "jwt_audience": "maquette"}
+        with live_stack(state, *options, program=program, **settings) as stack:
+            yield stack
 
 
 def test_where_it_is_and_that_it_asks_for_keys_hinders_nobody(anywhere, tmp_path, sketch):
@@ -156,18 +161,12 @@ def test_triton_is_its_owners_only(live):
     assert stat.S_IMODE((live.state / "triton.log").stat().st_mode) == 0o600
 
 
-def test_triton_and_its_models_know_no_secret_of_the_gateway(tmp_path, monkeypatch):
-    monkeypatch.setenv("MAQUETTE_JWT_SECRET", "s" * 32)
-    monkeypatch.setenv("MAQUETTE_JWT_AUDIENCE", "maquette")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "k" * 32)
-    with live_stack(tmp_path) as stack:
-        triton = triton_of(stack)
-        for process in [triton, *triton.children(recursive=True)]:
-            known = process.environ()
-            assert not [name for name in known if name.startswith(("MAQUETTE_", "AWS_"))]
-            assert "s" * 32 not in str(known) + str(process.cmdline())
-        with urllib.request.urlopen(f"http://{stack.http_address}/metrics/triton") as answer:
-            assert b"nv_inference_request_success" in answer.read()
+def test_triton_and_its_models_know_no_secret_of_the_gateway(anywhere):
+    triton = triton_of(anywhere)
+    for process in [triton, *triton.children(recursive=True)]:
+        known = process.environ()
+        assert not [name for name in known if name.startswith(("MAQUETTE_", "AWS_"))]
+        assert "s" * 32 not in str(known) + str(process.cmdline())
 
 
 def test_a_library_open_elsewhere_is_one_sentence(live, tmp_path):
@@ -241,7 +240,10 @@ def test_a_broken_engine_is_one_sentence_and_nothing_is_left(tmp_path, repositor
     assert left_behind(tmp_path) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGKILL]
+
+
+@pytest.mark.parametrize("number", sample(SIGNALS, {signal.SIGTERM, signal.SIGKILL}))
 def test_whatever_ends_it_no_process_is_left(tmp_path, number):
     with live_stack(tmp_path) as stack:
         family = stack.processes()
@@ -294,7 +296,9 @@ def test_a_triton_that_cannot_come_back_ends_the_rest(tmp_path, repository):
     assert left_behind(tmp_path) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number", sample([signal.SIGINT, signal.SIGTERM, signal.SIGHUP], {signal.SIGTERM})
+)
 def test_interrupted_while_starting_triton_again_it_leaves_nothing(tmp_path, number):
     with live_stack(tmp_path) as stack:
         family = stack.processes()

@@ -81,7 +81,7 @@ class Found(dict):
             "reference_wins": lambda: accuracy(self.painted(Case.contradicted)),
             "text_top1": lambda: text_retrieval(self.painter),
             "text_top3": lambda: text_retrieval(self.painter),
-            "image_top1": lambda: image_retrieval(self.painter),
+            "image_top1": lambda: image_retrieval(self.painter, 2 * CASES),
         }[measure]()
 
     @cached_property

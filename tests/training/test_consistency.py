@@ -190,7 +190,7 @@ class Interrupted(Exception):
 
 
 def train(work: Path, text, monkeypatch, stop_at: int | None = None) -> dict[str, Tensor]:
-    plan = Plan(steps=3, batch=2, learning_rate=0.01, warmup=1, save_every=1)
+    plan = Plan(steps=2, batch=2, learning_rate=0.01, warmup=1, save_every=1)
     begun = []
     draw = painting.Samples.draw
 
@@ -212,7 +212,7 @@ def test_a_resumed_run_ends_with_the_lora_of_an_uninterrupted_one(
     whole = train(work, text, monkeypatch)
     (work / consistency.STAGE).rename(work / "whole")
     with pytest.raises(Interrupted):
-        train(work, text, monkeypatch, stop_at=3)
+        train(work, text, monkeypatch, stop_at=2)
     resumed = train(work, text, monkeypatch)
     assert whole.keys() == resumed.keys()
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)

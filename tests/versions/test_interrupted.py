@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from pipeline.errors import Unavailable
+from tests.amounts import sample
 from tests.conftest import ROOT
 from tests.versions import killing
 from tests.versions.engines import write_version
@@ -42,7 +43,7 @@ def prepare(repository, new, operation):
     return source
 
 
-@pytest.mark.parametrize("operation", killing.OPERATIONS)
+@pytest.mark.parametrize("operation", sample(killing.OPERATIONS, {"publish_pair", "promote"}))
 def test_killed_at_any_step_the_next_command_finishes_or_undoes_it(repository, new, operation):
     source = prepare(repository, new, operation)
     done = subprocess.run(

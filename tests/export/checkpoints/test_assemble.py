@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from itertools import product
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from export.files import PackError
 from export.networks import wrap
 from export.onnx import example_inputs
 from export.shapes import Size, Widths
+from tests.amounts import sample
 
 PLUS = f"{random.IP_ADAPTER}/ip-adapter-plus_sd15"
 
@@ -49,7 +51,9 @@ def test_a_single_file_brings_vocabulary_and_preprocessing_from_clip(assembled):
     assert single.scheduler_config()["beta_schedule"] == "scaled_linear"
 
 
-@pytest.mark.parametrize("stem", ["ip-adapter_sd15", "ip-adapter-plus_sd15"])
+@pytest.mark.parametrize(
+    "stem", sample(["ip-adapter_sd15", "ip-adapter-plus_sd15"], {"ip-adapter-plus_sd15"})
+)
 def test_a_pickled_ip_adapter_is_the_same_as_safetensors(assembled, stem):
     files = (
         assembled(ip_adapter=f"{random.IP_ADAPTER}/{stem}.{ending}").ip_adapter_file
@@ -156,8 +160,13 @@ SPELLINGS = {
 ATTENTION = "down_blocks.0.attentions.0.transformer_blocks.0.attn2"
 
 
-@pytest.mark.parametrize("layout", SPELLINGS)
-@pytest.mark.parametrize("metadata", [{}, {"unet.lora_alpha": 2}])
+@pytest.mark.parametrize(
+    ("layout", "metadata"),
+    sample(
+        product(SPELLINGS, [{}, {"unet.lora_alpha": 2}]),
+        [("diffusers", {}), ("peft", {"unet.lora_alpha": 2})],
+    ),
+)
 def test_every_spelling_of_a_lora_is_fused_with_its_scale(
     made_of, assembled, tmp_path, layout, metadata
 ):
@@ -209,19 +218,21 @@ def test_a_pickled_lora_is_the_same_as_safetensors(made_of, assembled, checkpoin
 KEY = "lora_unet_mid_block_attentions_0_proj_in"
 
 
+LEFT_OUT = [
+    ({f"{KEY}.hada_w1_a": 4}, {}, rf"not fused here: {KEY}.hada_w1_a"),
+    ({f"{KEY}.dora_scale": 4}, {}, rf"not fused here: {KEY}.dora_scale"),
+    ({f"{KEY}.lora_mid.weight": 4}, {}, rf"not fused here: {KEY}.lora_mid.weight"),
+    ({f"{KEY}.diff_b": 4, f"{KEY}.lokr_w1": 4}, {}, rf"{KEY}.diff_b, {KEY}.lokr_w1"),
+    ({"lora_te2_text_model_encoder_layers_0_mlp_fc1.lora_down.weight": 4}, {}, "lora_te2_text"),
+    ({}, {"unet.use_dora": True}, "asks for unet.use_dora, which is not done here"),
+    ({}, [1], "its lora_adapter_metadata is not what PEFT writes"),
+    ({}, {"unet.lora_alpha": "two"}, "its lora_adapter_metadata is not what PEFT writes"),
+]
+
+
 @pytest.mark.parametrize(
-    ("more", "metadata", "expected"),
-    [
-        ({f"{KEY}.hada_w1_a": 4}, {}, rf"not fused here: {KEY}.hada_w1_a"),
-        ({f"{KEY}.dora_scale": 4}, {}, rf"not fused here: {KEY}.dora_scale"),
-        ({f"{KEY}.lora_mid.weight": 4}, {}, rf"not fused here: {KEY}.lora_mid.weight"),
-        ({f"{KEY}.diff_b": 4, f"{KEY}.lokr_w1": 4}, {}, rf"{KEY}.diff_b, {KEY}.lokr_w1"),
-        ({"lora_te2_text_model_encoder_layers_0_mlp_fc1.lora_down.weight": 4}, {}, "lora_te2_text"),
-        ({}, {"unet.use_dora": True}, "asks for unet.use_dora, which is not done here"),
-        ({}, [1], "its lora_adapter_metadata is not what PEFT writes"),
-        ({}, {"unet.lora_alpha": "two"}, "its lora_adapter_metadata is not what PEFT writes"),
-    ],
-)  # fmt: skip
+    ("more", "metadata", "expected"), sample(LEFT_OUT, [LEFT_OUT[0], LEFT_OUT[5], LEFT_OUT[7]])
+)
 def test_a_lora_of_which_a_part_would_be_left_out(
     made_of, checkpoints, tmp_path, more, metadata, expected
 ):
@@ -235,8 +246,10 @@ def test_a_lora_of_which_a_part_would_be_left_out(
     assert "Take a LoRA for Stable Diffusion 1.5" in str(caught.value)
 
 
-@pytest.mark.parametrize("prefix", ["", "control_model."])
-@pytest.mark.parametrize("kind", ["safetensors", "pth"])
+@pytest.mark.parametrize(
+    ("kind", "prefix"),
+    sample(product(["safetensors", "pth"], ["", "control_model."]), [("pth", "control_model.")]),
+)
 def test_a_controlnet_in_one_file_is_that_of_the_folder(
     made_of, assembled, checkpoints, tmp_path, prefix, kind
 ):
@@ -296,7 +309,7 @@ PARTS = {
 }
 
 
-@pytest.mark.parametrize("network", PARTS)
+@pytest.mark.parametrize("network", sample(PARTS, {"controlnet"}))
 def test_shards_are_the_same_as_one_file(made_of, assembled, checkpoints, tmp_path, network):
     part, checkpoint, inside = PARTS[network]
     folder = shutil.copytree(checkpoints / checkpoint, tmp_path / "sharded")

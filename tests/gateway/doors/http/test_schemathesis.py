@@ -6,10 +6,13 @@ import asyncio
 import os
 import sys
 
+import pytest
+
 from gateway.auth.caller import Scope
 from gateway.doors.http.dependencies import admitted
 from gateway.doors.openinference.rest import router
 from gateway.doors.openinference.virtual_model import VirtualModel
+from tests.amounts import sample
 from tests.conftest import ROOT
 from tests.gateway.doors.http.conftest import serve
 from tests.gateway.doors.http.test_openapi import Following
@@ -20,7 +23,12 @@ from versions import sources
 CONFIG = ROOT / "tests" / "gateway" / "doors" / "http" / "schemathesis.toml"
 
 
-async def test_the_document_is_what_is_so(tmp_path, monkeypatch):
+SOME = ["--phases", "examples,fuzzing", "--max-examples", "2"]
+"""A sample of what it draws."""
+
+
+@pytest.mark.parametrize("drawn", sample([SOME, []], [SOME]), ids=["some", "all"])
+async def test_the_document_is_what_is_so(tmp_path, monkeypatch, drawn):
     incoming = tmp_path / "incoming"
     # Engines are tried in processes, which have tests of their own.
     monkeypatch.setattr(sources, "try_one", lambda *arguments: None)
@@ -38,6 +46,7 @@ async def test_the_document_is_what_is_so(tmp_path, monkeypatch):
         running = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "schemathesis.cli", "--config-file", CONFIG, "run",
             f"{served.url}/openapi.json", "--checks", "all", "--header", f"{name}: {key}",
+            *drawn,
             cwd=tmp_path,
             env={**os.environ, "SCHEMATHESIS_HOOKS": "tests.gateway.doors.http.generated",
                  "PYTHONPATH": str(ROOT)},
