@@ -17,7 +17,6 @@ HINT_CHANNELS = (16, 32, 96, 256)
 UNSAID: Mapping[str, object] = {
     "attention_type": "default",
     "conditioning_channels": 3,
-    "global_pool_conditions": False,
     "mid_block_type": MIDDLE,
     "transformer_layers_per_block": 1,
 }
@@ -94,7 +93,9 @@ def _require_denoiser(pack: PackFiles) -> None:
                 reason = f"{key} is {config[key]}, which asks for an input that no render gives"
                 raise _unfit(pack, name, reason)
     _require(pack, "unet", attention_type="default")
-    _require(pack, "controlnet", global_pool_conditions=False, conditioning_channels=3)
+    _require(pack, "controlnet", conditioning_channels=3)
+    if controlnet.get("global_pool_conditions"):
+        raise _unfit(pack, "controlnet", "global_pool_conditions is true; expected: false")
 
 
 def _require_blocks(pack: PackFiles) -> None:

@@ -321,6 +321,8 @@ def test_likeness_falls_with_noise_and_colour_counts():
 class Networks(InProcess):
     """Knows the noise that was added, and finds it but for `error`; the VAE loses `loss`."""
 
+    topology = SD15
+
     def __init__(self, error, loss=0.0):
         self.error, self.loss = error, loss
 

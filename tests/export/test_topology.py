@@ -171,6 +171,7 @@ async def painted(infer, pack, request):
     return np.asarray(decode(done.images[0], "render")).astype(int)
 
 
+@pytest.mark.timeout(900)
 async def test_the_engines_paint_what_torch_paints(pack, exported, sketch, style_image):
     each = tuple(np.linspace(0, 1, len(OTHER.cross_attention_layers)).tolist())
     request = wanted(style_image, sketch, ip_adapter_scale=each)

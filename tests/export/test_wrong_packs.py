@@ -74,7 +74,7 @@ def test_an_sdxl_unet(copied):
     ("folder", "changed", "expected"),
     [
         ("unet", {"in_channels": 9}, "in_channels is 9; expected: 4"),
-        ("unet", {"layers_per_block": 3}, "layers_per_block is 3; expected: 2"),
+        ("controlnet", {"layers_per_block": 3}, "layers_per_block is 3; expected: 2"),
         ("unet", {"time_cond_proj_dim": 256}, "time_cond_proj_dim is 256, which asks for an input"),
         ("unet", {"class_embed_type": "timestep"}, "class_embed_type is timestep, which asks for"),
         ("unet", {"attention_type": "gated"}, "attention_type is gated; expected: default"),
@@ -84,9 +84,8 @@ def test_an_sdxl_unet(copied):
         ("vae", {"shift_factor": 0.1}, "shift_factor is 0.1, and latents are not shifted here"),
         ("text_encoder", {"hidden_size": 1024}, "prompts have width 1024, the UNet's 64"),
         ("controlnet", {"block_out_channels": [1, 2, 3, 4]}, "channels are not the UNet's"),
-        ("vae", {"latent_channels": 16}, "has not 4 levels and 4 latent channels"),
+        ("vae", {"latent_channels": 16}, "latent_channels is 16; expected: 4"),
         ("image_encoder", {"image_size": 336}, "its pictures have 336 pixels, not 32"),
-        ("clip", {"projection_dim": 768}, "projection_dim is 768; expected: 512"),
     ],
 )
 def test_a_part_of_another_topology(copied, folder, changed, expected):
