@@ -67,8 +67,8 @@ def test_every_field_can_be_asked_for_and_says_what_is_allowed(run):
 
 def test_the_options_are_sent_as_the_fields_they_stand_for(run):
     assert "--steps is 0; allowed: 1 to 150. Try 1." in run("--steps", "0").stderr
-    twice = run("--style-scale", "1", "--style-scale", "0").stderr
-    assert "--style-scale is 2 values; allowed: 1 value, or 16" in twice
+    several = run("--style-scale", "1", "--style-scale", "3").stderr
+    assert "--style-scale is 3.0; allowed: 0 to 2. Try 2." in several
 
 
 def test_without_a_name_no_picture_replaces_another(run, tmp_path):
