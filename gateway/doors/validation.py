@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Any
 
@@ -68,6 +69,22 @@ def unknown_field(name: str, model: type[BaseModel]) -> InvalidRequest:
     # The caller's own word takes the field's place in the sentence, so it must be kept short.
     allowed = f"one of {', '.join(known.values())}"
     return InvalidRequest(shorten(name), Words("not known"), allowed, remedy)
+
+
+@contextmanager
+def called(names: Mapping[str, str]) -> Iterator[None]:
+    """Errors in the block name a field as its caller did.
+
+    Args:
+        names: our name of a field to the caller's.
+    """
+    try:
+        yield
+    except InvalidRequest as error:
+        if theirs := names.get(error.field):
+            error.args = (f"{theirs}{str(error).removeprefix(error.field)}",)
+            error.field = theirs
+        raise
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

@@ -61,7 +61,9 @@ class Gateway(FastAPI):
     def openapi(self) -> dict[str, Any]:
         """The document, made once."""
         if not self.openapi_schema:
-            bodies: set[type[BaseModel]] = {*openapi.RENDER_EVENTS.values(), *versions.EVENTS}
+            bodies: set[type[BaseModel]] = {
+                *openapi.RENDER_EVENTS.values(), *versions.EVENTS, *images.EVENTS,
+            }  # fmt: skip
             required = self.state.settings.auth_required
             self.openapi_schema = openapi.complete(
                 super().openapi(), bodies, auth_required=required

@@ -18,31 +18,25 @@ from pydantic import (
     Field,
     ValidationError,
     WithJsonSchema,
+    create_model,
+    model_validator,
 )
 from pydantic_core import PydanticKnownError
-from starlette.datastructures import UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
 
 from gateway.doors import bounds
+from gateway.doors.http.forms import FORM, FormText, read_form
 from gateway.doors.http_bodies import from_base64
 from gateway.doors.validation import invalid_request, refused
-from pipeline.errors import InvalidRequest, Words, shorten
+from pipeline import fields
+from pipeline.errors import InvalidRequest, shorten
 
-Fields = Mapping[str, Any]
-"""What was sent by name: one value, or a list of several."""
 Item = TypeVar("Item")
 Model = TypeVar("Model", bound="Body")
 
-FORM, JSON = "multipart/form-data", "application/json"
-IN_A_FORM: dict[str, Any] = {"type": "string", "format": "binary"}
-IN_JSON: dict[str, Any] = {"type": "string", "contentEncoding": "base64", "format": "byte"}
-MAX_PARTS = 100
+JSON = "application/json"
 URL = re.compile(r"\s*[A-Za-z][A-Za-z+.-]*:")
 INLINE = re.compile(r"\s*data:[^,]{,100};base64,", re.IGNORECASE)
 """What a browser puts before the base64. Whatever type it names, the decoder finds out itself."""
-PICTURE_PARTS = {"sketch", "style_images", "image", "image[]", "file"}
-UNNAMED = "unnamed"
-_AS_A_FILE = f'; filename="{UNNAMED}"'.encode()
 _WHOLE = re.compile(r"\s*[+-]?[0-9]{1,20}\s*")
 _BOOLEANS = {"true": True, "false": False}
 
@@ -52,21 +46,26 @@ class Body(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-
-class FormText(str):
-    """A part of a form, where a number is text too."""
-
-    __slots__ = ()
+    @model_validator(mode="before")
+    @classmethod
+    def _blank(cls, sent: dict[str, Any]) -> dict[str, Any]:
+        """What is missing is empty: whoever checks the value says what is allowed."""
+        required = {
+            field.alias or name: (field.annotation or str)()
+            for name, field in cls.model_fields.items()
+            if field.is_required()
+        }
+        return {**required, **sent}
 
 
 def _whole(value: Any) -> Any:
     if isinstance(value, FormText) and _WHOLE.fullmatch(value):
         return int(value)
-    # JSON knows one kind of number.
+    # JSON has one kind of number.
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _below_20_digits(value: int) -> int:
+def _at_most_20_digits(value: int) -> int:
     if abs(value) >= 10**20:
         raise PydanticKnownError("int_type")
     return value
@@ -102,17 +101,54 @@ def _several(value: Any) -> tuple[Any, ...]:
 
 
 Text = Annotated[str, Field(max_length=bounds.MAX_TEXT)]
-Whole = Annotated[int, BeforeValidator(_whole), AfterValidator(_below_20_digits)]
+Whole = Annotated[int, BeforeValidator(_whole), AfterValidator(_at_most_20_digits)]
 Number = Annotated[float, BeforeValidator(_number)]
 Boolean = Annotated[bool, BeforeValidator(_boolean)]
 Picture = Annotated[
     bytes,
     BeforeValidator(_picture),
-    WithJsonSchema(IN_A_FORM, mode="validation"),
-    WithJsonSchema(IN_JSON, mode="serialization"),
+    WithJsonSchema({"type": "string", "format": "binary"}, mode="validation"),
+    WithJsonSchema(
+        {"type": "string", "contentEncoding": "base64", "format": "byte"}, mode="serialization"
+    ),
 ]
-"""Its two schemas are told apart by their mode, of which a body has no other use."""
+"""In a form a file, in JSON base64: a schema of each, by the mode, which bodies do not need."""
 Several = Annotated[tuple[Item, ...], Field(max_length=bounds.MAX_ITEMS), BeforeValidator(_several)]
+_KINDS: Mapping[type, Any] = {
+    bytes: Picture, str: Text, int: Whole, float: Number, bool: Boolean,
+}  # fmt: skip
+
+
+def model_of(
+    name: str,
+    table: Mapping[str, fields.Field],
+    base: type[Model],
+    aliases: Mapping[str, str] | None = None,
+) -> type[Model]:
+    """A model of the fields in `table`, besides those of `base`.
+
+    Ranges are in its schema only: what the values are made into checks them, for every door.
+
+    Args:
+        aliases: what the route calls a field, by its name.
+    """
+    aliases = aliases or {}
+    described: Any = {
+        each.name: _described(each, aliases.get(each.name)) for each in table.values()
+    }
+    return create_model(name, __base__=base, **described)
+
+
+def _described(known: fields.Field, alias: str | None) -> tuple[Any, Any]:
+    kind: Any = _KINDS[known.kind]
+    if known.several:
+        one = Annotated[kind, Field(json_schema_extra={**known.bounds})]
+        kind, limits = Several[one], known.item_bounds
+    else:
+        limits = known.bounds
+    default = ... if known.required else known.default
+    about: Any = Field(default, alias=alias, description=known.help, json_schema_extra={**limits})
+    return kind, about
 
 
 async def body_of(request: Request, model: type[Model], *kinds: str) -> Model:
@@ -128,20 +164,20 @@ async def body_of(request: Request, model: type[Model], *kinds: str) -> Model:
     return await validated(await read(request, *kinds), model)
 
 
-async def validated(fields: Fields, model: type[Model]) -> Model:
-    """`fields` as `model`.
+async def validated(sent: Mapping[str, Any], model: type[Model]) -> Model:
+    """What was `sent` as `model`.
 
     Raises:
         InvalidRequest: a field is unknown or of the wrong type.
     """
     try:
         # Megabytes of base64 take a while, and others are served meanwhile.
-        return await asyncio.to_thread(model.model_validate, fields)
+        return await asyncio.to_thread(model.model_validate, sent)
     except ValidationError as error:
         raise invalid_request(error.errors(include_url=False), model) from error
 
 
-async def read(request: Request, *kinds: str) -> Fields:
+async def read(request: Request, *kinds: str) -> dict[str, Any]:
     """The fields in the body of `request`; what is empty in a form or null in JSON is left out.
 
     Args:
@@ -157,79 +193,17 @@ async def read(request: Request, *kinds: str) -> Fields:
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
             f"The content-type is {shorten(kind)}; allowed: {' or '.join(kinds)}.",
         )
-    return await (_read_form(request) if kind == FORM else _read_json(request))
+    return await (read_form(request) if kind == FORM else _read_json(request))
 
 
-class _Parser(MultiPartParser):
-    """Reads pictures as files, whether or not their parts have a file name."""
-
-    ended = False
-    """Whether the form's last boundary has come."""
-
-    def on_headers_finished(self) -> None:
-        super().on_headers_finished()
-        part = self._current_part
-        if part.file is None and part.field_name in PICTURE_PARTS:
-            self._current_fields -= 1
-            part.content_disposition = (part.content_disposition or b"") + _AS_A_FILE
-            super().on_headers_finished()
-
-    def on_end(self) -> None:
-        self.ended = True
-
-    def close(self) -> None:
-        """Close every file, that of a part which was cut short included."""
-        for file in self._files_to_close_on_error:
-            file.close()
-
-
-async def _read_form(request: Request) -> Fields:
-    parser = _Parser(
-        request.headers,
-        request.stream(),
-        max_files=MAX_PARTS,
-        max_fields=MAX_PARTS,
-        max_part_size=bounds.MAX_TEXT,
-    )
-    sent: dict[str, list[Any]] = {}
-    try:
-        form = await parser.parse()
-        if not parser.ended:
-            remedy = "Send all of it, up to the last boundary."
-            raise InvalidRequest("body", Words("cut short"), "a whole form", remedy)
-        for name, part in form.multi_items():
-            # Browsers send every field that is there, filled in or not.
-            if (content := await _content(part)) != "":
-                sent.setdefault(name, []).append(content)
-    except UnicodeError as error:
-        found = Words("not in the charset it names")
-        raise InvalidRequest("body", found, "text in UTF-8", "Encode it as UTF-8.") from error
-    except MultiPartException as error:
-        remedy = f"It does not parse: {error.message}"
-        raise InvalidRequest("body", Words("no form"), FORM, remedy) from error
-    finally:
-        parser.close()
-    return {name: values if len(values) > 1 else values[0] for name, values in sent.items()}
-
-
-async def _content(part: UploadFile | str) -> bytes | FormText:
-    if isinstance(part, str):
-        return FormText(part)
-    content = await part.read()
-    # Without a file name it may be base64, or a URL that is refused as one.
-    if part.filename in ("", UNNAMED) and content.isascii():
-        return FormText(content.decode())
-    return content
-
-
-async def _read_json(request: Request) -> Fields:
+async def _read_json(request: Request) -> dict[str, Any]:
     body = await request.body()
     bounds.check_json(body)
     try:
-        fields = await asyncio.to_thread(json.loads, body)
+        sent = await asyncio.to_thread(json.loads, body)
     except (ValueError, RecursionError) as error:
         remedy = f"It does not parse: {error}."
         raise InvalidRequest("body", body, "a JSON object", remedy) from error
-    if not isinstance(fields, dict):
-        raise InvalidRequest("body", fields, "a JSON object", "Put the fields in braces.")
-    return {name: value for name, value in fields.items() if value is not None}
+    if not isinstance(sent, dict):
+        raise InvalidRequest("body", sent, "a JSON object", "Put the fields in braces.")
+    return {name: value for name, value in sent.items() if value is not None}

@@ -1,16 +1,17 @@
-"""What the routes ask for: who calls, and the parts behind them."""
+"""What the routes depend on: who calls, the parts behind them, and pages of lists."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from typing import Annotated
 
-from fastapi import Depends, Request, Security
+from fastapi import Depends, Query, Request, Security
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 
 from gateway.auth.authenticator import Credentials, forwarded_by
 from gateway.auth.caller import Caller, Scope
 from gateway.auth.keys import PREFIX
+from gateway.doors.paging import MAX_PAGE
 from gateway.doors.parts import Parts
 from gateway.settings import Settings
 
@@ -56,6 +57,10 @@ def admitted(
     return admit
 
 
+PageSize = Annotated[int, Query(ge=1, le=MAX_PAGE, description="How many at most.", examples=[10])]
+PageToken = Annotated[
+    str, Query(description="The next_page_token of the page before.", examples=[""])
+]
 Behind = Annotated[Parts, Depends(parts_of)]
 Known = Annotated[Caller, Depends(admitted())]
 Rendering = Annotated[Caller, Depends(admitted(Scope.RENDER))]

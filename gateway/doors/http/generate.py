@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from fastapi import APIRouter, Request, Response
 
+from gateway.doors.http.bodies import body_of, model_of
 from gateway.doors.http.dependencies import Behind, Rendering
 from gateway.doors.http.events import finished
-from gateway.doors.http.forms import FORM, called, read, render_request
-from gateway.doors.http.openapi import (
-    CALL_FIELDS,
-    EXAMPLE,
-    IN_A_FORM,
-    PROBLEMS,
-    form,
-    png,
-    render_fields,
-)
-from gateway.doors.http.renders import asked_of
+from gateway.doors.http.forms import FORM
+from gateway.doors.http.openapi import EXAMPLE, PROBLEMS, png, request_body
+from gateway.doors.http.submissions import Submission
+from gateway.doors.validation import called
 from gateway.renders.render import Render
 from gateway.worker.events import Finished
 from pipeline.errors import InvalidRequest
+from pipeline.fields import Range
+from pipeline.request import FIELDS
 
 TOLD = {
     "X_Retrieved_Style": "Id of the style; absent when style_images were sent.",
@@ -33,9 +30,10 @@ TOLD = {
 }
 HEADERS = tuple(name.replace("_", "-") for name in TOLD)
 
-_FIELDS = render_fields(IN_A_FORM)
-_FIELDS = {"file": _FIELDS.pop("sketch"), **_FIELDS, **CALL_FIELDS}
-_FIELDS["num_images"] = {**_FIELDS["num_images"], "maximum": 1}
+_ONE_IMAGE = {"num_images": replace(FIELDS["num_images"], allowed=Range(1, 1))}
+GenerateForm = model_of(
+    "GenerateForm", {**FIELDS, **_ONE_IMAGE}, Submission, aliases={"sketch": "file"}
+)
 
 router = APIRouter(tags=["renders"], responses=PROBLEMS)
 
@@ -45,22 +43,17 @@ router = APIRouter(tags=["renders"], responses=PROBLEMS)
     summary="Render to a PNG",
     response_class=Response,
     responses=png("The picture", **TOLD),
-    openapi_extra=form(_FIELDS, ["file", "prompt"], EXAMPLE),
+    openapi_extra=request_body(GenerateForm, {FORM: EXAMPLE}),
 )
 async def generate(request: Request, caller: Rendering, behind: Behind) -> Response:
     """Render a sketch (`file`) and answer with the picture; the headers tell how it came about."""
-    sent = await read(request, FORM)
-    if "sketch" in sent:
-        raise InvalidRequest("sketch", sent["sketch"][0], "the field file", "Call it file here.")
-    if "file" not in sent:
-        raise InvalidRequest("file", b"", "a PNG, JPEG or WebP file", "Send the sketch in it.")
+    sent = await body_of(request, GenerateForm, FORM)
     with called({"sketch": "file"}):
-        sent["sketch"] = sent.pop("file")
-        wanted = await render_request(sent)
+        wanted = sent.render_request()
         if wanted.num_images != 1:
             remedy = "POST /v1/renders makes several."
             raise InvalidRequest("num_images", wanted.num_images, "1 on this route", remedy)
-        render = await behind.renders.begin(wanted, caller, asked_of(request, sent))
+        render = await behind.renders.begin(wanted, caller, sent.options(request))
         result = await finished(render, request.receive)
     return Response(
         result.pictures[0].png, headers=_headers(render, result), media_type="image/png"

@@ -13,30 +13,30 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 
-from gateway.doors.http.dependencies import Behind, Rendering
+from gateway.doors.http.bodies import JSON, body_of
+from gateway.doors.http.dependencies import Behind, PageSize, Rendering
 from gateway.doors.http.events import EVENT_STREAM, events_of, finished
-from gateway.doors.http.forms import CALL_HINTS, FORM, JSON, Sent, read, render_request, values_of
+from gateway.doors.http.forms import FORM
 from gateway.doors.http.openapi import (
-    CALL_FIELDS,
     EXAMPLE,
-    IN_A_FORM,
-    IN_JSON,
     PROBLEMS,
     RENDER_EVENTS,
+    SKETCH,
     events_content,
-    form_or_json,
     png,
-    render_fields,
+    request_body,
 )
 from gateway.doors.http.schemas import RenderBody, RenderPage, in_json, path_of
+from gateway.doors.http.submissions import RenderSubmission
 from gateway.doors.http_bodies import unless_gone
-from gateway.doors.paging import DEFAULT_PAGE, MAX_PAGE
-from gateway.renders.registry import MAX_ID, MAX_KEY, NEXT_PAGE, SubmitOptions
+from gateway.doors.paging import DEFAULT_PAGE
+from gateway.renders.registry import MAX_ID, MAX_KEY, NEXT_PAGE
 from gateway.renders.render import Render
 from gateway.worker.events import Finished
 from pipeline.errors import NotFound
 
 EXAMPLE_ID = "studio-42"
+SUBMISSION = {**EXAMPLE, "id": EXAMPLE_ID, "keep_running": True}
 
 Identity = Annotated[str, Path(description="The render's id.", examples=[EXAMPLE_ID])]
 Number = Annotated[int, Path(ge=0, description="Which picture, from 0.", examples=[0])]
@@ -55,11 +55,9 @@ router = APIRouter(prefix="/v1/renders", tags=["renders"], responses=PROBLEMS)
         },
         202: {"model": RenderBody, "description": "It goes on; Location says where to look."},
     },
-    openapi_extra=form_or_json(
-        {**render_fields(IN_A_FORM), **CALL_FIELDS},
-        {**render_fields(IN_JSON), **CALL_FIELDS},
-        ["sketch", "prompt"],
-        {**EXAMPLE, "id": EXAMPLE_ID, "keep_running": True},
+    openapi_extra=request_body(
+        RenderSubmission,
+        {FORM: SUBMISSION, JSON: {**SUBMISSION, "sketch": SKETCH}},
     )
     | {
         "parameters": [
@@ -87,9 +85,9 @@ async def create(request: Request, caller: Rendering, behind: Behind) -> Respons
     it answers 202 at once. Unless it is to keep running, a render ends when its client leaves.
     """
     wish = Prefer.of(request)
-    sent = await read(request, FORM, JSON)
-    asked = asked_of(request, sent, keep_running=wish.respond_async)
-    render = await behind.renders.begin(await render_request(sent), caller, asked)
+    sent = await body_of(request, RenderSubmission, FORM, JSON)
+    options = sent.options(request, keep_running=wish.respond_async)
+    render = await behind.renders.begin(sent.render_request(), caller, options)
     if EVENT_STREAM in request.headers.get("accept", ""):
         return events_of(render)
     if wish.respond_async:
@@ -102,9 +100,7 @@ async def create(request: Request, caller: Rendering, behind: Behind) -> Respons
 async def page(
     caller: Rendering,
     behind: Behind,
-    page_size: Annotated[
-        int, Query(ge=1, le=MAX_PAGE, description="Renders on a page.", examples=[10])
-    ] = DEFAULT_PAGE,
+    page_size: PageSize = DEFAULT_PAGE,
     page_token: Annotated[
         str,
         Query(
@@ -204,21 +200,6 @@ class Prefer:
     def applied(self) -> str:
         """What was done of it, for Preference-Applied."""
         return "respond-async" if self.wait is None else f"respond-async, wait={self.wait}"
-
-
-def asked_of(request: Request, sent: Sent, *, keep_running: bool = False) -> SubmitOptions:
-    """How the render is to be begun, from the fields in `sent` and the headers.
-
-    Raises:
-        InvalidRequest: the id or the key is not acceptable.
-    """
-    known = {name: sent[name] for name in CALL_HINTS if name in sent}
-    values = values_of(known, CALL_HINTS)
-    return SubmitOptions(
-        id=values.get("id", ""),
-        idempotency_key=request.headers.get("idempotency-key", ""),
-        keep_running=values.get("keep_running", False) or keep_running,
-    )
 
 
 async def _later(request: Request, render: Render, wish: Prefer) -> Response:

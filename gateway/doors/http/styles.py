@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Annotated, get_type_hints
+from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
-from pydantic import Field
+from pydantic import ConfigDict, Field
 from starlette.convertors import StringConvertor, register_url_convertor
 
-from gateway.doors.http.dependencies import Behind, Curating, Known
-from gateway.doors.http.forms import FORM, called, read, values_of
-from gateway.doors.http.openapi import IN_A_FORM, PROBLEMS, form, png, schema_of
+from gateway.doors.http.bodies import Body, body_of, model_of
+from gateway.doors.http.dependencies import Behind, Curating, Known, PageSize, PageToken
+from gateway.doors.http.forms import FORM
+from gateway.doors.http.openapi import PROBLEMS, png, request_body
 from gateway.doors.http.schemas import THUMBNAIL, Found, Scored, StyleBody, StylePage
-from gateway.doors.paging import DEFAULT_LIMIT, DEFAULT_PAGE, MAX_LIMIT, MAX_PAGE
+from gateway.doors.paging import DEFAULT_LIMIT, DEFAULT_PAGE, MAX_LIMIT
+from gateway.doors.validation import called
 from pipeline.images import MAX_SIDE, MIN_SIDE
 from pipeline.request import FIELDS as RENDER_FIELDS
 from retrieval.styles import MAX_NAME, STYLE_FIELDS, NewStyle
@@ -21,8 +23,14 @@ from retrieval.styles import MAX_NAME, STYLE_FIELDS, NewStyle
 PROMPT, FILTER = RENDER_FIELDS["prompt"], RENDER_FIELDS["style_filter"]
 EXAMPLE_NAME, EXAMPLE_ID = "Winter dusk", "winter-dusk"
 
-FIELDS = {name: schema_of(known, IN_A_FORM) for name, known in STYLE_FIELDS.items()}
-HINTS = get_type_hints(NewStyle)
+
+class _Named(Body):
+    model_config = ConfigDict(
+        json_schema_extra=lambda schema: schema["properties"]["name"].update(pattern="[0-9A-Za-z]")
+    )
+
+
+StyleForm = model_of("StyleForm", STYLE_FIELDS, _Named)
 
 Identity = Annotated[str, Path(description="The style's id or name.", examples=[EXAMPLE_ID])]
 
@@ -49,12 +57,8 @@ router = APIRouter(prefix="/v1/styles", tags=["styles"], responses=PROBLEMS)
 async def page(
     _caller: Known,
     behind: Behind,
-    page_size: Annotated[
-        int, Query(ge=1, le=MAX_PAGE, description="Styles on a page.", examples=[10])
-    ] = DEFAULT_PAGE,
-    page_token: Annotated[
-        str, Query(description="The next_page_token of the page before.", examples=[""])
-    ] = "",
+    page_size: PageSize = DEFAULT_PAGE,
+    page_token: PageToken = "",
 ) -> StylePage:
     """The library in the order of ids, a page at a time."""
     found = await behind.service.library.page(page_size, page_token or None)
@@ -68,16 +72,13 @@ async def page(
     response_model=StyleBody,
     status_code=HTTPStatus.CREATED,
     responses={200: {"model": StyleBody, "description": "The library had it already."}},
-    openapi_extra=form(FIELDS, ["image", "name"], {"name": EXAMPLE_NAME, "tags": ["winter"]}),
+    openapi_extra=request_body(StyleForm, {FORM: {"name": EXAMPLE_NAME, "tags": ["winter"]}}),
 )
 async def add(request: Request, response: Response, caller: Curating, behind: Behind) -> StyleBody:
     """Add a picture to the library. Adding the same one again changes nothing."""
-    sent = values_of(await read(request, FORM), HINTS)
-    name = sent.get("name", "")
-    with behind.desk.noting(caller, "add_style", style=name[:MAX_NAME]) as ids:
-        style, added = await behind.service.add_style(
-            NewStyle(**{"image": b"", "name": "", **sent})
-        )
+    sent = (await body_of(request, StyleForm, FORM)).model_dump()
+    with behind.desk.noting(caller, "add_style", style=sent["name"][:MAX_NAME]) as ids:
+        style, added = await behind.service.add_style(NewStyle(**sent))
         ids["style"] = style.id
     response.status_code = HTTPStatus.CREATED if added else HTTPStatus.OK
     response.headers["Location"] = f"/v1/styles/{style.id}"

@@ -193,7 +193,7 @@ async def diff(
     summary="Publish a version",
     response_class=Response,
     responses=PUBLISHING,
-    openapi_extra=request_body(PublishRequest, JSON, example={"source": "new", "why": EXAMPLE_WHY}),
+    openapi_extra=request_body(PublishRequest, {JSON: {"source": "new", "why": EXAMPLE_WHY}}),
 )
 async def publish(
     request: Request, model: Model, caller: Administering, behind: Behind
@@ -217,7 +217,7 @@ async def publish(
     "/canary",
     summary="Try the candidate",
     openapi_extra=request_body(
-        CanaryRequest, JSON, example={"share": 0.1, "force": True, "why": EXAMPLE_WHY}
+        CanaryRequest, {JSON: {"share": 0.1, "force": True, "why": EXAMPLE_WHY}}
     ),
 )
 async def set_canary(request: Request, caller: Administering, behind: Behind) -> Outcome:
@@ -233,7 +233,7 @@ async def set_canary(request: Request, caller: Administering, behind: Behind) ->
     "/{model}/promote",
     summary="Promote a version",
     openapi_extra=request_body(
-        PromoteRequest, JSON, example={"version": 2, "force": True, "why": EXAMPLE_WHY}
+        PromoteRequest, {JSON: {"version": 2, "force": True, "why": EXAMPLE_WHY}}
     ),
 )
 async def promote(request: Request, model: Model, caller: Administering, behind: Behind) -> Outcome:
@@ -245,7 +245,7 @@ async def promote(request: Request, model: Model, caller: Administering, behind:
 @router.post(
     "/{model}/rollback",
     summary="Roll back",
-    openapi_extra=request_body(ChangeRequest, JSON, example={"why": "windows too sharp"}),
+    openapi_extra=request_body(ChangeRequest, {JSON: {"why": "windows too sharp"}}),
 )
 async def rollback(
     request: Request, model: Model, caller: Administering, behind: Behind
@@ -258,9 +258,7 @@ async def rollback(
 @router.post(
     "/{model}/retire",
     summary="Retire a version",
-    openapi_extra=request_body(
-        RetireRequest, JSON, example={"version": 3, "why": "nobody wants it"}
-    ),
+    openapi_extra=request_body(RetireRequest, {JSON: {"version": 3, "why": "nobody wants it"}}),
 )
 async def retire(request: Request, model: Model, caller: Administering, behind: Behind) -> Outcome:
     """Remove a version's files, or take from it the alias that keeps it loaded."""

@@ -14,8 +14,9 @@ from typing import Any
 import schemathesis
 from hypothesis import strategies as st
 
-from gateway.doors.http.forms import FORM, JSON
-from gateway.doors.http.images import SAME
+from gateway.doors.http.bodies import JSON
+from gateway.doors.http.forms import FORM
+from gateway.doors.http.image_schemas import SAME
 from gateway.doors.http.openapi import SKETCH
 from pipeline.request import DEFAULTS
 from pipeline.samplers import STEP_LIMITS

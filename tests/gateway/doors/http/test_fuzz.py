@@ -10,8 +10,8 @@ from urllib.parse import quote
 import pytest
 from hypothesis import strategies as st
 
-from gateway.doors.http.forms import HINTS
 from gateway.doors.http.openapi import SKETCH
+from pipeline.request import FIELDS
 from tests.fuzzing import fuzzed
 from tests.gateway.doors.http.conftest import serve
 from tests.gateway.versioned import versioned
@@ -19,7 +19,7 @@ from tests.gateway.versioned import versioned
 FINE = {200, 400, 404, 409, 413, 415, 422}
 PICTURE = base64.b64decode(SKETCH)
 NAMES = st.sampled_from([
-    *HINTS, "id", "keep_running", "file", "image", "image[]", "mask", "n", "size", "model",
+    *FIELDS, "id", "keep_running", "file", "image", "image[]", "mask", "n", "size", "model",
     "response_format", "stream", "name", "tags", "replace", "unknown", "source", "renders",
     "version", "alias", "force", "expected", "share", "least_renders", "why", "dry_run",
 ])  # fmt: skip
