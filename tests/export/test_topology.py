@@ -91,7 +91,7 @@ def test_unet_and_controlnet_equal_diffusers(pack):
 
 def test_the_repository_of_the_written_configs_is_not_overwritten(pack):
     with pytest.raises(PackError, match="of another topology. Choose another folder with --repo"):
-        engines.prepare(engines.STATIC, pack.topology)
+        engines.prepare(engines.BUNDLED_MODELS, pack.topology)
 
 
 @pytest.mark.parametrize("model", contract.models(OTHER).values(), ids=lambda model: model.name)
@@ -111,7 +111,7 @@ def test_configs_are_written_for_it(model, repository):
 def test_what_is_written_by_hand_comes_back_with_its_topology(repository):
     engines.prepare(repository, SD15)
     for name in contract.MODELS:
-        written = (engines.STATIC / name / "config.pbtxt").read_text(encoding="utf-8")
+        written = (engines.BUNDLED_MODELS / name / "config.pbtxt").read_text(encoding="utf-8")
         assert (repository / name / "config.pbtxt").read_text(encoding="utf-8") == written
     engines.prepare(repository, OTHER)
     assert len(config_of(repository, "controlnet").output) == len(OTHER.residuals)
