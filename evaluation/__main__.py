@@ -14,7 +14,7 @@ from rich.table import Table
 
 from evaluation import report
 from evaluation.bars import BARS, FEW_STEPS_BARS, Bar, table
-from evaluation.console import ending_in_one_sentence, progress_bars
+from evaluation.console import ending_in_one_sentence, progress_bar
 from evaluation.measures import Evaluation
 from evaluation.painters import FEW_STEPS, Painter
 from maquette.cli.common import fail
@@ -143,7 +143,7 @@ def _measure(
     for file in report.FILES:
         (out / file).unlink(missing_ok=True)
     total = report.renders_to_make(renders, variants)
-    with progress_bars() as task, task("renders", total) as advance:
+    with progress_bar("renders", total) as advance:
         found = report.measure(Evaluation(painter, advance), renders, variants, out)
     durable.write_json(out / "report.json", found)
     console = Console()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import median
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from grpc import StatusCode
 
+from evaluation.console import Advance
 from evaluation.golden import Scene, decoded
 from evaluation.measures import mean
 from evaluation.similarity import ms_ssim
@@ -30,8 +31,6 @@ PATIENCE_SECONDS = 120.0
 SIDES = ("champion", "candidate")
 BLANK = 1.0
 """The standard deviation, in levels of 255, that a picture of anything exceeds."""
-
-Advance = Callable[[], None]
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,13 @@ def progress_bars() -> Iterator[Task]:
 
 
 @contextmanager
+def progress_bar(what: str, total: int) -> Iterator[Advance]:
+    """One progress bar on standard error."""
+    with progress_bars() as task, task(what, total) as advance:
+        yield advance
+
+
+@contextmanager
 def ending_in_one_sentence() -> Iterator[None]:
     """Whatever fails in the block, or a signal, ends the command with one sentence."""
     try:

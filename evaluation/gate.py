@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from evaluation import compare, denoising, gate_report, golden, thresholds
 from evaluation.cases import Case, cases
 from evaluation.compare import Comparison
+from evaluation.console import Task, progress_bar
 from evaluation.engines import ClipEngines, Engines, runs_here
 from evaluation.measures import STYLE_PICTURES, image_retrieval, text_retrieval
 from evaluation.stylometry import Stylometer
@@ -33,24 +30,6 @@ SERVED_SECONDS = 60.0
 BEYOND = 1000.0
 """Stands for a ratio that is infinite or no number, which JSON cannot say."""
 
-Advance = Callable[[], None]
-Shown = Callable[[str, int], AbstractContextManager[Advance]]
-"""Told what is done, and how many of it; gives what is called after each."""
-
-
-@contextmanager
-def shown(what: str, total: int) -> Iterator[Advance]:
-    """A progress bar on standard error."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task(what, total=total)
-        yield lambda: progress.advance(task)
-
 
 def main(  # noqa: PLR0913 - one parameter per option
     repository: Path,
@@ -64,7 +43,7 @@ def main(  # noqa: PLR0913 - one parameter per option
     golden_folder: Path | None = None,
     out: Path = Path("out/gate"),
     renders: int | None = None,
-    progress: Shown = shown,
+    progress: Task = progress_bar,
 ) -> Verdict:
     """Try version `version` of `model` beside the champion, and write a report with pictures.
 
@@ -111,7 +90,7 @@ def main(  # noqa: PLR0913 - one parameter per option
 
 
 def network_measures(
-    repository: Path, served_versions: Mapping[str, Mapping[str, int]], progress: Shown
+    repository: Path, served_versions: Mapping[str, Mapping[str, int]], progress: Task
 ) -> dict[str, float]:
     """What the engines of both are wrong by, from their files; nothing where a CPU cannot run them.
 
@@ -137,7 +116,7 @@ def network_measures(
 
 
 def clip_measures(
-    repository: Path, served_versions: Mapping[str, Mapping[str, int]], progress: Shown
+    repository: Path, served_versions: Mapping[str, Mapping[str, int]], progress: Task
 ) -> dict[str, float]:
     """What held-out phrases and style pictures find with the pairs of both, run from their files.
 
