@@ -184,7 +184,7 @@ def refused_or_answered(response, besides=frozenset()) -> int:
     return response.status_code
 
 
-@pytest.mark.parametrize("count", amounts(100, 700))
+@pytest.mark.parametrize("count", amounts(250, 700))
 def test_rest_never_blames_itself(post, tiny_sketch, count):
     codes = set()
 
