@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from gateway.background.jobs import Step
 from gateway.doors.http import events
 from gateway.doors.http.versions import Progress
 
 
-async def test_work_is_closed_when_its_client_leaves_while_a_ping_is_stuck(monkeypatch):
+@pytest.mark.parametrize("stuck", ["the head", "a ping"])
+async def test_work_is_closed_when_its_client_leaves_while_something_is_sent(monkeypatch, stuck):
     monkeypatch.setattr(events, "PING_SECONDS", 0.01)
     gone, closed, never = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
@@ -23,7 +26,8 @@ async def test_work_is_closed_when_its_client_leaves_while_a_ping_is_stuck(monke
         return {"type": "http.disconnect"}
 
     async def send(message):
-        if message.get("body", b"").startswith(b": ping"):
+        is_ping = message.get("body", b"").startswith(b": ping")
+        if is_ping if stuck == "a ping" else message["type"] == "http.response.start":
             gone.set()
             await never.wait()
 

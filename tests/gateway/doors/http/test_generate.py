@@ -46,6 +46,13 @@ async def test_errors_name_the_field_as_it_is_called_here(served, sketch):
         assert wrong["detail"].startswith(wrong["field"])
 
 
+async def test_a_field_by_the_name_it_has_elsewhere_is_told_the_one_it_has_here(served, sketch):
+    files = {"sketch": sketch}
+    response = await served.client.post("/generate", data={"prompt": "x"}, files=files)
+    assert (response.status_code, response.json()["field"]) == (400, "'sketch'")
+    assert "Did you mean file?" in response.json()["detail"]
+
+
 async def test_one_picture_only(served, sketch):
     response = await served.client.post("/generate", **form(sketch, num_images=2))
     assert (response.status_code, response.json()["field"]) == (400, "num_images")
