@@ -18,6 +18,15 @@ def amounts(few: int, many: int) -> list[Any]:
     return [few, pytest.param(many, marks=long)]
 
 
-def sample(values: Iterable[Any], kept: Container[Any]) -> list[Any]:
-    """Parameters: `values`, of which those that are not among `kept` are for a long run."""
-    return [value if value in kept else pytest.param(value, marks=long) for value in values]
+def sample(values: Iterable[Any], kept: Container[Any], *, several: bool = False) -> list[Any]:
+    """Parameters: `values`, of which those that are not among `kept` are for a long run.
+
+    Args:
+        several: whether each value is a tuple of several parameters.
+    """
+    marked = [
+        pytest.param(*(value if several else (value,)), marks=[] if value in kept else [long])
+        for value in values
+    ]
+    assert any(not parameters.marks for parameters in marked), "no value is among those kept"
+    return marked

@@ -165,6 +165,7 @@ ATTENTION = "down_blocks.0.attentions.0.transformer_blocks.0.attn2"
     sample(
         product(SPELLINGS, [{}, {"unet.lora_alpha": 2}]),
         [("diffusers", {}), ("peft", {"unet.lora_alpha": 2})],
+        several=True,
     ),
 )
 def test_every_spelling_of_a_lora_is_fused_with_its_scale(
@@ -231,7 +232,8 @@ LEFT_OUT = [
 
 
 @pytest.mark.parametrize(
-    ("more", "metadata", "expected"), sample(LEFT_OUT, [LEFT_OUT[0], LEFT_OUT[5], LEFT_OUT[7]])
+    ("more", "metadata", "expected"),
+    sample(LEFT_OUT, [LEFT_OUT[0], LEFT_OUT[5], LEFT_OUT[7]], several=True),
 )
 def test_a_lora_of_which_a_part_would_be_left_out(
     made_of, checkpoints, tmp_path, more, metadata, expected
@@ -248,7 +250,11 @@ def test_a_lora_of_which_a_part_would_be_left_out(
 
 @pytest.mark.parametrize(
     ("kind", "prefix"),
-    sample(product(["safetensors", "pth"], ["", "control_model."]), [("pth", "control_model.")]),
+    sample(
+        product(["safetensors", "pth"], ["", "control_model."]),
+        [("pth", "control_model.")],
+        several=True,
+    ),
 )
 def test_a_controlnet_in_one_file_is_that_of_the_folder(
     made_of, assembled, checkpoints, tmp_path, prefix, kind
