@@ -67,6 +67,10 @@ class Found(dict):
         self.update(found if isinstance(found, dict) else {measure: found})
         return self[measure]
 
+    def get(self, measure, default=None):
+        """What a bar looks up is made as well; a dict's own knows only what is there."""
+        return self[measure]
+
     def measured(self, measure):
         evaluation, accuracy = self.evaluation, self.evaluation.style_accuracy
         return {
