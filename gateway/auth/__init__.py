@@ -1,1 +1,1 @@
-"""Who may call, how much, and what may be rendered."""
+"""Who may call, how much, and the audit log."""
