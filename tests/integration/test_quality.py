@@ -85,7 +85,7 @@ class Found(dict):
             "reference_wins": lambda: accuracy(self.painted(Case.contradicted)),
             "text_top1": lambda: text_retrieval(self.painter),
             "text_top3": lambda: text_retrieval(self.painter),
-            "image_top1": lambda: image_retrieval(self.painter, 2 * CASES),
+            "image_top1": lambda: image_retrieval(self.painter),
         }[measure]()
 
     @cached_property
