@@ -12,10 +12,8 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 from export import configs, engines
 from export.asked import Build
 from export.networks import NAMES
-from export.pack import Pack
 from export.shapes import Widths
 from pipeline import contract
-from tests.conftest import ROOT
 from tests.exported import EXPORTED
 from versions import durable
 from versions.catalogue import FINISHED
@@ -28,11 +26,6 @@ ACCELERATOR_KEYS = {
     "trt_profile_min_shapes", "trt_profile_opt_shapes", "trt_profile_max_shapes",
 }  # fmt: skip
 """Of those that the ONNX Runtime backend of Triton 24.12 knows; it refuses any other."""
-
-
-@pytest.fixture(scope="module")
-def tiny():
-    return Pack(ROOT / "packs" / "tiny")
 
 
 def parsed(name, network, pack):

@@ -10,7 +10,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from export import build
 from export.asked import Build
@@ -31,26 +31,6 @@ from export.trials import (
     trial_inputs,
 )
 from tests.amounts import long, sample
-
-
-@pytest.fixture(scope="module")
-def small(assembled) -> Pack:
-    return assembled()
-
-
-@pytest.fixture(scope="module")
-def exported(small, tmp_path_factory):
-    """The fp32 file of a network, made once."""
-    folder = tmp_path_factory.mktemp("fp32")
-    made = {}
-
-    def export(network):
-        if network not in made:
-            made[network] = folder / f"{network}.onnx"
-            export_network(network, wrap(network, small), small, made[network])
-        return made[network]
-
-    return export
 
 
 def operators(path):
@@ -78,9 +58,9 @@ def check(path, module, inputs):
         {"text_encoder", "vae_encoder"},
     ),
 )
-def test_networks_keep_their_direction_in_half_precision(exported, small, network, tmp_path):
-    path = exported(network)
-    half, parity = half_of(path, network, wrap(network, small), small, tmp_path)
+def test_networks_keep_their_direction_in_half_precision(shipped, tiny, network, tmp_path):
+    path = shipped(network)
+    half, parity = half_of(path, network, wrap(network, tiny), tiny, tmp_path)
     assert parity.passed
     assert parity.error > 1e-9, "nothing was rounded, so nothing was checked"
     weights = {tensor.name: tensor for tensor in onnx.load(half).graph.initializer}
@@ -90,13 +70,16 @@ def test_networks_keep_their_direction_in_half_precision(exported, small, networ
     assert kinds[TensorProto.FLOAT16] > 0.9 * kinds.total()
 
 
-def test_edges_stay_in_fp32(exported, small, tmp_path):
-    halve(exported("controlnet"), tmp_path / "half.onnx", "controlnet", (), fuse=False)
+def test_edges_stay_in_fp32(shipped, tiny, tmp_path):
+    halve(shipped("controlnet"), tmp_path / "half.onnx", "controlnet", (), fuse=False)
     graph = onnx.load(tmp_path / "half.onnx").graph
     kinds = {value.name: value.type.tensor_type.elem_type for value in graph.input}
     assert kinds.pop("control_image") == TensorProto.UINT8
     assert set(kinds.values()) == {TensorProto.FLOAT}
     assert {value.type.tensor_type.elem_type for value in graph.output} == {TensorProto.FLOAT}
+
+
+HEAT = 2e5
 
 
 def too_hot(network, pack, attend=fused):
@@ -105,31 +88,38 @@ def too_hot(network, pack, attend=fused):
     What its first convolution adds is normalised away again, so the picture stays a picture.
     """
     module = wrap(network, Pack(pack.folder), attend)
-    module.vae.decoder.conv_in.weight.data.mul_(2e5)
+    module.vae.decoder.conv_in.weight.data.mul_(HEAT)
     return module
 
 
 @pytest.fixture(scope="module")
-def hot(small, tmp_path_factory):
-    module = too_hot("vae_decoder", small)
+def hot(tiny, shipped, tmp_path_factory):
+    module = too_hot("vae_decoder", tiny)
     path = tmp_path_factory.mktemp("hot") / "decoder.onnx"
-    export_network("vae_decoder", module, small, path)
+    model = onnx.load(shipped("vae_decoder"))
+    (first,) = (
+        one for one in model.graph.initializer if one.name.endswith("decoder.conv_in.weight")
+    )
+    first.CopyFrom(
+        numpy_helper.from_array(numpy_helper.to_array(first) * np.float32(HEAT), first.name)
+    )
+    onnx.save(model, path)
     return module, path
 
 
 class TestRange:
-    def test_what_comes_near_the_end_is_found(self, hot, exported, small):
-        trials = list(trial_inputs("vae_decoder", small))
+    def test_what_comes_near_the_end_is_found(self, hot, shipped, tiny):
+        trials = list(trial_inputs("vae_decoder", tiny))
         assert large_tensors(hot[1], trials)
-        assert not large_tensors(exported("vae_decoder"), trials)
+        assert not large_tensors(shipped("vae_decoder"), trials)
         assert LARGEST < 65504 / 2
 
-    def test_it_stays_in_fp32_and_the_picture_is_right(self, hot, small, tmp_path):
-        _, parity = half_of(hot[1], "vae_decoder", hot[0], small, tmp_path)
+    def test_it_stays_in_fp32_and_the_picture_is_right(self, hot, tiny, tmp_path):
+        _, parity = half_of(hot[1], "vae_decoder", hot[0], tiny, tmp_path)
         assert parity.passed
 
-    def test_fused_for_a_gpu_it_stays_in_fp32_too(self, hot, small, tmp_path):
-        large = large_tensors(hot[1], list(trial_inputs("vae_decoder", small)))
+    def test_fused_for_a_gpu_it_stays_in_fp32_too(self, hot, tiny, tmp_path):
+        large = large_tensors(hot[1], list(trial_inputs("vae_decoder", tiny)))
         halve(hot[1], tmp_path / "gpu.onnx", "vae_decoder", large, fuse=True)
         graph = onnx.load(tmp_path / "gpu.onnx").graph
         kinds = {tensor.name: tensor.data_type for tensor in graph.initializer}
@@ -145,8 +135,8 @@ class TestRange:
         fused = [node for node in graph.node if node.op_type == "NhwcConv"]
         assert {kinds[node.input[1]] for node in fused} == {TensorProto.FLOAT16}
 
-    def test_converted_blindly_it_would_not_be_and_the_check_says_so(self, hot, small, tmp_path):
-        trials = list(trial_inputs("vae_decoder", small))
+    def test_converted_blindly_it_would_not_be_and_the_check_says_so(self, hot, tiny, tmp_path):
+        trials = list(trial_inputs("vae_decoder", tiny))
         halve(hot[1], tmp_path / "half.onnx", "vae_decoder", (), fuse=False)
         assert check(tmp_path / "half.onnx", hot[0], trials).error == float("inf")
 
@@ -180,18 +170,36 @@ def test_the_check_rounds_where_a_cpu_does_not(tmp_path):
         return session.run(None, {"x": np.array([0.1, 3.0], np.float32)})[0]
 
     assert np.isfinite(run(path)).all()
-    small, large = run(rounding(path))
+    tiny, large = run(rounding(path))
     assert not np.isfinite(large)
     expected = np.float16(0.1)
     for factor in (300.0, 300.0, 1 / 300, 1 / 300):
         expected = expected * np.float16(factor)
-    assert small == expected
+    assert tiny == expected
 
 
-def test_a_timestep_that_half_precision_does_not_have_is_kept(exported, small, tmp_path):
-    """Near 999 it only has every half: 999.25 would be 999."""
+def test_timesteps_are_in_fp32_until_they_are_sines(shipped, tmp_path):
+    """Near 999 fp16 only has every half: 999.25 would be 999."""
+    halve(shipped("controlnet"), tmp_path / "half.onnx", "controlnet", (), fuse=False)
+    reached, passed, rounded = {"timestep"}, Counter(), []
+    for node in onnx.load(tmp_path / "half.onnx").graph.node:
+        if reached & set(node.input) and node.op_type not in {"MatMul", "Gemm"}:
+            if any(given.i == TensorProto.FLOAT16 for given in node.attribute):
+                rounded.append(node.name)
+                continue
+            reached |= set(node.output)
+            passed[node.op_type] += 1
+    assert passed["Sin"] == passed["Cos"] == 1, "they got no further"
+    assert len(rounded) <= 1, "what the first matrix reads"
+
+
+@long
+def test_a_timestep_that_half_precision_does_not_have_is_kept(assembled, tmp_path):
+    """Of random weights: what is trained hardly tells 999.25 from 999."""
     assert float(np.float16(999.25)) == 999.0
-    halve(exported("controlnet"), tmp_path / "half.onnx", "controlnet", (), fuse=False)
+    small, path = assembled(), tmp_path / "model.onnx"
+    export_network("controlnet", wrap("controlnet", small), small, path)
+    halve(path, tmp_path / "half.onnx", "controlnet", (), fuse=False)
     session = onnxruntime.InferenceSession(rounding(tmp_path / "half.onnx"), providers=[CPU])
     inputs = example_inputs("controlnet", small, Size(1, 16, 16), seed=1)
     module = wrap("controlnet", small)
@@ -209,27 +217,27 @@ def test_a_timestep_that_half_precision_does_not_have_is_kept(exported, small, t
     assert cosine > 0.9
 
 
-def test_masks_stay_finite(exported, small, tmp_path):
+def test_masks_stay_finite(shipped, tiny, tmp_path):
     """The causal mask is the lowest number of fp32, which fp16 has not."""
-    trials = list(trial_inputs("text_encoder", small))
-    halve(exported("text_encoder"), tmp_path / "half.onnx", "text_encoder", (), fuse=False)
-    assert check(tmp_path / "half.onnx", wrap("text_encoder", small), trials).passed
+    trials = list(trial_inputs("text_encoder", tiny))
+    halve(shipped("text_encoder"), tmp_path / "half.onnx", "text_encoder", (), fuse=False)
+    assert check(tmp_path / "half.onnx", wrap("text_encoder", tiny), trials).passed
 
 
 class TestFusion:
-    def test_attention_layout_and_norms_are_fused_for_a_gpu(self, exported, tmp_path):
-        before = operators(exported("controlnet"))
-        counted = halve(exported("controlnet"), tmp_path / "gpu.onnx", "controlnet", (), fuse=True)
+    def test_attention_layout_and_norms_are_fused_for_a_gpu(self, shipped, tmp_path):
+        before = operators(shipped("controlnet"))
+        counted = halve(shipped("controlnet"), tmp_path / "gpu.onnx", "controlnet", (), fuse=True)
         after = operators(tmp_path / "gpu.onnx")
         assert counted["MultiHeadAttention"] == 14
         assert counted["NhwcConv"] == before["Conv"] > 50
         assert after["Conv"] == 0
         assert counted["SkipLayerNormalization"] > 5
         assert before["InstanceNormalization"] == after["InstanceNormalization"], (
-            "the GPU's group norm is made for 32 groups, which the small network has not"
+            "the GPU's group norm is made for 32 groups, which the tiny network has not"
         )
 
-    def test_group_norm_of_sd15s_groups_is_fused(self, pack, tmp_path):
+    def test_group_norm_of_sd15s_groups_is_fused(self, tmp_path):
         path = tmp_path / "norm.onnx"
         norm = torch.nn.Sequential(torch.nn.GroupNorm(32, 320), torch.nn.SiLU()).eval()
         with quiet_exporter():
@@ -262,28 +270,28 @@ class TestFusion:
         assert {node.domain for node in model.graph.node} == ({CONTRIB} if fused else {""})
 
     @long
-    def test_plain_attention_is_for_tensorrt(self, small, exported, tmp_path):
-        export_network("vae_encoder", wrap("vae_encoder", small, plain), small, tmp_path / "p.onnx")
+    def test_plain_attention_is_for_tensorrt(self, tiny, shipped, tmp_path):
+        export_network("vae_encoder", wrap("vae_encoder", tiny, plain), tiny, tmp_path / "p.onnx")
         assert "MultiHeadAttention" not in operators(tmp_path / "p.onnx")
-        assert operators(exported("vae_encoder"))["MultiHeadAttention"] == 1
+        assert operators(shipped("vae_encoder"))["MultiHeadAttention"] == 1
 
 
 class TestBuild:
-    """Of networks that were exported for the tests before."""
+    """Of networks that were exported before."""
 
     @pytest.fixture
-    def build_of(self, small, tmp_path, monkeypatch):
+    def build_of(self, tiny, tmp_path, monkeypatch):
         def built(network, path, wrapped=wrap):
             monkeypatch.setattr(
                 build, "export_network", lambda *given: shutil.copy(path, given[-1])
             )
             monkeypatch.setattr(build, "wrap", wrapped)
-            return build_network(network, small, tmp_path, Build(precision="fp16"))
+            return build_network(network, tiny, tmp_path, Build(precision="fp16"))
 
         return built
 
-    def test_an_fp16_engine_takes_the_place_of_the_fp32_one(self, exported, build_of, tmp_path):
-        built = build_of("vae_encoder", exported("vae_encoder"))
+    def test_an_fp16_engine_takes_the_place_of_the_fp32_one(self, shipped, build_of, tmp_path):
+        built = build_of("vae_encoder", shipped("vae_encoder"))
         assert built.parity.passed
         assert built.parity.tolerance == HALF_TOLERANCE
         assert built.hardware == {"checked_on": CPU}

@@ -13,7 +13,6 @@ from PIL import Image
 from export import engines, latent_rgb
 from export.asked import Build
 from export.networks import wrap
-from export.pack import Pack
 from pipeline import images
 from pipeline.preview import LatentRgb
 from tests.conftest import ROOT
@@ -37,11 +36,6 @@ class LinearVae:
         contrast = CONTRAST * cells.std(dim=(1, 4, 5))[:, None]
         latents = torch.cat([mixed, contrast], dim=1) / self.config.scaling_factor
         return (SimpleNamespace(mode=lambda: latents),)
-
-
-@pytest.fixture(scope="module")
-def tiny():
-    return Pack(ROOT / "packs" / "tiny")
 
 
 @pytest.fixture

@@ -12,8 +12,7 @@ import onnxruntime
 import pytest
 import torch
 
-from export.networks import wrap
-from export.onnx import CPU, example_inputs, export_network, run_onnx
+from export.onnx import CPU, example_inputs, run_onnx
 from export.shapes import Size
 from export.skip import skip_where_unwanted
 from pipeline import contract
@@ -22,23 +21,17 @@ from pipeline.topology import SD15
 SIZES = (Size(batch=2, height=16, width=24), Size(batch=3, height=8, width=40))
 
 
-@pytest.fixture(scope="module")
-def exported(pack, tmp_path_factory):
-    path = tmp_path_factory.mktemp("exported") / "model.onnx"
-    export_network("controlnet", wrap("controlnet", pack), pack, path)
-    return path
-
-
 @pytest.fixture(scope="module", params=["inside", "beside"])
-def engines(request, pack, exported, tmp_path_factory):
+def engines(request, tiny, shipped, tmp_path_factory):
     """ControlNet before and after, its weights in the same file or in one beside it."""
+    whole = shipped("controlnet")
     path = tmp_path_factory.mktemp(request.param) / "model.onnx"
     if request.param == "inside":
-        shutil.copy(exported, path)
+        shutil.copy(whole, path)
     else:
-        onnx.save(onnx.load(exported), path, save_as_external_data=True, location="model.onnx.data")
-    skip_where_unwanted(path, pack)
-    return exported, path
+        onnx.save(onnx.load(whole), path, save_as_external_data=True, location="model.onnx.data")
+    skip_where_unwanted(path, tiny)
+    return whole, path
 
 
 def session(path, profile=None):
@@ -51,8 +44,8 @@ def session(path, profile=None):
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("scales", [(1.5, 1.5, 0.8), (0.0, 1.5, 0.0), (-1.0, 0.0, 0.0)], ids=str)
-def test_what_one_row_wants_is_computed(pack, engines, size, scales):
-    inputs = example_inputs("controlnet", pack, size, seed=5)
+def test_what_one_row_wants_is_computed(tiny, engines, size, scales):
+    inputs = example_inputs("controlnet", tiny, size, seed=5)
     inputs["conditioning_scale"] = torch.tensor(scales)[: size.batch, None]
     before, after = (run_onnx(session(path), inputs) for path in engines)
     for expected, found in zip(before, after, strict=True):
@@ -60,8 +53,8 @@ def test_what_one_row_wants_is_computed(pack, engines, size, scales):
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
-def test_zeros_have_the_shapes_of_residuals(pack, engines, size):
-    inputs = example_inputs("controlnet", pack, size, seed=5)
+def test_zeros_have_the_shapes_of_residuals(tiny, engines, size):
+    inputs = example_inputs("controlnet", tiny, size, seed=5)
     before = run_onnx(session(engines[0]), inputs)
     inputs["conditioning_scale"] = torch.zeros(size.batch, 1)
     after = run_onnx(session(engines[1]), inputs)
@@ -71,9 +64,9 @@ def test_zeros_have_the_shapes_of_residuals(pack, engines, size):
 
 
 @pytest.mark.parametrize(("scale", "computed"), [(1.5, True), (0.0, False)])
-def test_no_convolution_runs_where_every_scale_is_zero(pack, engines, tmp_path, scale, computed):
+def test_no_convolution_runs_where_every_scale_is_zero(tiny, engines, tmp_path, scale, computed):
     running = session(engines[1], tmp_path / "profile")
-    inputs = example_inputs("controlnet", pack, SIZES[0], seed=5)
+    inputs = example_inputs("controlnet", tiny, SIZES[0], seed=5)
     inputs["conditioning_scale"] = torch.full((2, 1), scale)
     run_onnx(running, inputs)
     events = json.loads(Path(running.end_profiling()).read_text(encoding="utf-8"))

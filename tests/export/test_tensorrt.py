@@ -13,16 +13,9 @@ from export import build, engines, tensorrt
 from export.asked import Build
 from export.files import PackError
 from export.networks import NAMES
-from export.pack import Pack
 from pipeline import contract
 from pipeline.request import RANGES, SIZE_STEP
-from tests.conftest import ROOT
 from tests.export.fake_tensorrt import MEASURED, PLAN, TensorRT
-
-
-@pytest.fixture(scope="module")
-def tiny():
-    return Pack(ROOT / "packs" / "tiny")
 
 
 @pytest.mark.parametrize("network", NAMES)
