@@ -18,6 +18,8 @@ from gateway.doors.http import (
     openapi,
     operations,
     renders,
+    sessions,
+    studio,
     styles,
     versions,
 )
@@ -104,10 +106,12 @@ def make_app(
     app.state.is_ready = is_ready
     app.state.settings = settings
     routers = [
-        module.router for module in (generate, renders, styles, images, versions, operations)
+        module.router
+        for module in (generate, renders, styles, images, versions, operations, sessions)
     ]
     for router in [*routers, *([open_inference] if open_inference else [])]:
         app.include_router(router)
+    studio.serve(app)
     _surround(app, parts, settings)
     return app
 
@@ -117,6 +121,8 @@ def _surround(app: FastAPI, parts: Parts, settings: Settings) -> None:
     app.add_middleware(Guard, settings=settings)
     # Around the guard, which counts what bodies take once they are unpacked.
     app.add_middleware(Inflating)
+    app.state.sessions = sessions.Sessions()
+    app.add_middleware(sessions.SessionCookies, sessions=app.state.sessions)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,

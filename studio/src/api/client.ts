@@ -1,0 +1,90 @@
+/** The gateway's API, by the paths and shapes of its OpenAPI document. */
+
+import createClient from "openapi-fetch";
+import type { components, paths } from "./schema";
+
+type Schemas = components["schemas"];
+export type Info = Schemas["InfoBody"];
+export type Style = Schemas["StyleBody"];
+export type Scored = Schemas["Scored"];
+export type RenderBody = Schemas["RenderBody"];
+export type Progress = Schemas["ProgressBody"];
+export type Problem = Schemas["Problem"];
+
+/** Says that the studio calls, which no form and no other origin can. */
+const OWN = { "X-Maquette-Studio": "1" };
+
+/** The gateway's own sentence about what went wrong. */
+export class ApiError extends Error {
+  constructor(
+    sentence: string,
+    readonly status: number,
+    readonly field: string = "",
+    readonly retryAfter: number = 0,
+  ) {
+    super(sentence);
+  }
+}
+
+/** `path` of the gateway as the page reaches it, be it under a proxy's own path. */
+export const at = (path: string): string =>
+  new URL(path.replace(/^\//, ""), document.baseURI).href;
+
+export function problemOf(problem: Partial<Problem> | undefined, response: Response): ApiError {
+  const sentence = problem?.detail ?? `${response.status} ${response.statusText}`;
+  const seconds = Number(response.headers.get("retry-after")) || 0;
+  return new ApiError(sentence, response.status, problem?.field ?? "", seconds);
+}
+
+/** `fetch` of `path`, whose failures are raised. */
+export async function call(path: string, init: RequestInit = {}): Promise<Response> {
+  const response = await fetch(at(path), { ...init, headers: { ...OWN, ...init.headers } });
+  if (!response.ok) throw problemOf(await response.json().catch(() => undefined), response);
+  return response;
+}
+
+const client = () => createClient<paths>({ baseUrl: at("").replace(/\/$/, ""), headers: OWN });
+
+interface Answer<T> {
+  data?: T;
+  error?: unknown;
+  response: Response;
+}
+
+function bodyOf<T>({ data, error, response }: Answer<T>): T {
+  if (data === undefined) throw problemOf(error as Problem, response);
+  return data;
+}
+
+export const info = async (): Promise<Info> => bodyOf(await client().GET("/v1/info"));
+
+/** Every style, in the order of ids. */
+export async function styles(): Promise<Style[]> {
+  const found: Style[] = [];
+  let page_token = "";
+  do {
+    const query = { page_size: 100, page_token };
+    const page = bodyOf(await client().GET("/v1/styles", { params: { query } }));
+    found.push(...page.styles);
+    page_token = page.next_page_token;
+  } while (page_token);
+  return found;
+}
+
+/** The styles nearest to a sentence, nearest first. */
+export async function search(q: string, signal: AbortSignal): Promise<Scored[]> {
+  const params = { query: { q, limit: 24 } };
+  return bodyOf(await client().GET("/v1/styles/search", { params, signal })).styles;
+}
+
+export const cancel = (id: string): Promise<Response> =>
+  call(`v1/renders/${encodeURIComponent(id)}/cancel`, { method: "POST" });
+
+/** Exchange a key for a session; the key is not kept here. */
+export const signIn = (key: string): Promise<Response> =>
+  call("session", { method: "POST", headers: { "X-API-Key": key } });
+
+export const signOut = (): Promise<Response> => call("session", { method: "DELETE" });
+
+export const isSignedIn = async (): Promise<boolean> =>
+  ((await (await call("session")).json()) as { signed_in: boolean }).signed_in;

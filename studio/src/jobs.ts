@@ -1,0 +1,236 @@
+/** Renders on their way: begun, followed through reloads and lost connections, cancelled, kept. */
+
+import { batch, computed, signal } from "@preact/signals";
+import * as api from "./api/client";
+import { begin, follow, type RenderEvent } from "./api/events";
+import { isBlank, type Drawing } from "./draw/model";
+import { canvasOf, pngOf, rasterised } from "./draw/paint";
+import * as database from "./keep/database";
+import type { Kept, Which } from "./keep/database";
+import * as state from "./state";
+import { t } from "./texts";
+import { QUALITIES, formOf, type Wish } from "./wish";
+
+export interface Running {
+  id: string;
+  step: number;
+  steps: number;
+  previews: string[];
+  style: string;
+  cancelling: boolean;
+}
+
+/** What is being painted for this page. */
+export const running = signal<Running | undefined>(undefined);
+export const busy = computed(() => running.value !== undefined);
+
+/** The newest picture of the live mode, which is not kept unless asked. */
+export const livePicture = signal<{ kept: Kept; pictures: [Which, Blob][] } | undefined>(undefined);
+
+const THUMBNAIL = 192;
+const FIRST_WAIT = 500;
+const LONGEST_WAIT = 8000;
+const others = new BroadcastChannel("maquette-studio");
+others.onmessage = () => void state.reloadRenders();
+
+/** Render what is drawn as it is asked for now. */
+export async function render(): Promise<void> {
+  const { wish, drawing, selected } = state;
+  if (busy.value) return;
+  if (!wish.value.prompt.trim()) return state.tell(t("saySomething"), "error");
+  if (isBlank(drawing.value)) return state.tell(t("drawSomething"), "error");
+  await start(wish.value, await sketchOf(drawing.value, wish.value), selected.value);
+}
+
+/** Render again what `kept` was asked for, with the sketch that it had. */
+export async function again(kept: Kept): Promise<void> {
+  const sketch = await database.picture(kept.id, "sketch");
+  if (sketch && !busy.value) await start(kept.wish, sketch, kept.id);
+}
+
+export const sketchOf = (drawing: Drawing, { width, height }: Wish): Promise<Blob> =>
+  pngOf(rasterised(drawing, { width, height }));
+
+async function start(wish: Wish, sketch: Blob, from: string): Promise<void> {
+  const kept = fresh(wish, from);
+  state.pane.value = "result";
+  await database.put(kept, [["sketch", sketch]]);
+  await state.reloadRenders();
+  state.selected.value = kept.id;
+  await see(kept, { sketch });
+}
+
+/** Find what was being painted when the page was left. */
+export async function resume(): Promise<void> {
+  for (const kept of state.renders.value.filter(({ state }) => state === "running")) {
+    state.selected.value = kept.id;
+    await see(kept, {});
+  }
+}
+
+export async function cancel(): Promise<void> {
+  const now = running.value;
+  if (!now) return;
+  running.value = { ...now, cancelling: true };
+  await api.cancel(now.id).catch(state.fail);
+}
+
+function fresh(wish: Wish, from: string): Kept {
+  const bytes = crypto.getRandomValues(new Uint8Array(10));
+  const id = `studio-${Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("")}`;
+  const start = { id, created: Date.now(), state: "running", wish, from, favourite: false } as const;
+  return { ...start, images: [], seconds: 0, warnings: [], versions: {}, error: "" };
+}
+
+/** Follow `kept` to its end and keep what comes of it. */
+async function see(kept: Kept, sent: { sketch?: Blob }): Promise<void> {
+  running.value = {
+    id: kept.id, step: -1, steps: kept.wish.num_inference_steps, previews: [], style: "", cancelling: false,
+  };
+  state.spoken.value = t("renderBegun");
+  try {
+    const pictures = await followed(kept, sent.sketch, true);
+    kept.state = "done";
+    kept.thumbnail = await thumbnailOf(pictures.find(([which]) => which === 0)![1]);
+    await database.put(kept, pictures);
+    state.spoken.value = t("renderDone");
+  } catch (error) {
+    if (running.value?.cancelling) {
+      await database.remove(kept.id);
+      state.spoken.value = t("renderCancelled");
+    } else {
+      kept.state = "failed";
+      kept.error = error instanceof Error ? error.message : String(error);
+      await database.put(kept);
+      state.fail(error);
+    }
+  } finally {
+    running.value = undefined;
+    others.postMessage("changed");
+    await state.reloadRenders();
+  }
+}
+
+/**
+ * The pictures of `kept`, which is filled in as events come. A connection that is lost is made
+ * again, and events go on where they stopped.
+ *
+ * @param sketch not given where the render was begun before.
+ */
+async function followed(kept: Kept, sketch: Blob | undefined, persist: boolean): Promise<[Which, Blob][]> {
+  let last = -1;
+  let wait = FIRST_WAIT;
+  for (let begun = !sketch; ; ) {
+    try {
+      const form = () =>
+        formOf(kept.wish, sketch!, { id: kept.id, keep_running: String(persist), preview_interval: "2" });
+      for await (const event of begun ? follow(kept.id, last) : begin(form(), kept.id)) {
+        begun = true;
+        wait = FIRST_WAIT;
+        last = event.id;
+        state.online.value = true;
+        if (event.name === "error")
+          throw new api.ApiError(event.body.detail, event.body.status, event.body.field ?? "");
+        if (event.name === "result") return await finish(kept, event.body);
+        note(kept, event);
+      }
+    } catch (error) {
+      if (!(error instanceof TypeError)) throw error; // a TypeError is fetch's "no connection"
+      state.online.value = false;
+    }
+    await new Promise((resolve) => setTimeout(resolve, wait));
+    wait = Math.min(2 * wait, LONGEST_WAIT);
+  }
+}
+
+function note(kept: Kept, event: RenderEvent): void {
+  const now = running.value;
+  if (now?.id !== kept.id) return;
+  if (event.name === "style") {
+    const { style, score } = event.body;
+    kept.style = { id: style.id, name: style.name, score: score ?? null };
+    running.value = { ...now, style: style.name };
+  } else if (event.name === "progress") {
+    const { step, steps, previews } = event.body;
+    running.value = { ...now, step, steps, previews: previews?.length ? previews : now.previews };
+  }
+}
+
+async function finish(kept: Kept, body: api.RenderBody): Promise<[Which, Blob][]> {
+  kept.images = (body.images ?? []).map(({ seed, structure_f1 }) => ({ seed, structure: structure_f1 }));
+  kept.seconds = body.timings?.total ?? 0;
+  kept.warnings = body.warnings ?? [];
+  kept.versions = body.versions ?? {};
+  if (body.style) {
+    const { style, score } = body.style;
+    kept.style = { id: style.id, name: style.name, score: score ?? null };
+  }
+  const pictures: [Which, Blob][] = (body.images ?? []).map(({ png }, n) => [n, fromBase64(png ?? "")]);
+  const edges = body.links["control_image"];
+  if (edges) pictures.push(["edges", await (await api.call(edges)).blob()]);
+  return pictures;
+}
+
+function fromBase64(png: string): Blob {
+  const bytes = Uint8Array.from(atob(png), (letter) => letter.charCodeAt(0));
+  return new Blob([bytes], { type: "image/png" });
+}
+
+async function thumbnailOf(picture: Blob): Promise<Blob> {
+  const bitmap = await createImageBitmap(picture);
+  const scale = THUMBNAIL / Math.max(bitmap.width, bitmap.height);
+  const [width, height] = [Math.round(bitmap.width * scale), Math.round(bitmap.height * scale)];
+  const [canvas, context] = canvasOf({ width, height });
+  context.drawImage(bitmap, 0, 0, width, height);
+  return pngOf(canvas);
+}
+
+let waiting = false;
+let painting = false;
+
+/** The live mode: render fast what is drawn now, after what is being painted; the last wins. */
+export async function renderLive(): Promise<void> {
+  waiting = true;
+  if (painting || busy.value) return;
+  painting = true;
+  try {
+    while (waiting && state.live.value) {
+      waiting = false;
+      await paintLive();
+    }
+  } finally {
+    painting = false;
+  }
+}
+
+async function paintLive(): Promise<void> {
+  const wish = { ...state.wish.value, ...QUALITIES.fast, num_images: 1 };
+  const drawing = state.drawing.value;
+  if (!wish.prompt.trim() || isBlank(drawing)) return;
+  const kept = fresh(wish, "");
+  const sketch = await sketchOf(drawing, wish);
+  running.value = { id: kept.id, step: -1, steps: 4, previews: [], style: "", cancelling: false };
+  try {
+    const pictures = await followed(kept, sketch, false);
+    livePicture.value = { kept, pictures: [["sketch", sketch], ...pictures] };
+  } catch (error) {
+    if (!running.value?.cancelling) state.fail(error);
+  } finally {
+    running.value = undefined;
+  }
+}
+
+/** Keep the picture of the live mode as a render of its own. */
+export async function keepLive(): Promise<void> {
+  const now = livePicture.value;
+  if (!now) return;
+  const { kept, pictures } = now;
+  kept.state = "done";
+  kept.thumbnail = await thumbnailOf(pictures.find(([which]) => which === 0)![1]);
+  await database.put(kept, pictures);
+  await state.reloadRenders();
+  batch(() => {
+    livePicture.value = undefined;
+    state.selected.value = kept.id;
+  });
+}

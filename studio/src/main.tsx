@@ -1,0 +1,29 @@
+import { render } from "preact";
+import "./style.css";
+import { resume } from "./jobs";
+import * as state from "./state";
+import { App } from "./views/app";
+import { sizesOf } from "./wish";
+
+const theme = localStorage.getItem("maquette-theme");
+if (theme) document.documentElement.dataset["theme"] = theme;
+
+async function begin(): Promise<void> {
+  await state.restore();
+  await state.load();
+  fitSize();
+  await resume();
+}
+
+/** The size that the pack is made for, unless the last visit's is one that it takes. */
+function fitSize(): void {
+  if (!state.info.value) return;
+  const sizes = sizesOf(state.info.value);
+  const { width, height } = state.wish.value;
+  const known = sizes.some((size) => size.width === width && size.height === height);
+  if (!known || !state.drawing.value.elements.length) state.resize(known ? { width, height } : sizes[0]!);
+}
+
+render(<App />, document.getElementById("app")!);
+addEventListener("online", () => void state.load());
+begin().catch(state.fail);

@@ -1,0 +1,54 @@
+"""``python -m tools.studio_api``: what the studio's typed client and its controls are made of."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import MISSING
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+
+from gateway.doors.http import openapi, operations, renders, styles
+from gateway.doors.http.app import UNTOLD
+from pipeline.request import DEFAULTS, RANGES
+
+STUDIO = Path(__file__).resolve().parent.parent / "studio"
+DOCUMENT = STUDIO / "openapi.json"
+FIELDS = STUDIO / "src" / "api" / "fields.json"
+
+
+def document() -> dict[str, Any]:
+    """The part of /openapi.json that the studio calls."""
+    app = FastAPI(title="maquette", version="1", telemetry=UNTOLD)
+    for module in (renders, styles, operations):
+        app.include_router(module.router)
+    bodies = set(openapi.RENDER_EVENTS.values())
+    found = openapi.complete(app.openapi(), bodies, auth_required=True)
+    paths = {path: told for path, told in found["paths"].items() if path.startswith("/v1/")}
+    return {**found, "paths": paths}
+
+
+def fields() -> dict[str, Any]:
+    """The default and the range of each field that has them."""
+    return {
+        name: {
+            "default": default,
+            "min": RANGES[name].low if name in RANGES else None,
+            "max": RANGES[name].high if name in RANGES else None,
+        }
+        for name, default in DEFAULTS.items()
+        if default is not MISSING
+    }
+
+
+def main() -> int:
+    """Write both."""
+    DOCUMENT.write_text(json.dumps(document(), indent=1), encoding="utf-8")
+    FIELDS.write_text(json.dumps(fields(), indent=2) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
