@@ -61,7 +61,8 @@ function freehand({ points, size, pressed, kind }: Freehand): string {
   const even = kind === "erase";
   const around = getStroke(points as unknown as number[][], {
     size,
-    thinning: even ? 0 : 0.55,
+    // A mouse's speed says little of how a line is meant.
+    thinning: even ? 0 : pressed ? 0.6 : 0.2,
     smoothing: 0.5,
     streamline: 0.35,
     simulatePressure: !pressed && !even,

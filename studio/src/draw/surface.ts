@@ -10,6 +10,9 @@ import { canvasOf, paint } from "./paint";
 const GRID = 64;
 const HANDLE = 14;
 const MARGIN = 20;
+/** Pixels for the buttons at the foot, where there is room for both. */
+const FOOT = 40;
+const ROOMY = 500;
 const ERASER = 5;
 /** Units that an arrow key moves by. */
 const KEY_STEP = 16;
@@ -86,10 +89,12 @@ export class Surface {
     const { width, height } = this.canvas.getBoundingClientRect();
     const { sheet } = state.drawing.value;
     const margin = Math.min(MARGIN, width / 20);
-    const scale = Math.min((width - 2 * margin) / sheet.width, (height - 2 * margin) / sheet.height);
+    const foot = height > ROOMY ? FOOT : 0;
+    const free = height - foot;
+    const scale = Math.min((width - 2 * margin) / sheet.width, (free - 2 * margin) / sheet.height);
     if (!(scale > 0)) return;
     this.fitted = true;
-    this.view = { scale, x: (width - sheet.width * scale) / 2, y: (height - sheet.height * scale) / 2 };
+    this.view = { scale, x: (width - sheet.width * scale) / 2, y: (free - sheet.height * scale) / 2 };
     this.request();
   }
 

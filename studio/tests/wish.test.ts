@@ -1,0 +1,53 @@
+import { expect, test } from "vitest";
+import { DEFAULTS, QUALITIES, fidelityOf, formOf, qualityOf, sizesOf, withFidelity } from "../src/wish";
+
+const limits = {
+  native_side: 256, max_pixels: 512 * 512, min_side: 128, max_side: 1024, side_step: 64, max_steps: {},
+};
+
+test("sizes are the gateway's, the pack's own first", () => {
+  const sizes = sizesOf({ limits });
+  expect(sizes[0]).toEqual({ width: 256, height: 256 });
+  expect(sizes).toContainEqual({ width: 512, height: 512 });
+  expect(sizes.some(({ width, height }) => width / height === 4 / 3)).toBe(true);
+  expect(sizes.some(({ width, height }) => width < height)).toBe(true);
+  for (const { width, height } of sizes) {
+    expect(width % 64 || height % 64).toBe(0);
+    expect(width * height).toBeLessThanOrEqual(limits.max_pixels);
+  }
+  expect(new Set(sizes.map(({ width, height }) => `${width}x${height}`)).size).toBe(sizes.length);
+});
+
+test("a fidelity of the defaults leaves the defaults", () => {
+  expect(withFidelity(DEFAULTS, fidelityOf(DEFAULTS))).toEqual(DEFAULTS);
+});
+
+test("little fidelity frees the last steps as well", () => {
+  const loose = withFidelity(DEFAULTS, 0.25);
+  expect(loose.controlnet_conditioning_scale).toBe(0.5);
+  expect(loose.control_guidance_end).toBe(0.75);
+});
+
+test("a quality is known by its numbers", () => {
+  expect(qualityOf(DEFAULTS)).toBe("balanced");
+  expect(qualityOf({ ...DEFAULTS, ...QUALITIES.fast })).toBe("fast");
+  expect(qualityOf({ ...DEFAULTS, num_inference_steps: 7 })).toBeUndefined();
+});
+
+test("a form has what is asked for, and leaves out what is not", () => {
+  const form = formOf({ ...DEFAULTS, prompt: "a villa", seed: 0 }, new Blob(["x"]), { id: "r1" });
+  expect(form.get("prompt")).toBe("a villa");
+  expect(form.get("seed")).toBe("0");
+  expect(form.get("id")).toBe("r1");
+  expect(form.has("style")).toBe(false);
+  expect(form.has("negative_prompt")).toBe(false);
+  expect(form.has("style_weights")).toBe(false);
+});
+
+test("pictures of one's own take the style's place", () => {
+  const own = { style: "winter", style_images: [new Blob(["a"]), new Blob(["b"])], style_weights: [1, 0.5] };
+  const form = formOf({ ...DEFAULTS, prompt: "x", ...own }, new Blob(["x"]), {});
+  expect(form.has("style")).toBe(false);
+  expect(form.getAll("style_images")).toHaveLength(2);
+  expect(form.getAll("style_weights")).toEqual(["1", "0.5"]);
+});
