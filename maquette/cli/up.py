@@ -108,7 +108,9 @@ def _say_where(serving: Stack, here: Running, settings: Settings) -> None:
     doors = f"{serving.address} (gRPC) and {serving.http_address} (HTTP)"
     console.print("[bold]maquette is up[/bold] at", in_markup(doors), highlight=False)
     ca = f" --ca {shlex.quote(str(settings.tls_certificate))}" if settings.tls_certificate else ""
+    scheme = "https" if settings.tls else "http"
     how = {
+        "studio": f"{scheme}://{serving.http_address}/",
         "render": f'maquette render SKETCH "PROMPT" --server {here.server}{ca}',
         "keys": f"{here.keys}{'' if settings.auth_required else ' (nobody is asked for one)'}",
         "logs": here.logs,
