@@ -59,6 +59,7 @@ class Painter:
         self.failure: Exception | None = None
         """Raised after the first step, when set."""
         self.begun = 0
+        self.newest: RenderRequest | None = None
         self.left_early = 0
         """Renders that were closed before their last step."""
         self._go_on = asyncio.Event()
@@ -91,6 +92,7 @@ class Painter:
 
     async def render(self, request: RenderRequest, pinned=None) -> AsyncGenerator[Arrays]:
         self.begun += 1
+        self.newest = request
         ended = False
         try:
             for step in range(1, request.num_inference_steps + 1):

@@ -1,0 +1,120 @@
+"""The studio in Debian's Chromium, over a painter in Triton's place."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import asynccontextmanager
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import async_playwright
+
+from gateway.doors.http.studio import INDEX, PAGE
+from tests.conftest import ROOT
+from tests.gateway.doors.http.conftest import serve
+from tests.gateway.fakes import Painter
+
+NO_CHROMIUM = "There is no chromium here. `apt-get install chromium` installs Debian's."
+NO_PAGE = "The studio is not built. `make studio` builds it."
+AXE = ROOT / "studio/node_modules/axe-core/axe.min.js"
+SHOTS = ROOT / "out/studio"
+"""Screenshots of every view, to be looked at."""
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if pytest_asyncio.is_async_test(item) and "tests/studio" in str(item.path):
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser():
+    chromium = shutil.which("chromium")
+    assert chromium, NO_CHROMIUM
+    assert (PAGE / INDEX).exists(), NO_PAGE
+    # Its sandbox cannot be had by root.
+    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=chromium, args=arguments)
+        yield browser
+        await browser.close()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def gateway(tmp_path_factory):
+    async with serve(tmp_path_factory.mktemp("studio"), max_running=8) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def served(gateway):
+    """The gateway that most tests share, with a painter that is as new."""
+    yield gateway
+    for render in gateway.renders.unfinished:
+        render.cancel()
+        await render.ended()
+    vars(gateway.painter).update(vars(Painter()))
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def guarded(tmp_path):
+    """A gateway that asks who calls."""
+    async with serve(tmp_path, auth="required") as running:
+        yield running
+
+
+@asynccontextmanager
+async def visiting(browser, url, **options):
+    """A page in a browser of its own, which must say nothing in its console and call no other host."""
+    options = {"locale": "en-GB", "viewport": {"width": 1440, "height": 900}, **options}
+    context = await browser.new_context(**options)
+    page = await context.new_page()
+    page.set_default_timeout(20_000)
+    wrong: list[str] = []
+
+    def check_message(message):
+        # A failed call is written there by the browser itself, whatever the page makes of it.
+        if message.type in {"error", "warning"} and "Failed to load resource" not in message.text:
+            wrong.append(message.text)
+
+    def check_request(request):
+        if not request.url.startswith((url, "blob:", "data:")):
+            wrong.append(f"called {request.url}")
+
+    page.on("console", check_message)
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("request", check_request)
+    page.on("dialog", lambda dialog: wrong.append(dialog.message))
+    await page.goto(f"{url}/")
+    yield page
+    await context.close()
+    assert not wrong
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def page(browser, served):
+    """The studio as somebody sees it who comes for the first time."""
+    async with visiting(browser, served.url) as page:
+        await page.wait_for_selector(".style img")
+        yield page
+
+
+async def draw(page, *points):
+    """Draw a stroke with the mouse through `points`, as shares of the sheet's canvas."""
+    box = await page.locator("#sheet").bounding_box()
+    spots = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
+    await page.mouse.move(*spots[0])
+    await page.mouse.down()
+    for spot in spots[1:]:
+        await page.mouse.move(*spot, steps=4)
+    await page.mouse.up()
+
+
+async def draw_house(page):
+    await draw(page, (0.3, 0.7), (0.3, 0.45), (0.5, 0.3), (0.7, 0.45), (0.7, 0.7), (0.3, 0.7))
+
+
+async def rendered(page):
+    """Wait for the render that is looked at to be there."""
+    await page.wait_for_selector(".compare .over")

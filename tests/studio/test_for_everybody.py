@@ -1,0 +1,112 @@
+"""Every view by axe in both themes and at three widths, and what others write shown as text."""
+
+import json
+
+import pytest
+
+from gateway.auth.caller import Scope
+from tests.studio.conftest import AXE, SHOTS, draw_house, rendered, visiting
+
+pytestmark = pytest.mark.long
+
+WIDTHS = {390: 844, 1024: 768, 1920: 1080}
+MARKUP = [
+    "<img src=x onerror=alert(1)>",
+    "<script>alert(1)</script>",
+    "<svg/onload=alert(1)>",
+    "javascript:alert(1)",
+    "\"><iframe srcdoc='<script>alert(1)</script>'>",
+    "{{constructor.constructor('alert(1)')()}}",
+    "'-alert(1)-'",
+    "</title><style>*{display:none}</style>",
+]
+
+SHOWN = "document.querySelector('.over')?.alt === document.querySelector('#sentence').value"
+"""The render of what the sentence says is looked at."""
+
+
+async def check(page, name):
+    """No finding of axe in the view that is open; its picture is kept."""
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    await page.screenshot(path=SHOTS / f"{name}.png")
+    await page.evaluate(AXE.read_text())
+    found = await page.evaluate("axe.run()")
+    broken = [
+        (one["id"], [node["html"][:150] for node in one["nodes"]]) for one in found["violations"]
+    ]
+    assert not broken, f"{name}: {json.dumps(broken, indent=1)}"
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", WIDTHS)
+async def test_every_view(browser, served, guarded, width, theme):
+    options = {"viewport": {"width": width, "height": WIDTHS[width]}, "color_scheme": theme}
+    async with visiting(browser, guarded.url, **options) as page:
+        await page.wait_for_selector("[name=key]")
+        await check(page, f"sign-in-{width}-{theme}")
+    async with visiting(browser, served.url, **options) as page:
+        await page.wait_for_selector(".style img")
+        await check(page, f"empty-{width}-{theme}")
+        await page.click("text=Take an example")
+        await page.click("summary")
+        await check(page, f"drawn-{width}-{theme}")
+        await page.click("summary")
+        served.painter.hold()
+        await page.click("button.primary")
+        await page.wait_for_selector(".progress")
+        await check(page, f"waiting-{width}-{theme}")
+        served.painter.go_on()
+        await rendered(page)
+        await check(page, f"compared-{width}-{theme}")
+        await page.click("text=All renders")
+        await check(page, f"history-{width}-{theme}")
+        await page.keyboard.press("Escape")
+        await page.click("text=What made this")
+        await check(page, f"made-by-{width}-{theme}")
+        await page.keyboard.press("Escape")
+        await page.click("[aria-label=Keyboard]")
+        await check(page, f"help-{width}-{theme}")
+        await page.keyboard.press("Escape")
+        wide = await page.evaluate("document.documentElement.scrollWidth")
+        assert wide <= width
+
+
+async def test_german(page):
+    await page.select_option(".head select", "de")
+    await page.wait_for_selector("text=Rendern")
+    assert await page.get_attribute("html", "lang") == "de"
+    await check(page, "german-1440-light")
+
+
+async def test_what_others_wrote_is_text(browser, guarded):
+    """In names of styles and tags, sentences, errors and a render's own words."""
+    key = guarded.key(Scope.ADMIN)
+    picture = (await guarded.client.get("/v1/styles/winter/image", headers=key)).content
+    for n, markup in enumerate(MARKUP):
+        fields = {"name": f"{n} {markup}"[:60], "tags": [markup[:40]]}
+        files = {"image": (f"{n}{markup}.png".replace('"', ""), picture)}
+        sent = await guarded.client.post("/v1/styles", headers=key, data=fields, files=files)
+        assert sent.status_code in {200, 201}, sent.text
+    async with visiting(browser, guarded.url) as page:
+        await page.fill("[name=key]", MARKUP[0])
+        await page.click("button.primary")
+        await page.wait_for_selector("#why.warning")
+        await page.fill("[name=key]", key["X-API-Key"])
+        await page.click("button.primary")
+        await page.wait_for_selector(".style img")
+        await draw_house(page)
+        for markup in MARKUP:
+            await page.fill("#sentence", markup)
+            await page.click("button.primary")
+            await page.wait_for_function(
+                "document.querySelector('.over')?.alt === document.querySelector('#sentence').value"
+            )
+        await page.click("text=All renders")
+        await page.keyboard.press("Escape")
+        await page.click("text=What made this")
+        assert (
+            await page.evaluate("document.querySelectorAll('iframe, [onerror], [onload]').length")
+            == 0
+        )
+        shown = await page.evaluate("document.querySelectorAll('script').length")
+        assert shown == 1

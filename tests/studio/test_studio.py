@@ -1,0 +1,261 @@
+"""What somebody does in the studio, from the first stroke to the history."""
+
+import asyncio
+import io
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gateway.auth.caller import Scope
+from tests.gateway.doors.http.conftest import until
+from tests.studio.conftest import draw, draw_house, rendered, visiting
+
+pytestmark = pytest.mark.long
+
+DRAWN = {}
+
+
+def sent_to(served):
+    """The newest sketch that was sent, as pixels."""
+    return np.asarray(Image.open(io.BytesIO(served.painter.newest.sketch)).convert("L"))
+
+
+async def exported(page):
+    """The sketch as it is saved, as pixels."""
+    async with page.expect_download() as saved:
+        await page.click("[aria-label='Save the sketch as PNG']")
+    return np.asarray(Image.open(await (await saved.value).path()).convert("L"))
+
+
+async def test_four_actions_lead_to_a_picture(page, served):
+    await draw_house(page)
+    await page.fill("#sentence", "a villa in winter")
+    await page.click("button.primary")
+    await rendered(page)
+    assert served.painter.begun == 1
+    pixels = sent_to(served)
+    assert pixels.shape == (512, 512)
+    assert pixels[0, 0] == 255
+    assert (pixels < 64).mean() > 0.005
+    assert await page.locator(".strip li").count() == 1
+    assert "follows the sketch" in await page.inner_text(".facts")
+
+
+async def test_the_example_is_one_click(page):
+    await page.click("text=Take an example")
+    await page.click("button.primary")
+    await rendered(page)
+
+
+@pytest.mark.parametrize("ratio", [1, 1.5, 2])
+async def test_what_is_sent_is_what_is_drawn(browser, served, ratio):
+    """The same at every pixel ratio, and the same as the export."""
+    async with visiting(browser, served.url, device_scale_factor=ratio) as page:
+        await page.wait_for_selector(".style img")
+        await draw_house(page)
+        await page.keyboard.press("r")
+        await draw(page, (0.45, 0.5), (0.55, 0.7))
+        await page.keyboard.press("e")
+        await draw(page, (0.3, 0.5), (0.7, 0.6))
+        saved = await exported(page)
+        await page.fill("#sentence", "a villa")
+        await page.click("button.primary")
+        await rendered(page)
+        sent = sent_to(served)
+        assert (sent < 64).any()
+        assert np.array_equal(sent, saved)
+        assert np.array_equal(sent, DRAWN.setdefault("at any ratio", sent))
+
+
+async def test_strokes_are_undone_and_done_again(page):
+    await draw(page, (0.3, 0.3), (0.6, 0.6))
+    await draw(page, (0.6, 0.3), (0.3, 0.6))
+    undo, redo = page.locator("[aria-label=Undo]"), page.locator("[aria-label=Redo]")
+    await page.keyboard.press("Control+z")
+    await undo.click()
+    assert await undo.is_disabled()
+    await page.wait_for_selector(".invitation")
+    await page.keyboard.press("Control+Shift+z")
+    await redo.click()
+    assert await redo.is_disabled()
+
+
+async def test_a_reload_loses_nothing(page, served):
+    served.painter.hold()
+    await draw_house(page)
+    await page.fill("#sentence", "a villa")
+    await page.click("button.primary")
+    await until(lambda: served.painter.begun == 1)
+    await page.wait_for_timeout(600)  # the drawing is written some time after it was drawn
+    await page.reload()
+    await page.wait_for_selector(".progress progress")
+    served.painter.go_on()
+    await rendered(page)
+    assert served.painter.begun == 1
+    assert await page.locator(".invitation").count() == 0
+    assert await page.input_value("#sentence") == "a villa"
+
+
+async def test_a_render_is_cancelled(page, served):
+    served.painter.hold()
+    await draw_house(page)
+    await page.fill("#sentence", "a villa")
+    await page.click("button.primary")
+    await page.click("text=Cancel")
+    await page.wait_for_selector("button.primary:has-text('Render')")
+    served.painter.go_on()
+    await until(lambda: served.painter.left_early == 1)
+    assert await page.locator(".strip li").count() == 0
+
+
+async def test_live_renders_one_at_a_time_and_the_last_stroke_wins(page, served):
+    await page.fill("#sentence", "a villa")
+    await page.click("text=Live")
+    served.painter.hold()
+    sent = []
+    page.on("request", lambda request: sent.append(request) if request.method == "POST" else None)
+    for n in range(20):
+        await draw(page, (0.3, 0.3 + n / 50), (0.6, 0.3 + n / 50))
+    await until(lambda: served.painter.begun == 1)
+    assert len(sent) == 1
+    served.painter.go_on()
+    await until(lambda: served.painter.begun == 2)
+    await page.wait_for_selector("text=Keep this picture")
+    await until(lambda: not served.renders.unfinished)
+    assert len(sent) == 2
+    assert np.array_equal(sent_to(served), await exported(page))
+    await page.click("text=Keep this picture")
+    await page.wait_for_selector(".strip li")
+
+
+async def test_errors_are_the_gateways_own_sentences(page):
+    await draw_house(page)
+    await page.fill("#sentence", "something forbidden")
+    await page.click("button.primary")
+    told = page.locator(".result [role=alert]")
+    await told.wait_for()
+    assert re.search("forbidden|refused|not rendered|denied", await told.inner_text())
+    assert await page.locator("text=Render again").count() == 1
+
+
+async def test_a_gateway_that_is_away_is_told_and_waited_for(page, served):
+    await draw_house(page)
+    await page.fill("#sentence", "a villa")
+    await page.context.set_offline(True)
+    await page.click("button.primary")
+    await page.wait_for_selector("text=The connection is lost")
+    await page.context.set_offline(False)
+    await rendered(page)
+    assert served.painter.begun == 1
+
+
+async def test_a_render_brings_its_settings_back(page, tmp_path):
+    await draw_house(page)
+    await page.fill("#sentence", "a façade at dusk")
+    await page.select_option(".composer select >> nth=0", "fast")
+    await page.click("button.primary")
+    await rendered(page)
+    async with page.expect_download() as saved:
+        await page.click("text=Save the render")
+    await (await saved.value).save_as(tmp_path / "render.png")
+    await page.fill("#sentence", "else")
+    await page.select_option(".composer select >> nth=0", "balanced")
+    await page.set_input_files(".tools input[type=file]", tmp_path / "render.png")
+    await page.wait_for_selector("text=The settings of this render are back")
+    assert await page.input_value("#sentence") == "a façade at dusk"
+    assert await page.input_value(".composer select >> nth=0") == "fast"
+    assert await page.input_value(".seed input")
+
+
+async def test_the_history_is_searched_and_what_is_deleted_comes_back(page):
+    await page.click("text=Take an example")
+    for sentence in ("a villa in winter", "offices in the desert"):
+        await page.fill("#sentence", sentence)
+        await page.click("button.primary")
+        await page.wait_for_selector(f".compare .over[alt='{sentence}']")
+    await page.click("text=All renders")
+    await page.fill("dialog input[type=search]", "winter")
+    assert await page.locator(".card").count() == 1
+    await page.click(".card [aria-label=Favourite]")
+    await page.fill("dialog input[type=search]", "")
+    await page.click("text=Favourites only")
+    assert await page.inner_text(".card p") == "a villa in winter"
+    await page.click(".card [aria-label=Delete]")
+    await page.keyboard.press("Escape")
+    await page.wait_for_selector("text=The render is deleted")
+    assert await page.locator(".strip li").count() == 1
+    await page.click("text=Bring it back")
+    await page.wait_for_selector(".strip li >> nth=1")
+
+
+async def test_somebody_with_a_key_signs_in_and_out(browser, guarded):
+    async with visiting(browser, guarded.url) as page:
+        await page.fill("[name=key]", "mqt_wrong")
+        await page.click("button.primary")
+        await page.wait_for_selector("text=not known here")
+        await page.fill("[name=key]", guarded.key(Scope.RENDER)["X-API-Key"])
+        await page.click("button.primary")
+        await page.wait_for_selector(".style img")
+        (cookie,) = await page.context.cookies()
+        assert cookie["httpOnly"]
+        assert cookie["sameSite"] == "Strict"
+        await page.click("text=Take an example")
+        await page.click("button.primary")
+        await rendered(page)
+        stored = await page.evaluate("JSON.stringify([{...localStorage}, document.cookie])")
+        assert "mqt_" not in stored
+        assert cookie["value"] not in stored
+        await page.click("[aria-label='Sign out']")
+        await page.wait_for_selector("[name=key]")
+
+
+async def test_the_keyboard_alone_draws_says_renders_and_compares(page):
+    await page.focus("#sheet")
+    keys = ["l", "Enter", *["ArrowRight"] * 8, "Enter", "r", "Enter", *["Shift+ArrowDown"] * 2,
+            "Shift+ArrowLeft", "Enter"]  # fmt: skip
+    for key in keys:
+        await page.keyboard.press(key)
+    assert await page.locator("[aria-label=Undo]").is_enabled()
+    for _ in range(30):
+        if await page.evaluate("document.activeElement.id") == "sentence":
+            break
+        await page.keyboard.press("Tab")
+    await page.keyboard.type("a villa in winter")
+    await page.keyboard.press("Control+Enter")
+    await rendered(page)
+    await page.focus(".compare input")
+    await page.keyboard.press("Home")
+    assert await page.input_value(".compare input") == "0"
+
+
+async def test_five_hundred_renders_open_at_once(page):
+    await page.evaluate(MANY)
+    await page.reload()
+    await page.wait_for_selector(".strip li >> nth=23")
+    started = asyncio.get_running_loop().time()
+    await page.click("text=All renders")
+    await page.wait_for_selector("text=500 renders")
+    assert asyncio.get_running_loop().time() - started < 5
+    assert await page.locator(".card").count() == 500
+
+
+MANY = """async () => {
+  const open = indexedDB.open("maquette-studio", 1);
+  const db = await new Promise((resolve) => (open.onsuccess = () => resolve(open.result)));
+  const png = await new Promise((resolve) => {
+    const canvas = document.createElement("canvas");
+    canvas.width = canvas.height = 192;
+    canvas.toBlob(resolve);
+  });
+  const writing = db.transaction(["renders"], "readwrite");
+  for (let n = 0; n < 500; n++)
+    writing.objectStore("renders").put({
+      id: `r${n}`, created: n, state: "done", from: "", favourite: false, images: [], seconds: 1,
+      warnings: [], versions: {}, error: "", thumbnail: png,
+      wish: { prompt: `house ${n}`, style_images: [], style_weights: [], width: 512, height: 512 },
+    });
+  await new Promise((resolve) => (writing.oncomplete = resolve));
+  db.close();
+}"""
