@@ -66,7 +66,7 @@ async def guarded(tmp_path):
 
 @asynccontextmanager
 async def visiting(browser, url, **options):
-    """A page in a browser of its own, which must say nothing in its console and call no other host."""
+    """A page in a browser of its own, with nothing in its console and no call of another host."""
     options = {"locale": "en-GB", "viewport": {"width": 1440, "height": 900}, **options}
     context = await browser.new_context(**options)
     page = await context.new_page()
