@@ -43,10 +43,15 @@ def fields() -> dict[str, Any]:
     }
 
 
+def fields_text() -> str:
+    """The same, as it is written."""
+    return json.dumps(fields(), indent=2) + "\n"
+
+
 def main() -> int:
     """Write both."""
     DOCUMENT.write_text(json.dumps(document(), indent=1), encoding="utf-8")
-    FIELDS.write_text(json.dumps(fields(), indent=2) + "\n", encoding="utf-8")
+    FIELDS.write_text(fields_text(), encoding="utf-8")
     return 0
 
 

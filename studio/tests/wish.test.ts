@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { DEFAULTS, QUALITIES, fidelityOf, formOf, qualityOf, sizesOf, withFidelity } from "../src/wish";
 
 const limits = {
-  native_side: 256, max_pixels: 512 * 512, min_side: 128, max_side: 1024, side_step: 64, max_steps: {},
+  native_side: 256, max_pixels: 512 * 512, min_side: 128, max_side: 1024, side_step: 64, max_steps: {}, cross_attention_layers: 16,
 };
 
 test("sizes are the gateway's, the pack's own first", () => {

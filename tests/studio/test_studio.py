@@ -236,7 +236,7 @@ async def test_five_hundred_renders_open_at_once(page):
     await page.wait_for_selector(".strip li >> nth=23")
     started = asyncio.get_running_loop().time()
     await page.click("text=All renders")
-    await page.wait_for_selector("text=500 renders")
+    await page.wait_for_selector("text=Renders: 500")
     assert asyncio.get_running_loop().time() - started < 5
     assert await page.locator(".card").count() == 500
 

@@ -348,7 +348,10 @@ export interface components {
          * @description What went wrong (RFC 9457).
          */
         Problem: {
-            /** Type */
+            /**
+             * Type
+             * @default about:blank
+             */
             type: string;
             /** Title */
             title: string;
@@ -409,8 +412,11 @@ export interface components {
              * @default []
              */
             images: components["schemas"]["Image"][];
-            /** @default null */
-            timings: components["schemas"]["TimingsBody"] | null;
+            /**
+             * @description Wall-clock seconds of each stage, in order.
+             * @default null
+             */
+            timings: components["schemas"]["Timings"] | null;
             /**
              * Warnings
              * @description What the caller may want to change: a prompt that was cut, and the like.
@@ -469,6 +475,11 @@ export interface components {
             max_steps: {
                 [key: string]: number;
             };
+            /**
+             * Cross Attention Layers
+             * @description Values of ip_adapter_scale, if there is more than one. 0: not known.
+             */
+            cross_attention_layers: number;
         };
         /**
          * RenderPage
@@ -545,10 +556,10 @@ export interface components {
             next_page_token: string;
         };
         /**
-         * TimingsBody
-         * @description Wall-clock seconds of each stage, in order.
+         * Timings
+         * @description Wall-clock seconds of each stage.
          */
-        TimingsBody: {
+        Timings: {
             /** Queue */
             queue: number;
             /** Embed */
@@ -663,7 +674,7 @@ export interface operations {
                     /** @description Repeats a render; drawn when left out. */
                     seed?: number | "";
                     /**
-                     * @description Denoising steps; some schedulers take fewer (GET /v1/info).
+                     * @description Denoising steps; some schedulers take fewer, as the server's information says.
                      * @default 20
                      */
                     num_inference_steps?: number | "";
@@ -688,7 +699,7 @@ export interface operations {
                      */
                     control_guidance_end?: number | "";
                     /**
-                     * @description How strongly the style shows: once, or once per cross-attention layer.
+                     * @description How strongly the style shows: once, or once per cross-attention layer of the pack, as the server's information says.
                      * @default [
                      *       0.8
                      *     ]
@@ -710,7 +721,7 @@ export interface operations {
                      * @enum {string}
                      */
                     scheduler?: "" | "ddim" | "euler" | "euler_a" | "dpmpp_2m" | "lcm";
-                    /** @description Pixels; follows the sketch when left out. Times the height at most the pack's max_pixels, which GET /v1/info tells. */
+                    /** @description Pixels; follows the sketch when left out. Times the height at most the pack's max_pixels, as the server's information says. */
                     width?: number | "";
                     /** @description Pixels; follows the sketch when left out. */
                     height?: number | "";
@@ -720,7 +731,7 @@ export interface operations {
                      */
                     num_images?: number | "";
                     /**
-                     * @description Progress between two previews in the events; 0: none.
+                     * @description Steps from one preview to the next; 0 makes none.
                      * @default 0
                      */
                     preview_interval?: number | "";
@@ -768,7 +779,7 @@ export interface operations {
                     /** @description Repeats a render; drawn when left out. */
                     seed?: number | null;
                     /**
-                     * @description Denoising steps; some schedulers take fewer (GET /v1/info).
+                     * @description Denoising steps; some schedulers take fewer, as the server's information says.
                      * @default 20
                      */
                     num_inference_steps?: number | null;
@@ -793,7 +804,7 @@ export interface operations {
                      */
                     control_guidance_end?: number | null;
                     /**
-                     * @description How strongly the style shows: once, or once per cross-attention layer.
+                     * @description How strongly the style shows: once, or once per cross-attention layer of the pack, as the server's information says.
                      * @default [
                      *       0.8
                      *     ]
@@ -814,7 +825,7 @@ export interface operations {
                      * @default dpmpp_2m
                      */
                     scheduler?: ("ddim" | "euler" | "euler_a" | "dpmpp_2m" | "lcm") | null;
-                    /** @description Pixels; follows the sketch when left out. Times the height at most the pack's max_pixels, which GET /v1/info tells. */
+                    /** @description Pixels; follows the sketch when left out. Times the height at most the pack's max_pixels, as the server's information says. */
                     width?: number | null;
                     /** @description Pixels; follows the sketch when left out. */
                     height?: number | null;
@@ -824,7 +835,7 @@ export interface operations {
                      */
                     num_images?: number | null;
                     /**
-                     * @description Progress between two previews in the events; 0: none.
+                     * @description Steps from one preview to the next; 0 makes none.
                      * @default 0
                      */
                     preview_interval?: number | null;

@@ -140,7 +140,7 @@ export const de: Texts = {
   deleted: "Das Rendering ist gelöscht.",
   restoreIt: "Zurückholen",
   renderOf: "{prompt}, {when}",
-  count: "{n} Renderings",
+  count: "Renderings: {n}",
   help: "Tastatur",
   theme: "Hell oder dunkel",
   language: "Sprache",

@@ -144,7 +144,7 @@ export const en = {
   deleted: "The render is deleted.",
   restoreIt: "Bring it back",
   renderOf: "{prompt}, {when}",
-  count: "{n} renders",
+  count: "Renders: {n}",
   // The page
   help: "Keyboard",
   theme: "Light or dark",
