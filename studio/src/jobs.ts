@@ -39,32 +39,44 @@ export async function render(): Promise<void> {
   if (busy.value) return;
   if (!wish.value.prompt.trim()) return state.tell(t("saySomething"), "error");
   if (isBlank(drawing.value)) return state.tell(t("drawSomething"), "error");
-  await start(wish.value, await sketchOf(drawing.value, wish.value), selected.value);
+  await start(wish.value, sketchOf(drawing.value, wish.value), selected.value);
 }
 
 /** Render again what `kept` was asked for, with the sketch that it had. */
 export async function again(kept: Kept): Promise<void> {
   const sketch = await database.picture(kept.id, "sketch");
-  if (sketch && !busy.value) await start(kept.wish, sketch, kept.id);
+  if (sketch && !busy.value) await start(kept.wish, Promise.resolve(sketch), kept.id);
 }
 
 export const sketchOf = (drawing: Drawing, { width, height }: Wish): Promise<Blob> =>
   pngOf(rasterised(drawing, { width, height }));
 
-async function start(wish: Wish, sketch: Blob, from: string): Promise<void> {
+async function start(wish: Wish, drawn: Promise<Blob>, from: string): Promise<void> {
   const kept = fresh(wish, from);
+  // At once, so that a second press finds it.
+  running.value = waitingFor(kept);
   state.pane.value = "result";
-  await database.put(kept, [["sketch", sketch]]);
-  await state.reloadRenders();
-  state.selected.value = kept.id;
-  await see(kept, { sketch });
+  try {
+    const sketch = await drawn;
+    await database.put(kept, [["sketch", sketch]]);
+    await state.reloadRenders();
+    state.selected.value = kept.id;
+    await see(kept, sketch);
+  } finally {
+    running.value = undefined;
+  }
 }
+
+const waitingFor = ({ id, wish }: Kept): Running => ({
+  id, step: -1, steps: wish.num_inference_steps, previews: [], style: "", cancelling: false,
+});
 
 /** Find what was being painted when the page was left. */
 export async function resume(): Promise<void> {
   for (const kept of state.renders.value.filter(({ state }) => state === "running")) {
     state.selected.value = kept.id;
-    await see(kept, {});
+    running.value = waitingFor(kept);
+    await see(kept, undefined);
   }
 }
 
@@ -83,13 +95,10 @@ function fresh(wish: Wish, from: string): Kept {
 }
 
 /** Follow `kept` to its end and keep what comes of it. */
-async function see(kept: Kept, sent: { sketch?: Blob }): Promise<void> {
-  running.value = {
-    id: kept.id, step: -1, steps: kept.wish.num_inference_steps, previews: [], style: "", cancelling: false,
-  };
+async function see(kept: Kept, sketch: Blob | undefined): Promise<void> {
   state.spoken.value = t("renderBegun");
   try {
-    const pictures = await followed(kept, sent.sketch, true);
+    const pictures = await followed(kept, sketch, true);
     kept.state = "done";
     kept.thumbnail = await thumbnailOf(pictures.find(([which]) => which === 0)![1]);
     await database.put(kept, pictures);
@@ -208,9 +217,9 @@ async function paintLive(): Promise<void> {
   const drawing = state.drawing.value;
   if (!wish.prompt.trim() || isBlank(drawing)) return;
   const kept = fresh(wish, "");
-  const sketch = await sketchOf(drawing, wish);
-  running.value = { id: kept.id, step: -1, steps: 4, previews: [], style: "", cancelling: false };
+  running.value = waitingFor(kept);
   try {
+    const sketch = await sketchOf(drawing, wish);
     const pictures = await followed(kept, sketch, false);
     livePicture.value = { kept, pictures: [["sketch", sketch], ...pictures] };
   } catch (error) {

@@ -96,7 +96,9 @@ async def test_what_others_wrote_is_text(browser, guarded):
         for markup in MARKUP:
             await page.fill("#sentence", markup)
             await page.click("button.primary")
-            await expect(page.locator(".compare .over")).to_have_attribute("alt", markup)
+            await expect(page.locator(".compare .over")).to_have_attribute(
+                "alt", markup, timeout=20_000
+            )
         await page.click("text=All renders")
         await page.keyboard.press("Escape")
         await page.click("text=What made this")
