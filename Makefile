@@ -88,9 +88,9 @@ studio-api: $(DEV_READY) ## Make the studio's typed client from the gateway's Op
 	@$(DEV)/bin/python -m tools.studio_api
 	@$(NPM) run api
 
-studio-test: studio ## Run the studio's unit tests and, in Debian's Chromium, its browser tests
+studio-test: $(PAGE) ## Run the studio's unit tests and, in Debian's Chromium, its browser tests
 	@$(NPM) test
-	@$(DEV)/bin/python -m pytest tests/studio -m long
+	@$(DEV)/bin/python -m pytest tests/studio --numprocesses 2
 
 up-gpu: ## Export for an NVIDIA GPU and start everything in containers (docker/README.md)
 	docker compose -f docker/compose.yaml run --build --rm export
@@ -114,9 +114,10 @@ test: setup ## Run the tests, those on the live stack included
 	@# Two at a time: tests/conftest.py says what goes together.
 	@$(DEV)/bin/python -m pytest --numprocesses 2
 
-test-long: setup ## Run in full what the tests try samples of: every input, model, sampler, kind of checkpoint
+test-long: setup $(PAGE) ## Run in full what the tests try samples of: every input, model, sampler, kind of checkpoint
 	@$(DEV)/bin/python -m tests.exported
 	@$(DEV)/bin/python -m pytest --numprocesses 2 -m long
+	@$(DEV)/bin/python -m pytest tests/studio --numprocesses 2 -m long
 
 test-full: setup ## Stable Diffusion 1.5's sizes with random weights, in out/full (20 GB of disk, 16 of memory, 15 minutes)
 	@$(DEV)/bin/python -m pytest tests/full --timeout=5400 --capture=no

@@ -11,7 +11,7 @@ from tests.conftest import ROOT
 PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 TABLE = PAGE.split("## What keeps it honest")[1]
 ROWS = re.findall(r"^\| (.+) \| (.+) \|$", TABLE, re.MULTILINE)[1:]
-OF_THEIR_OWN = {"tests/full"}
+OF_THEIR_OWN = {"tests/full", "tests/studio"}
 """Run by a target of their own."""
 
 

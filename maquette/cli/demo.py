@@ -17,7 +17,7 @@ from maquette.cli.files import write
 from maquette.cli.render import board_of, facts, follow, made_by
 from maquette.cli.style_folders import find_pictures
 from maquette.cli.styles import add_all
-from maquette.cli.up import ends_on_signal, started
+from maquette.cli.up import HTTP_PORT, ends_on_signal, started
 from maquette.client import CallFailed, Result, connect
 from maquette.paths import EXAMPLE_SKETCH, EXAMPLE_STYLES, MODEL_REPOSITORY
 from pipeline.errors import MaquetteError
@@ -74,6 +74,12 @@ def demo(
     console.print_json(json.dumps(report))
     for file in ("render.png", "board.png", "report.json"):
         console.print(f"wrote {out / file}", highlight=False)
+    console.print(
+        "Draw your own: `make up` (without a checkout, `maquette up`) serves the studio at "
+        f"http://127.0.0.1:{HTTP_PORT}/",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 def _render(serving: Stack, sketch: bytes, prompt: str) -> tuple[Result, float]:

@@ -32,6 +32,7 @@ from serving.stack import Options, Stack
 from versions.copies import copy_own_files
 from versions.repositories import ObjectStoreRepository, opened
 
+HTTP_PORT = 8034
 WATCH_SECONDS = 0.2
 OWN_KEY_LIFETIME = timedelta(minutes=10)
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -44,7 +45,7 @@ def up(
     ] = 8033,
     http_port: Annotated[
         int, typer.Option(help="The gateway's HTTP port; 0 takes a free one.", min=0, max=65535)
-    ] = 8034,
+    ] = HTTP_PORT,
     repository: Annotated[
         str,
         typer.Option(

@@ -17,6 +17,8 @@ export interface Running {
   steps: number;
   previews: string[];
   style: string;
+  /** Whether the gateway knows it; before that it cannot be cancelled there. */
+  accepted: boolean;
   cancelling: boolean;
 }
 
@@ -68,7 +70,7 @@ async function start(wish: Wish, drawn: Promise<Blob>, from: string): Promise<vo
 }
 
 const waitingFor = ({ id, wish }: Kept): Running => ({
-  id, step: -1, steps: wish.num_inference_steps, previews: [], style: "", cancelling: false,
+  id, step: -1, steps: wish.num_inference_steps, previews: [], style: "", accepted: false, cancelling: false,
 });
 
 /** Find what was being painted when the page was left. */
@@ -80,11 +82,22 @@ export async function resume(): Promise<void> {
   }
 }
 
+/** Cancel what is being painted: at once or, where the gateway does not know it yet, as soon as it does. */
 export async function cancel(): Promise<void> {
   const now = running.value;
   if (!now) return;
   running.value = { ...now, cancelling: true };
-  await api.cancel(now.id).catch(state.fail);
+  if (now.accepted) await cancelThere(now.id);
+}
+
+async function cancelThere(id: string): Promise<void> {
+  try {
+    await api.cancel(id);
+  } catch (error) {
+    // To be pressed again.
+    if (running.value?.id === id) running.value = { ...running.value, cancelling: false };
+    state.fail(error);
+  }
 }
 
 function fresh(wish: Wish, from: string): Kept {
@@ -155,7 +168,10 @@ async function followed(kept: Kept, sketch: Blob | undefined, persist: boolean):
 function note(kept: Kept, event: RenderEvent): void {
   const now = running.value;
   if (now?.id !== kept.id) return;
-  if (event.name === "style") {
+  if (event.name === "accepted") {
+    running.value = { ...now, accepted: true };
+    if (now.cancelling) void cancelThere(now.id);
+  } else if (event.name === "style") {
     const { style, score } = event.body;
     kept.style = { id: style.id, name: style.name, score: score ?? null };
     running.value = { ...now, style: style.name };

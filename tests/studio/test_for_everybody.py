@@ -1,16 +1,19 @@
 """Every view by axe in both themes and at three widths, and what others write shown as text."""
 
 import json
+from itertools import product
 
 import pytest
 from playwright.async_api import expect
 
 from gateway.auth.caller import Scope
+from tests.amounts import sample
 from tests.studio.conftest import AXE, SHOTS, draw_house, rendered, visiting
 
-pytestmark = pytest.mark.long
-
-WIDTHS = {390: 844, 1024: 768, 1920: 1080}
+HEIGHTS = {360: 740, 1024: 768, 1920: 1080}
+"""Pixels, by the width of the window."""
+WINDOWS = sample(product(HEIGHTS, ["light", "dark"]),
+                 [(360, "light"), (1024, "dark"), (1920, "light")], several=True)  # fmt: skip
 MARKUP = [
     "<img src=x onerror=alert(1)>",
     "<script>alert(1)</script>",
@@ -35,10 +38,9 @@ async def check(page, name):
     assert not broken, f"{name}: {json.dumps(broken, indent=1)}"
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize(("width", "theme"), WINDOWS)
 async def test_every_view(browser, served, guarded, width, theme):
-    options = {"viewport": {"width": width, "height": WIDTHS[width]}, "color_scheme": theme}
+    options = {"viewport": {"width": width, "height": HEIGHTS[width]}, "color_scheme": theme}
     async with visiting(browser, guarded.url, **options) as page:
         await page.wait_for_selector("[name=key]")
         await check(page, f"sign-in-{width}-{theme}")

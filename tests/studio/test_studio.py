@@ -12,8 +12,6 @@ from gateway.auth.caller import Scope
 from tests.gateway.doors.http.conftest import until
 from tests.studio.conftest import draw, draw_house, rendered, visiting
 
-pytestmark = pytest.mark.long
-
 DRAWN = {}
 
 
@@ -108,6 +106,24 @@ async def test_a_render_is_cancelled(page, served):
     served.painter.go_on()
     await until(lambda: served.painter.left_early == 1)
     assert await page.locator(".strip li").count() == 0
+
+
+async def test_what_is_cancelled_before_it_was_sent_is_cancelled(page, served):
+    served.painter.hold()
+    cancelled = asyncio.Event()
+
+    async def delay(route):
+        await cancelled.wait()
+        await route.continue_()
+
+    await page.route("**/v1/renders", delay)
+    await draw_house(page)
+    await page.fill("#sentence", "a villa")
+    await page.click("button.primary")
+    await page.click("text=Cancel")
+    cancelled.set()
+    await page.wait_for_selector("button.primary:has-text('Render')")
+    assert not served.renders.unfinished
 
 
 async def test_live_renders_one_at_a_time_and_the_last_stroke_wins(page, served):

@@ -599,7 +599,7 @@ export interface operations {
     page_v1_renders_get: {
         parameters: {
             query?: {
-                /** @description Renders on a page. */
+                /** @description How many at most. */
                 page_size?: number;
                 /** @description The next_page_token of the page before. */
                 page_token?: string;
@@ -655,50 +655,89 @@ export interface operations {
                  */
                 "multipart/form-data": {
                     /**
+                     * Id
+                     * @description The render's id, your choice: letters, digits, dots, hyphens, underscores.
+                     */
+                    id?: string;
+                    /**
+                     * Keep Running
+                     * @description Go on when nobody listens any more, so that the result can be fetched.
+                     * @default false
+                     */
+                    keep_running?: boolean | "";
+                    /**
+                     * Sketch
                      * Format: binary
                      * @description PNG, JPEG or WebP; at most 10,485,760 bytes and 25,000,000 pixels (JPEG: 50,000,000). More than 2048 a side are scaled down.
                      */
                     sketch: string;
-                    /** @description What it should look like. */
+                    /**
+                     * Prompt
+                     * @description What it should look like.
+                     */
                     prompt: string;
-                    /** @description What it should not look like. */
+                    /**
+                     * Negative Prompt
+                     * @description What it should not look like.
+                     */
                     negative_prompt?: string;
-                    /** @description Id of a style in the library. Left out, the style is retrieved with the prompt. */
+                    /**
+                     * Style
+                     * @description Id of a style in the library. Left out, the style is retrieved with the prompt.
+                     */
                     style?: string;
-                    /** @description Tags that a retrieved style must all have. */
+                    /**
+                     * Style Filter
+                     * @description Tags that a retrieved style must all have.
+                     */
                     style_filter?: string[] | string | "";
-                    /** @description Your own reference pictures, instead of the library. PNG, JPEG or WebP; at most 10,485,760 bytes and 25,000,000 pixels (JPEG: 50,000,000). More than 2048 a side are scaled down. */
+                    /**
+                     * Style Images
+                     * @description Your own reference pictures, instead of the library. PNG, JPEG or WebP; at most 10,485,760 bytes and 25,000,000 pixels (JPEG: 50,000,000). More than 2048 a side are scaled down.
+                     */
                     style_images?: string[] | string | "";
-                    /** @description One weight per style image; equal shares when left out. */
+                    /**
+                     * Style Weights
+                     * @description One weight per style image; equal shares when left out.
+                     */
                     style_weights?: (number | "")[] | (number | "") | "";
-                    /** @description Repeats a render; drawn when left out. */
+                    /**
+                     * Seed
+                     * @description Repeats a render; drawn when left out.
+                     */
                     seed?: number | "";
                     /**
+                     * Num Inference Steps
                      * @description Denoising steps; some schedulers take fewer, as the server's information says.
                      * @default 20
                      */
                     num_inference_steps?: number | "";
                     /**
+                     * Guidance Scale
                      * @description Pull of the prompt; 1 or less switches the negative prompt off.
                      * @default 7.5
                      */
                     guidance_scale?: number | "";
                     /**
+                     * Controlnet Conditioning Scale
                      * @description How strongly the sketch's edges hold.
                      * @default 1.5
                      */
                     controlnet_conditioning_scale?: number | "";
                     /**
+                     * Control Guidance Start
                      * @description Share of the steps before the edges hold; below the end.
                      * @default 0
                      */
                     control_guidance_start?: number | "";
                     /**
+                     * Control Guidance End
                      * @description Share of the steps after which they no longer hold.
                      * @default 1
                      */
                     control_guidance_end?: number | "";
                     /**
+                     * Ip Adapter Scale
                      * @description How strongly the style shows: once, or once per cross-attention layer of the pack, as the server's information says.
                      * @default [
                      *       0.8
@@ -706,47 +745,52 @@ export interface operations {
                      */
                     ip_adapter_scale?: (number | "")[] | (number | "") | "";
                     /**
+                     * Canny Low Threshold
                      * @description Edges weaker than this are dropped; at most canny_high_threshold.
                      * @default 50
                      */
                     canny_low_threshold?: number | "";
                     /**
+                     * Canny High Threshold
                      * @description Edges stronger than this are kept.
                      * @default 150
                      */
                     canny_high_threshold?: number | "";
                     /**
+                     * Scheduler
                      * @description The sampler.
                      * @default dpmpp_2m
                      * @enum {string}
                      */
                     scheduler?: "" | "ddim" | "euler" | "euler_a" | "dpmpp_2m" | "lcm";
-                    /** @description Pixels; follows the sketch when left out. Times the height at most the pack's max_pixels, as the server's information says. */
+                    /**
+                     * Width
+                     * @description Pixels; follows the sketch when left out. Times the height at most the pack's max_pixels, as the server's information says.
+                     */
                     width?: number | "";
-                    /** @description Pixels; follows the sketch when left out. */
+                    /**
+                     * Height
+                     * @description Pixels; follows the sketch when left out.
+                     */
                     height?: number | "";
                     /**
+                     * Num Images
                      * @description Pictures, with seeds in a row.
                      * @default 1
                      */
                     num_images?: number | "";
                     /**
+                     * Preview Interval
                      * @description Steps from one preview to the next; 0 makes none.
                      * @default 0
                      */
                     preview_interval?: number | "";
                     /**
+                     * Versions
                      * @description Of the networks; left out, the service chooses: the champion, as a rule.
                      * @enum {string}
                      */
                     versions?: "" | "" | "champion" | "candidate" | "previous";
-                    /** @description The render's id, your choice: letters, digits, dots, hyphens, underscores. */
-                    id?: string;
-                    /**
-                     * @description Go on when nobody listens any more, so that the result can be fetched.
-                     * @default false
-                     */
-                    keep_running?: boolean | "";
                 };
                 /**
                  * @example {
@@ -760,50 +804,89 @@ export interface operations {
                  */
                 "application/json": {
                     /**
+                     * Id
+                     * @description The render's id, your choice: letters, digits, dots, hyphens, underscores.
+                     */
+                    id?: string | null;
+                    /**
+                     * Keep Running
+                     * @description Go on when nobody listens any more, so that the result can be fetched.
+                     * @default false
+                     */
+                    keep_running?: boolean | null;
+                    /**
+                     * Sketch
                      * Format: byte
                      * @description PNG, JPEG or WebP; at most 10,485,760 bytes and 25,000,000 pixels (JPEG: 50,000,000). More than 2048 a side are scaled down.
                      */
                     sketch: string;
-                    /** @description What it should look like. */
+                    /**
+                     * Prompt
+                     * @description What it should look like.
+                     */
                     prompt: string;
-                    /** @description What it should not look like. */
+                    /**
+                     * Negative Prompt
+                     * @description What it should not look like.
+                     */
                     negative_prompt?: string | null;
-                    /** @description Id of a style in the library. Left out, the style is retrieved with the prompt. */
+                    /**
+                     * Style
+                     * @description Id of a style in the library. Left out, the style is retrieved with the prompt.
+                     */
                     style?: string | null;
-                    /** @description Tags that a retrieved style must all have. */
+                    /**
+                     * Style Filter
+                     * @description Tags that a retrieved style must all have.
+                     */
                     style_filter?: string[] | string | null;
-                    /** @description Your own reference pictures, instead of the library. PNG, JPEG or WebP; at most 10,485,760 bytes and 25,000,000 pixels (JPEG: 50,000,000). More than 2048 a side are scaled down. */
+                    /**
+                     * Style Images
+                     * @description Your own reference pictures, instead of the library. PNG, JPEG or WebP; at most 10,485,760 bytes and 25,000,000 pixels (JPEG: 50,000,000). More than 2048 a side are scaled down.
+                     */
                     style_images?: string[] | string | null;
-                    /** @description One weight per style image; equal shares when left out. */
+                    /**
+                     * Style Weights
+                     * @description One weight per style image; equal shares when left out.
+                     */
                     style_weights?: number[] | number | null;
-                    /** @description Repeats a render; drawn when left out. */
+                    /**
+                     * Seed
+                     * @description Repeats a render; drawn when left out.
+                     */
                     seed?: number | null;
                     /**
+                     * Num Inference Steps
                      * @description Denoising steps; some schedulers take fewer, as the server's information says.
                      * @default 20
                      */
                     num_inference_steps?: number | null;
                     /**
+                     * Guidance Scale
                      * @description Pull of the prompt; 1 or less switches the negative prompt off.
                      * @default 7.5
                      */
                     guidance_scale?: number | null;
                     /**
+                     * Controlnet Conditioning Scale
                      * @description How strongly the sketch's edges hold.
                      * @default 1.5
                      */
                     controlnet_conditioning_scale?: number | null;
                     /**
+                     * Control Guidance Start
                      * @description Share of the steps before the edges hold; below the end.
                      * @default 0
                      */
                     control_guidance_start?: number | null;
                     /**
+                     * Control Guidance End
                      * @description Share of the steps after which they no longer hold.
                      * @default 1
                      */
                     control_guidance_end?: number | null;
                     /**
+                     * Ip Adapter Scale
                      * @description How strongly the style shows: once, or once per cross-attention layer of the pack, as the server's information says.
                      * @default [
                      *       0.8
@@ -811,43 +894,50 @@ export interface operations {
                      */
                     ip_adapter_scale?: number[] | number | null;
                     /**
+                     * Canny Low Threshold
                      * @description Edges weaker than this are dropped; at most canny_high_threshold.
                      * @default 50
                      */
                     canny_low_threshold?: number | null;
                     /**
+                     * Canny High Threshold
                      * @description Edges stronger than this are kept.
                      * @default 150
                      */
                     canny_high_threshold?: number | null;
                     /**
+                     * Scheduler
                      * @description The sampler.
                      * @default dpmpp_2m
                      */
                     scheduler?: ("ddim" | "euler" | "euler_a" | "dpmpp_2m" | "lcm") | null;
-                    /** @description Pixels; follows the sketch when left out. Times the height at most the pack's max_pixels, as the server's information says. */
+                    /**
+                     * Width
+                     * @description Pixels; follows the sketch when left out. Times the height at most the pack's max_pixels, as the server's information says.
+                     */
                     width?: number | null;
-                    /** @description Pixels; follows the sketch when left out. */
+                    /**
+                     * Height
+                     * @description Pixels; follows the sketch when left out.
+                     */
                     height?: number | null;
                     /**
+                     * Num Images
                      * @description Pictures, with seeds in a row.
                      * @default 1
                      */
                     num_images?: number | null;
                     /**
+                     * Preview Interval
                      * @description Steps from one preview to the next; 0 makes none.
                      * @default 0
                      */
                     preview_interval?: number | null;
-                    /** @description Of the networks; left out, the service chooses: the champion, as a rule. */
-                    versions?: ("" | "champion" | "candidate" | "previous") | null;
-                    /** @description The render's id, your choice: letters, digits, dots, hyphens, underscores. */
-                    id?: string | null;
                     /**
-                     * @description Go on when nobody listens any more, so that the result can be fetched.
-                     * @default false
+                     * Versions
+                     * @description Of the networks; left out, the service chooses: the champion, as a rule.
                      */
-                    keep_running?: boolean | null;
+                    versions?: ("" | "champion" | "candidate" | "previous") | null;
                 };
             };
         };
@@ -1057,7 +1147,7 @@ export interface operations {
     page_v1_styles_get: {
         parameters: {
             query?: {
-                /** @description Styles on a page. */
+                /** @description How many at most. */
                 page_size?: number;
                 /** @description The next_page_token of the page before. */
                 page_token?: string;
@@ -1107,15 +1197,23 @@ export interface operations {
                  */
                 "multipart/form-data": {
                     /**
+                     * Image
                      * Format: binary
                      * @description PNG, JPEG or WebP; at most 10,485,760 bytes and 25,000,000 pixels (JPEG: 50,000,000). More than 2048 a side are scaled down. Stored as PNG without metadata.
                      */
                     image: string;
-                    /** @description The id is made of its Latin letters and digits. */
+                    /**
+                     * Name
+                     * @description The id is made of its Latin letters and digits.
+                     */
                     name: string;
-                    /** @description Short words that retrieval can filter by. */
+                    /**
+                     * Tags
+                     * @description Short words that retrieval can filter by.
+                     */
                     tags?: string[] | string | "";
                     /**
+                     * Replace
                      * @description Take the place of a style that has the same id and differs.
                      * @default false
                      */
