@@ -9,18 +9,18 @@ const theme = localStorage.getItem("maquette-theme");
 if (theme) document.documentElement.dataset["theme"] = theme;
 
 async function begin(): Promise<void> {
-  await state.restore();
+  const been = await state.restore();
   await state.load();
-  fitSize();
+  fitSize(been);
   await resume();
 }
 
-/** The size that the pack is made for, unless the last visit's is one that it takes. */
-function fitSize(): void {
+/** The size that the pack is made for, unless the last visit's (`been`) is one that it takes. */
+function fitSize(been: boolean): void {
   if (!state.info.value) return;
   const sizes = sizesOf(state.info.value);
   const { width, height } = state.wish.value;
-  const known = sizes.some((size) => size.width === width && size.height === height);
+  const known = been && sizes.some((size) => size.width === width && size.height === height);
   if (!known || !state.drawing.value.elements.length) state.resize(known ? { width, height } : sizes[0]!);
 }
 

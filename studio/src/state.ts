@@ -115,8 +115,8 @@ export async function reloadRenders(): Promise<void> {
     selected.value = renders.value.find(({ state }) => state === "done")?.id ?? "";
 }
 
-/** Bring back what the last visit left, and keep what is done from now on. */
-export async function restore(): Promise<void> {
+/** Bring back what the last visit left, and keep what is done from now on; says whether there was one. */
+export async function restore(): Promise<boolean> {
   const [savedWish, savedDrawing] = await Promise.all([
     database.kept<Wish>("wish"),
     database.kept<Drawing>("drawing"),
@@ -126,6 +126,7 @@ export async function restore(): Promise<void> {
   await reloadRenders();
   later(() => database.keep("wish", wish.value), () => wish.value);
   later(() => database.keep("drawing", withoutPictures(drawing.value)), () => drawing.value);
+  return savedWish !== undefined;
 }
 
 /** Run `save` soon after what `watch` reads has changed. */

@@ -47,6 +47,12 @@ async def test_the_example_is_one_click(page):
     await rendered(page)
 
 
+async def test_who_comes_first_draws_at_the_size_of_the_pack(browser, served):
+    served.painter.pack = {**served.painter.pack, "native_size": 256}
+    async with visiting(browser, served.url) as page:
+        await page.wait_for_selector(".composer option[value='256x256']:checked", state="attached")
+
+
 @pytest.mark.parametrize("ratio", [1, 1.5, 2])
 async def test_what_is_sent_is_what_is_drawn(browser, served, ratio):
     """The same at every pixel ratio, and the same as the export."""
