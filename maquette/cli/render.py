@@ -199,7 +199,7 @@ def facts(result: Result) -> dict[str, object]:
         "structure_f1": round(image.structure_f1, 4),
         "width": width,
         "height": height,
-        "versions": dict(result.versions),
+        "versions": dict(sorted(result.versions.items())),
         "warnings": list(result.warnings),
         "seconds": {
             stage.removesuffix("_seconds"): round(getattr(seconds, stage), 3) for stage in stages
@@ -231,7 +231,7 @@ def _numbered(name: str, pictures: Sequence[bytes]) -> list[str]:
 
 def made_by(versions: Mapping[str, int]) -> str:
     """The versions of the networks that made a render, in words."""
-    return ", ".join(f"{network} {version}" for network, version in versions.items())
+    return ", ".join(f"{network} {version}" for network, version in sorted(versions.items()))
 
 
 def _print(result: Result, files: Sequence[Path]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import resource
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from typer.testing import CliRunner
 
 from maquette.board import MARGIN, PANEL
 from maquette.cli.common import in_options
-from maquette.cli.render import render
+from maquette.cli.render import made_by, render
 from maquette.client import Client
 from pipeline.png import size_of
 from pipeline.request import FIELDS
@@ -63,6 +64,15 @@ def test_every_field_can_be_asked_for_and_says_what_is_allowed(run):
         # Previews are asked for by naming a file.
         assert name == "preview_interval" or in_options(field.help) in told
         assert name == "preview_interval" or in_options(field.described) in told
+
+
+def test_versions_are_told_in_one_order():
+    """They come from a map, whose order the wire does not keep."""
+    told = {
+        made_by(dict(order))
+        for order in itertools.permutations({"unet": 2, "clip": 1, "vae": 3}.items())
+    }
+    assert told == {"clip 1, unet 2, vae 3"}
 
 
 def test_the_options_are_sent_as_the_fields_they_stand_for(run):
