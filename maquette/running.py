@@ -56,9 +56,15 @@ def _record(running: Running, held: ExitStack) -> None:
     file.flush()
 
 
-def found() -> list[Running]:
-    """Those that a command may mean: the one at the usual address, else all that run here."""
+def found(server: str | None = None) -> list[Running]:
+    """Those that a command may mean: the one at the usual address, else all that run here.
+
+    Args:
+        server: the address of the one that is meant; None where nobody said so.
+    """
     running = list(_all())
+    if server:
+        return [one for one in running if one.server == server]
     return [one for one in running if one.server == USUAL] or running
 
 

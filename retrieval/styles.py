@@ -18,6 +18,8 @@ from versions import reading
 MAX_NAME = 80
 MAX_SLUG = 6 * MAX_NAME
 """Of the longest name: a letter of Unicode becomes at most this many of ASCII, with hyphens."""
+RESERVED = ("search",)
+"""Ids that no style has: what the HTTP door has at their path is something else."""
 _POINT_NAMESPACE = uuid.UUID("6d617175-6574-7465-7374-796c65730000")
 
 
@@ -103,10 +105,13 @@ def style_id(name: str) -> str:
     """The id of a style called `name`: "Art Déco" becomes "art-deco".
 
     Raises:
-        InvalidRequest: `name` is empty, too long, or has no letter or digit.
+        InvalidRequest: `name` is empty, too long, reserved, or has no letter or digit.
     """
     identity = slug(name) if len(name) <= MAX_NAME else ""
-    if not identity or not name.isprintable():
-        allowed = f"1 to {MAX_NAME} printable characters, one a Latin letter or digit at least"
+    if not identity or not name.isprintable() or identity in RESERVED:
+        allowed = (
+            f"1 to {MAX_NAME} printable characters, one a Latin letter or digit at least, and not "
+            f"{' or '.join(map(repr, RESERVED))} alone"
+        )
         raise InvalidRequest("name", name, allowed, "Choose a short name such as 'art deco'.")
     return identity

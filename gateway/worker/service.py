@@ -49,6 +49,17 @@ class Checked:
 
 
 @dataclass(frozen=True)
+class AddedStyle:
+    """A style that is in the library now."""
+
+    style: Style
+    added: bool
+    """Whether that changed anything."""
+    warnings: tuple[str, ...]
+    """What became of the picture."""
+
+
+@dataclass(frozen=True)
 class _Styled:
     """A request whose style is settled."""
 
@@ -181,17 +192,19 @@ class Service:
         await self._painting.close()
         await self._decoder.close()
 
-    async def add_style(self, new: NewStyle) -> tuple[Style, bool]:
+    async def add_style(self, new: NewStyle) -> AddedStyle:
         """Add a picture to the library; see :meth:`retrieval.library.StyleLibrary.add`.
 
         Raises:
             Refused: moderation does not let it through.
         """
-        picture = (await self._decoder.decode(new.image, "image")).png
+        decoded = await self._decoder.decode(new.image, "image")
         await self._moderation.check_text(" ".join([new.name, *new.tags]), "name or a tag")
         await self._moderation.check_files([new.image], "style")
-        await self._moderation.check_pictures([picture], "style")
-        return await self.library.add(replace(new, image=picture), self.inference.embed_image)
+        await self._moderation.check_pictures([decoded.png], "style")
+        new = replace(new, image=decoded.png)
+        style, added = await self.library.add(new, self.inference.embed_image)
+        return AddedStyle(style, added, decoded.warnings)
 
     async def picture(self, style: Style, longest_side: int | None = None) -> bytes:
         """The PNG of `style`, scaled down to `longest_side` pixels when that is given."""

@@ -34,6 +34,13 @@ State = Annotated[
     Path | None,
     typer.Option(envvar="MAQUETTE_STATE", help="The folder that `maquette up --state` was given."),
 ]
+Server = Annotated[
+    str | None,
+    typer.Option(
+        envvar="MAQUETTE_SERVER",
+        help="Of the `maquette up`s that run here, the one whose gateway is at host:port.",
+    ),
+]
 Limit = Annotated[int | None, typer.Option(min=1, help="Other than the gateway's setting.")]
 
 
@@ -61,6 +68,7 @@ def create(
     renders_per_day: Limit = None,
     file: File = None,
     state: State = None,
+    server: Server = None,
 ) -> None:
     """Make a key and show it, this once; the gateway takes it at once, without a restart.
 
@@ -73,7 +81,7 @@ def create(
         "renders_per_day": renders_per_day,
     }
     limits = {limit: value for limit, value in asked.items() if value is not None}
-    path = _file(file, state)
+    path = _file(file, state, server)
     try:
         key, secret = KeyStore(path).create(name, scope or [Scope.RENDER], expires, limits)
     except MaquetteError as error:
@@ -85,9 +93,9 @@ def create(
 
 
 @app.command("list")
-def list_keys(file: File = None, state: State = None) -> None:
+def list_keys(file: File = None, state: State = None, server: Server = None) -> None:
     """List the keys, without what would let anybody in."""
-    path = _file(file, state)
+    path = _file(file, state, server)
     table = Table("id", "name", "scopes", "created", "expires", "limits of its own")
     try:
         for key in KeyStore(path).all():
@@ -105,9 +113,10 @@ def revoke(
     key_id: Annotated[str, typer.Argument(metavar="ID", help="As `maquette keys list` shows it.")],
     file: File = None,
     state: State = None,
+    server: Server = None,
 ) -> None:
     """Remove a key; the gateway refuses it from the next call on."""
-    path = _file(file, state)
+    path = _file(file, state, server)
     try:
         key = KeyStore(path).revoke(key_id)
     except MaquetteError as error:
@@ -117,14 +126,19 @@ def revoke(
     _say_where(path)
 
 
-def _file(file: Path | None, state: Path | None) -> Path:
+def _file(file: Path | None, state: Path | None, server: str | None) -> Path:
     """The file that a gateway reads: what was named, or else what the one that runs here reads."""
     if file or state:
         return file or Path(state or "", NAME)
-    found = running.found()
+    found = running.found(server)
     if len(found) > 1:
         gateways = ", ".join(f"{one.server} reads {one.keys}" for one in found)
-        raise fail(f"Several gateways run here. Name the keys of one with --file: {gateways}.")
+        raise fail(f"Several gateways run here. Name one with --server: {gateways}.")
+    if server and not found:
+        raise fail(
+            f"No `maquette up` of this user here serves at {server}, and a gateway reads its keys "
+            "from a file on its own machine. Run this there, or name the file with --file."
+        )
     return Path(found[0].keys) if found else STATE / NAME
 
 

@@ -162,8 +162,10 @@ def add_all(
     added, failures = 0, []
     for entry in track(entries, "adding styles", console=errors, transient=True):
         try:
-            _, changed = client.add_style(entry.path, entry.name, replace=replace, **entry.options)
-            added += changed
+            done = client.add_style(entry.path, entry.name, replace=replace, **entry.options)
+            added += done.added
+            for warning in done.warnings:
+                note(f"{entry.path}: {warning}")
         except (CallFailed, OSError, ValueError) as error:
             failures.append((entry.path, str(error)))
     return added, failures

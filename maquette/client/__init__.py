@@ -8,6 +8,7 @@ from maquette.client.failures import CallFailed
 from maquette.client.options import File, RenderOptions, StyleOptions
 from maquette.client.results import (
     Accepted,
+    AddedStyle,
     Event,
     Image,
     Progress,
@@ -27,6 +28,7 @@ from maquette.client.synchronous import Client
 
 __all__ = [
     "Accepted",
+    "AddedStyle",
     "AsyncClient",
     "CallFailed",
     "Client",

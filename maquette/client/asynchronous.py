@@ -16,6 +16,7 @@ from maquette.client.failures import TRIES, failure, wait_before
 from maquette.client.messages import Call
 from maquette.client.options import File, RenderOptions, StyleOptions
 from maquette.client.results import (
+    AddedStyle,
     Event,
     Reembedded,
     Render,
@@ -99,8 +100,8 @@ class AsyncClient:
 
     async def add_style(
         self, image: File, name: str, **options: Unpack[StyleOptions]
-    ) -> tuple[Style, bool]:
-        """Add a picture to the library; whether anything changed."""
+    ) -> AddedStyle:
+        """Add a picture to the library."""
         return await self._answer(messages.add_style(image, name, options))
 
     async def remove_style(self, identity: str) -> Style:

@@ -92,11 +92,11 @@ def get_style(identity: str, thumbnail: int | None) -> Call[tuple[results.Style,
     return Call("GetStyle", message, lambda answer: (results.style(answer.style), answer.image))
 
 
-def add_style(image: File, name: str, options: StyleOptions) -> Call[tuple[results.Style, bool]]:
-    """Add a picture to the library; whether it was new."""
+def add_style(image: File, name: str, options: StyleOptions) -> Call[results.AddedStyle]:
+    """Add a picture to the library."""
     message = pb.AddStyleRequest()
     _fill(message, {**options, "image": image, "name": name})
-    return Call("AddStyle", message, lambda answer: (results.style(answer.style), answer.added))
+    return Call("AddStyle", message, results.added_style)
 
 
 def remove_style(identity: str) -> Call[results.Style]:

@@ -34,6 +34,17 @@ class Style:
 
 
 @dataclass(frozen=True)
+class AddedStyle:
+    """A style that was added, or was there already."""
+
+    style: Style
+    added: bool
+    """False when the library had this picture, name and tags already."""
+    warnings: tuple[str, ...]
+    """Whether the picture was scaled down, in a sentence."""
+
+
+@dataclass(frozen=True)
 class ScoredStyle:
     """A style and how near it is to what was asked."""
 
@@ -258,6 +269,11 @@ def info(message: pb.ServerInfoResponse) -> ServerInfo:
         served_versions={pinned.alias: dict(pinned.versions) for pinned in message.served_versions},
         limits=_read(RenderLimits, message.limits),
     )
+
+
+def added_style(message: pb.AddStyleResponse) -> AddedStyle:
+    """A style that was added, from its message."""
+    return _read(AddedStyle, message)
 
 
 def reembedded(message: pb.ReembedStylesResponse) -> Reembedded:

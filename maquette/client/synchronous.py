@@ -17,6 +17,7 @@ from maquette.client.failures import TRIES, failure, wait_before
 from maquette.client.messages import Call
 from maquette.client.options import File, RenderOptions, StyleOptions
 from maquette.client.results import (
+    AddedStyle,
     Event,
     Reembedded,
     Render,
@@ -96,10 +97,8 @@ class Client:
         """One style and its PNG, with `thumbnail` pixels on its longer side if given."""
         return self._answer(messages.get_style(identity, thumbnail))
 
-    def add_style(
-        self, image: File, name: str, **options: Unpack[StyleOptions]
-    ) -> tuple[Style, bool]:
-        """Add a picture to the library; whether anything changed."""
+    def add_style(self, image: File, name: str, **options: Unpack[StyleOptions]) -> AddedStyle:
+        """Add a picture to the library."""
         return self._answer(messages.add_style(image, name, options))
 
     def remove_style(self, identity: str) -> Style:

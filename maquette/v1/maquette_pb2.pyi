@@ -317,12 +317,14 @@ class AddStyleRequest(_message.Message):
     def __init__(self, image: _Optional[bytes] = ..., name: _Optional[str] = ..., tags: _Optional[_Iterable[str]] = ..., replace: _Optional[bool] = ...) -> None: ...
 
 class AddStyleResponse(_message.Message):
-    __slots__ = ("style", "added")
+    __slots__ = ("style", "added", "warnings")
     STYLE_FIELD_NUMBER: _ClassVar[int]
     ADDED_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
     style: Style
     added: bool
-    def __init__(self, style: _Optional[_Union[Style, _Mapping]] = ..., added: _Optional[bool] = ...) -> None: ...
+    warnings: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, style: _Optional[_Union[Style, _Mapping]] = ..., added: _Optional[bool] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class GetStyleRequest(_message.Message):
     __slots__ = ("id", "thumbnail")

@@ -28,6 +28,7 @@ from maquette.v1.maquette_pb2_grpc import (
 )
 from pipeline.errors import InvalidRequest
 from pipeline.images import decode, encode_png, thumbnail, to_png
+from pipeline.png import size_of
 from pipeline.provenance import describe, stamp
 from pipeline.request import RenderRequest
 from retrieval.styles import slug
@@ -99,19 +100,21 @@ class LittleGateway(MaquetteServiceServicer):
     def AddStyle(self, request, context):
         self._admit("AddStyle", context)
         try:
-            picture = decode(request.image, "image")
+            picture = to_png(request.image, "image")
         except InvalidRequest as error:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-        png = encode_png(np.asarray(picture))
+        png = picture.png
+        width, height = size_of(png)
         style = pb.Style(
             id=slug(request.name), name=request.name, tags=request.tags,
-            sha256=hashlib.sha256(png).hexdigest(), width=picture.width, height=picture.height,
+            sha256=hashlib.sha256(png).hexdigest(), width=width, height=height,
         )  # fmt: skip
         known = self.styles.get(style.id)
         if known and known != style and not request.replace:
             context.abort(grpc.StatusCode.ALREADY_EXISTS, "It differs (--replace).")
         self.styles[style.id], self.pictures[style.id] = style, png
-        return pb.AddStyleResponse(style=style, added=known != style)
+        warnings = picture.warnings
+        return pb.AddStyleResponse(style=style, added=known != style, warnings=warnings)
 
     def GetStyle(self, request, context):
         self._admit("GetStyle", context)

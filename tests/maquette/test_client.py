@@ -16,6 +16,7 @@ import pytest
 
 from maquette.client import (
     Accepted,
+    AddedStyle,
     AsyncClient,
     CallFailed,
     Client,
@@ -200,11 +201,11 @@ async def test_the_library(client, style_image, sketch):
     assert (style.name, png[:4]) == ("Cyber Punk", b"\x89PNG")
     _, small = await client.get_style("cyber-punk", thumbnail=32)
     assert len(small) < len(png)
-    assert await client.add_style(style_image, "Cyber Punk", tags=["night"]) == (style, False)
+    again = await client.add_style(style_image, "Cyber Punk", tags=["night"])
+    assert again == AddedStyle(style, added=False, warnings=())
     with pytest.raises(CallFailed, match="It differs"):
         await client.add_style(sketch, "Cyber Punk")
-    _, changed = await client.add_style(sketch, "Cyber Punk", replace=True)
-    assert changed
+    assert (await client.add_style(sketch, "Cyber Punk", replace=True)).added
     assert (await client.remove_style("house-0")).name == "house 0"
     with pytest.raises(CallFailed) as failed:
         await client.remove_style("house-0")

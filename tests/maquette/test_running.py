@@ -65,6 +65,18 @@ def test_the_running_gateway_is_the_server(tmp_path):
     assert f"127.0.0.1:9; keys in {tmp_path}/keys.json; logs {tmp_path}/gateway.log" in shown
 
 
+def test_keys_of_a_gateway_elsewhere_are_not_made_here(tmp_path, monkeypatch):
+    monkeypatch.setenv("MAQUETTE_SERVER", "192.0.2.1:8033")
+    with recorded(at(running.USUAL, tmp_path / "S")):
+        for command in (["create", "studio"], ["list"], ["revoke", "AAAA"]):
+            refused = run("keys", *command)
+            assert refused.exit_code == 1
+            assert "No `maquette up` of this user here serves at 192.0.2.1:8033" in refused.stderr
+        assert run("keys", "create", "studio", "--file", "mine.json").exit_code == 0
+    assert not (tmp_path / "S").exists()
+    assert not (tmp_path / "var").exists()
+
+
 def holder():
     return subprocess.Popen(
         [sys.executable, "-c", HOLDER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -86,8 +98,10 @@ def test_of_several_the_usual_one_is_meant_or_else_none(tmp_path):
         with recorded(at("127.0.0.1:9033", tmp_path / "S")):
             refused = run("keys", "create", "studio")
             assert refused.exit_code == 1
-            assert "Several gateways run here. Name the keys of one with --file" in refused.stderr
+            assert "Several gateways run here. Name one with --server" in refused.stderr
             assert "127.0.0.1:9033 reads" in refused.stderr
+            named = run("keys", "list", "--server", "127.0.0.1:9033")
+            assert f"the file is {tmp_path}/S/keys.json" in named.stderr
         with recorded(at(running.USUAL, tmp_path / "S")):
             assert f"{tmp_path}/S/keys.json" in run("keys", "create", "studio").stderr
         process.stdin.close()

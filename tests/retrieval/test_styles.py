@@ -25,7 +25,7 @@ def test_an_id_is_made_of_the_name(name, identity):
     assert style_id(name) == identity
 
 
-@pytest.mark.parametrize("name", ["", "  ", "日本", "../..", "x" * 81, "a\x1b[31m"])
+@pytest.mark.parametrize("name", ["", "  ", "日本", "../..", "x" * 81, "a\x1b[31m", "Search!"])
 def test_a_name_without_an_id_is_refused(name):
     with pytest.raises(InvalidRequest, match="^name is"):
         style_id(name)

@@ -82,9 +82,11 @@ class MaquetteServicer(maquette_pb2_grpc.MaquetteServiceServicer):
         self, request: pb.AddStyleRequest, call: Call
     ) -> pb.AddStyleResponse:
         with self.desk.noting(call.caller, "add_style", style=request.name[:MAX_NAME]) as noted:
-            style, added = await self._service.add_style(messages.new_style(request))
-            noted["style"] = style.id
-        return pb.AddStyleResponse(style=messages.style(style), added=added)
+            done = await self._service.add_style(messages.new_style(request))
+            noted["style"] = done.style.id
+        return pb.AddStyleResponse(
+            style=messages.style(done.style), added=done.added, warnings=done.warnings
+        )
 
     @unary()
     async def GetStyle(  # noqa: N802

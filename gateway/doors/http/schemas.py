@@ -43,6 +43,12 @@ class StyleBody(BaseModel):
         return cls(**style.payload(), thumbnail=path)
 
 
+class AddedBody(StyleBody):
+    """A style that was added, or was there already."""
+
+    warnings: tuple[str, ...] = Field(description="Whether the picture was scaled down.")
+
+
 class StylePage(BaseModel):
     """Some styles, in the order of their ids."""
 

@@ -13,7 +13,7 @@ from gateway.doors.http.bodies import Body, body_of, model_of
 from gateway.doors.http.dependencies import Behind, Curating, Known, PageSize, PageToken
 from gateway.doors.http.forms import FORM
 from gateway.doors.http.openapi import PROBLEMS, png, request_body
-from gateway.doors.http.schemas import THUMBNAIL, Found, Scored, StyleBody, StylePage
+from gateway.doors.http.schemas import THUMBNAIL, AddedBody, Found, Scored, StyleBody, StylePage
 from gateway.doors.paging import DEFAULT_LIMIT, DEFAULT_PAGE, MAX_LIMIT
 from gateway.doors.validation import called
 from pipeline.images import MAX_SIDE, MIN_SIDE
@@ -69,20 +69,20 @@ async def page(
 @router.post(
     "",
     summary="Add a style",
-    response_model=StyleBody,
+    response_model=AddedBody,
     status_code=HTTPStatus.CREATED,
-    responses={200: {"model": StyleBody, "description": "The library had it already."}},
+    responses={200: {"model": AddedBody, "description": "The library had it already."}},
     openapi_extra=request_body(StyleForm, {FORM: {"name": EXAMPLE_NAME, "tags": ["winter"]}}),
 )
-async def add(request: Request, response: Response, caller: Curating, behind: Behind) -> StyleBody:
+async def add(request: Request, response: Response, caller: Curating, behind: Behind) -> AddedBody:
     """Add a picture to the library. Adding the same one again changes nothing."""
     sent = (await body_of(request, StyleForm, FORM)).model_dump()
     with behind.desk.noting(caller, "add_style", style=sent["name"][:MAX_NAME]) as ids:
-        style, added = await behind.service.add_style(NewStyle(**sent))
-        ids["style"] = style.id
-    response.status_code = HTTPStatus.CREATED if added else HTTPStatus.OK
-    response.headers["Location"] = f"/v1/styles/{style.id}"
-    return StyleBody.of(style)
+        done = await behind.service.add_style(NewStyle(**sent))
+        ids["style"] = done.style.id
+    response.status_code = HTTPStatus.CREATED if done.added else HTTPStatus.OK
+    response.headers["Location"] = f"/v1/styles/{done.style.id}"
+    return AddedBody(**dict(StyleBody.of(done.style)), warnings=done.warnings)
 
 
 @router.get("/search", summary="Find styles")

@@ -248,6 +248,40 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         /**
+         * AddedBody
+         * @description A style that was added, or was there already.
+         */
+        AddedBody: {
+            /**
+             * Id
+             * @description Lower-case words joined by hyphens.
+             */
+            id: string;
+            /** Name */
+            name: string;
+            /** Tags */
+            tags: string[];
+            /**
+             * Sha256
+             * @description Of the stored PNG.
+             */
+            sha256: string;
+            /** Width */
+            width: number;
+            /** Height */
+            height: number;
+            /**
+             * Thumbnail
+             * @description Path of a small picture of it.
+             */
+            thumbnail: string;
+            /**
+             * Warnings
+             * @description Whether the picture was scaled down.
+             */
+            warnings: string[];
+        };
+        /**
          * Found
          * @description What a search found, nearest first.
          */
@@ -1228,7 +1262,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["StyleBody"];
+                    "application/json": components["schemas"]["AddedBody"];
                 };
             };
             /** @description Successful Response */
@@ -1237,7 +1271,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["StyleBody"];
+                    "application/json": components["schemas"]["AddedBody"];
                 };
             };
             /** @description What went wrong; 429 and 503 say in Retry-After when to try again. */

@@ -128,7 +128,9 @@ async def test_reflection(door, version):
 async def test_what_is_done_to_styles_and_renders_is_written_down(door, sketch, style_image):
     channel, metadata, painter, audit, _ = door
     stub = MaquetteServiceStub(channel)
-    await stub.AddStyle(pb.AddStyleRequest(image=style_image, name="Mine"), metadata=metadata)
+    wide = encoded(Image.new("RGB", (3000, 300), "teal"))
+    added = await stub.AddStyle(pb.AddStyleRequest(image=wide, name="Mine"), metadata=metadata)
+    assert added.warnings[0].startswith("image of 900,000 pixels was scaled down to 2048 x 205")
     with pytest.raises(grpc.aio.AioRpcError):
         await stub.AddStyle(
             pb.AddStyleRequest(image=style_image, name="forbidden"), metadata=metadata

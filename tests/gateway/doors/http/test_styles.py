@@ -23,7 +23,9 @@ async def teal(served):
     """A style of this test's own."""
     response = await served.client.post("/v1/styles", **upload(tags=["cool", "flat"]))
     assert response.status_code == 201
-    yield response.json()
+    added = response.json()
+    assert added.pop("warnings") == []
+    yield added
     await served.client.delete("/v1/styles/teal")
 
 
@@ -31,13 +33,22 @@ async def test_added_once(served, teal):
     assert (teal["id"], teal["name"], teal["tags"]) == ("teal", "Teal", ["cool", "flat"])
     assert (teal["width"], teal["height"]) == (40, 20)
     again = await served.client.post("/v1/styles", **upload(tags=["cool", "flat"]))
-    assert (again.status_code, again.json()) == (200, teal)
+    assert (again.status_code, again.json()) == (200, {**teal, "warnings": []})
     assert again.headers["location"] == "/v1/styles/teal"
     other = encoded(Image.new("RGB", (40, 20), "navy"))
     assert (await served.client.post("/v1/styles", **upload(image=other))).status_code == 409
     replaced = await served.client.post("/v1/styles", **upload(image=other, replace="true"))
     assert replaced.status_code == 201
-    assert (await served.client.get("/v1/styles/teal")).json() == replaced.json()
+    stored = (await served.client.get("/v1/styles/teal")).json()
+    assert replaced.json() == {**stored, "warnings": []}
+
+
+async def test_a_picture_that_was_scaled_down_is_told(served, teal):
+    wide = encoded(Image.new("RGB", (3000, 300), "teal"))
+    added = await served.client.post("/v1/styles", **upload(image=wide, replace="true"))
+    (warning,) = added.json()["warnings"]
+    assert warning.startswith("image of 900,000 pixels was scaled down to 2048 x 205")
+    assert added.json()["width"] == 2048
 
 
 async def test_removed(served, teal):
@@ -111,6 +122,7 @@ async def test_wrong_queries(served, path, field, words):
     [
         ({"name": ""}, "name"),
         ({"name": "!?"}, "name"),
+        ({"name": "Search"}, "name"),
         ({"image": b"hello"}, "image"),
         ({"tags": ["x" * 41]}, "tags"),
         ({"replace": "perhaps"}, "replace"),
