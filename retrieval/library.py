@@ -294,6 +294,14 @@ class StyleLibrary:
         collection = self._serving if clip is None else self._collections.of(clip)
         return await collection.nearest(vector, wanted, limit)
 
+    async def similar(self, identity: str, limit: int) -> list[ScoredStyle]:
+        """The `limit` other styles nearest to the style `identity`, nearest first.
+
+        Raises:
+            NotFound: there is none of that id or name.
+        """
+        return await self._serving.nearest(await self.get(identity), (), limit)
+
     async def picture(self, style: Style) -> bytes:
         """The stored PNG of `style`."""
         if (png := self._recent.get(style.sha256)) is None:

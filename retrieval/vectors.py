@@ -126,15 +126,21 @@ class Collection:
             # Embedded, a page is read without ever letting others have their turn.
             await asyncio.sleep(0)
 
-    async def nearest(self, vector: Vector, tags: Sequence[str], limit: int) -> list[ScoredStyle]:
-        """The `limit` styles nearest to `vector` that have all `tags`, nearest first."""
+    async def nearest(
+        self, to: Vector | Style, tags: Sequence[str], limit: int
+    ) -> list[ScoredStyle]:
+        """The `limit` styles nearest to a vector or to another style that have all `tags`.
+
+        Returns:
+            The nearest first; a style is not among its own.
+        """
         wanted = [
             models.FieldCondition(key="tags", match=models.MatchValue(value=tag)) for tag in tags
         ]
         found = await answered(
             self._client.query_points(
                 self.name,
-                query=vector.tolist(),
+                query=point_id(to.id) if isinstance(to, Style) else to.tolist(),
                 # Embedded, even an empty filter is held against every style.
                 query_filter=models.Filter(must=list(wanted)) if wanted else None,
                 limit=limit,

@@ -21,7 +21,7 @@ from gateway.auth.call_context import CallContext
 from gateway.auth.caller import Caller
 from gateway.auth.limits import Limits
 from gateway.background import offload
-from gateway.renders.render import Render
+from gateway.renders.render import Render, State
 from gateway.worker.service import Service
 from pipeline.errors import Conflict, InvalidRequest, NotFound, Unavailable, shorten
 from pipeline.fields import Field, about, table
@@ -181,6 +181,13 @@ class Renders:
         render.cancel()
         await render.ended()
         return render
+
+    def ahead_of(self, render: Render) -> int | None:
+        """How many renders wait before `render`; None when it does not wait."""
+        if render.state is not State.QUEUED:
+            return None
+        queued = (each for each in self.unfinished if each.state is State.QUEUED)
+        return sum(each.number < render.number for each in queued)
 
     @property
     def unfinished(self) -> list[Render]:

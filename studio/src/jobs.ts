@@ -19,6 +19,8 @@ export interface Running {
   style: string;
   /** Whether the gateway knows it; before that it cannot be cancelled there. */
   accepted: boolean;
+  /** How many renders wait before it; null when it does not wait, or that is not known. */
+  ahead: number | null;
   cancelling: boolean;
 }
 
@@ -32,8 +34,15 @@ export const livePicture = signal<{ kept: Kept; pictures: [Which, Blob][] } | un
 const THUMBNAIL = 192;
 const FIRST_WAIT = 500;
 const LONGEST_WAIT = 8000;
+const QUEUE_EVERY = 1000;
+const UNKNOWN = 404;
+/** Other tabs: what one of them keeps or cancels is so in all. */
 const others = new BroadcastChannel("maquette-studio");
-others.onmessage = () => void state.reloadRenders();
+others.onmessage = ({ data }: MessageEvent<{ cancelled?: string }>) => {
+  const now = running.value;
+  if (now && data.cancelled === now.id) running.value = { ...now, cancelling: true };
+  void state.reloadRenders();
+};
 
 /** Render what is drawn as it is asked for now. */
 export async function render(): Promise<void> {
@@ -70,7 +79,8 @@ async function start(wish: Wish, drawn: Promise<Blob>, from: string): Promise<vo
 }
 
 const waitingFor = ({ id, wish }: Kept): Running => ({
-  id, step: -1, steps: wish.num_inference_steps, previews: [], style: "", accepted: false, cancelling: false,
+  id, step: -1, steps: wish.num_inference_steps, previews: [], style: "", accepted: false, ahead: null,
+  cancelling: false,
 });
 
 /** Find what was being painted when the page was left. */
@@ -87,6 +97,7 @@ export async function cancel(): Promise<void> {
   const now = running.value;
   if (!now) return;
   running.value = { ...now, cancelling: true };
+  others.postMessage({ cancelled: now.id });
   if (now.accepted) await cancelThere(now.id);
 }
 
@@ -128,20 +139,23 @@ async function see(kept: Kept, sketch: Blob | undefined): Promise<void> {
     }
   } finally {
     running.value = undefined;
-    others.postMessage("changed");
+    others.postMessage({});
     await state.reloadRenders();
   }
 }
 
 /**
  * The pictures of `kept`, which is filled in as events come. A connection that is lost is made
- * again, and events go on where they stopped.
+ * again, and events go on where they stopped. A gateway that does not know the render any more,
+ * because it was started anew, gets it once more.
  *
- * @param sketch not given where the render was begun before.
+ * @param drawn not given where the render was begun before.
  */
-async function followed(kept: Kept, sketch: Blob | undefined, persist: boolean): Promise<[Which, Blob][]> {
+async function followed(kept: Kept, drawn: Blob | undefined, persist: boolean): Promise<[Which, Blob][]> {
   let last = -1;
   let wait = FIRST_WAIT;
+  let sketch = drawn;
+  let again = false;
   for (let begun = !sketch; ; ) {
     try {
       const form = () =>
@@ -157,8 +171,14 @@ async function followed(kept: Kept, sketch: Blob | undefined, persist: boolean):
         note(kept, event);
       }
     } catch (error) {
-      if (!(error instanceof TypeError)) throw error; // a TypeError is fetch's "no connection"
-      state.online.value = false;
+      if (begun && !again && error instanceof api.ApiError && error.status === UNKNOWN) {
+        sketch ??= await database.picture(kept.id, "sketch");
+        if (!sketch) throw error;
+        [begun, again, last] = [false, true, -1];
+        state.tell(t("beginsAgain"));
+      } else if (error instanceof TypeError)
+        state.online.value = false; // it is fetch's "no connection"
+      else throw error;
     }
     await new Promise((resolve) => setTimeout(resolve, wait));
     wait = Math.min(2 * wait, LONGEST_WAIT);
@@ -171,6 +191,7 @@ function note(kept: Kept, event: RenderEvent): void {
   if (event.name === "accepted") {
     running.value = { ...now, accepted: true };
     if (now.cancelling) void cancelThere(now.id);
+    void watchQueue(now.id);
   } else if (event.name === "style") {
     const { style, score } = event.body;
     kept.style = { id: style.id, name: style.name, score: score ?? null };
@@ -178,6 +199,16 @@ function note(kept: Kept, event: RenderEvent): void {
   } else if (event.name === "progress") {
     const { step, steps, previews } = event.body;
     running.value = { ...now, step, steps, previews: previews?.length ? previews : now.previews };
+  }
+}
+
+/** Ask for the place in the queue for as long as the render `id` waits. */
+async function watchQueue(id: string): Promise<void> {
+  for (;;) {
+    await new Promise((resolve) => setTimeout(resolve, QUEUE_EVERY));
+    if (running.value?.id !== id || running.value.step >= 0) return;
+    const ahead = await api.ahead(id).catch(() => null);
+    if (running.value?.id === id) running.value = { ...running.value, ahead };
   }
 }
 

@@ -1,7 +1,9 @@
 import { render } from "preact";
 import "./style.css";
 import { resume } from "./jobs";
+import { wishIn } from "./link";
 import * as state from "./state";
+import { t } from "./texts";
 import { App } from "./views/app";
 import { sizesOf } from "./wish";
 
@@ -12,6 +14,7 @@ async function begin(): Promise<void> {
   const been = await state.restore();
   await state.load();
   fitSize(been);
+  openLink();
   await resume();
 }
 
@@ -24,6 +27,17 @@ function fitSize(been: boolean): void {
   if (!known || !state.drawing.value.elements.length) state.resize(known ? { width, height } : sizes[0]!);
 }
 
+/** Take the settings out of the link that led here. */
+function openLink(): void {
+  const linked = wishIn(location.hash);
+  if (!linked) return;
+  history.replaceState(null, "", location.pathname + location.search);
+  state.resize({ width: linked.width, height: linked.height });
+  state.set(linked);
+  state.tell(t("linked"));
+}
+
 render(<App />, document.getElementById("app")!);
+addEventListener("hashchange", openLink);
 addEventListener("online", () => void state.load());
 begin().catch(state.fail);

@@ -1,6 +1,6 @@
 /** What made a picture, out of the picture: the chunk that maquette writes into its PNGs. */
 
-import { DEFAULTS, type Wish } from "./wish";
+import { type Wish, wishOf } from "./wish";
 
 const SIGNATURE = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
 const KEYWORD = "maquette";
@@ -50,13 +50,7 @@ interface Document {
 }
 
 function read({ parameters, style, style_images, sketch }: Document): Recalled {
-  const wish: Wish = { ...DEFAULTS };
-  const known = Object.entries(wish) as [keyof Wish, unknown][];
-  for (const [name, usual] of known) {
-    const given = name === "ip_adapter_scale" ? first(parameters[name]) : parameters[name];
-    const kind = name === "seed" ? "number" : typeof usual;
-    if (typeof given === kind && kind !== "object") Object.assign(wish, { [name]: given });
-  }
+  const wish = wishOf({ ...parameters, ip_adapter_scale: first(parameters["ip_adapter_scale"]) });
   wish.style = typeof style === "string" ? style : "";
   const own = wish.style ? [] : style_images.filter(({ png }) => png);
   wish.style_images = own.map(({ png }) => pngOf(png!));

@@ -5,7 +5,7 @@ import { DEFAULTS, type Wish } from "./wish";
 const MANY = ["style_images", "style_weights"];
 
 /** The fields of `wish` that differ from the defaults, and those that always count. */
-function told(wish: Wish): [string, string | number][] {
+export function told(wish: Wish): [string, string | number][] {
   const always = ["prompt", "seed", "width", "height"];
   return Object.entries(wish).filter(
     ([name, value]) =>

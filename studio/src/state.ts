@@ -31,6 +31,8 @@ export const canRedo = computed(() => steps.value.future.length > 0);
 
 export const info = signal<api.Info | undefined>(undefined);
 export const styles = signal<api.Style[]>([]);
+/** Ids of the styles that stand first. */
+export const pins = signal<string[]>([]);
 export const renders = signal<Kept[]>([]);
 export const selected = signal<string>("");
 export const pane = signal<"draw" | "result">("draw");
@@ -117,15 +119,18 @@ export async function reloadRenders(): Promise<void> {
 
 /** Bring back what the last visit left, and keep what is done from now on; says whether there was one. */
 export async function restore(): Promise<boolean> {
-  const [savedWish, savedDrawing] = await Promise.all([
-    database.kept<Wish>("wish"),
-    database.kept<Drawing>("drawing"),
+  const [savedWish, savedDrawing, savedPins] = await Promise.all([
+    database.keptHere<Wish>("wish"),
+    database.keptHere<Drawing>("drawing"),
+    database.kept<string[]>("pins"),
   ]);
+  pins.value = savedPins ?? [];
   if (savedWish) wish.value = { ...DEFAULTS, ...savedWish };
   if (savedDrawing) steps.value = history.begin(await withPictures(savedDrawing));
   await reloadRenders();
-  later(() => database.keep("wish", wish.value), () => wish.value);
-  later(() => database.keep("drawing", withoutPictures(drawing.value)), () => drawing.value);
+  later(() => database.keepHere("wish", wish.value), () => wish.value);
+  later(() => database.keepHere("drawing", withoutPictures(drawing.value)), () => drawing.value);
+  later(() => database.keep("pins", pins.value), () => pins.value);
   return savedWish !== undefined;
 }
 

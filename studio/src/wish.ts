@@ -52,6 +52,16 @@ export const DEFAULTS: Wish = {
   height: 512,
 };
 
+/** The defaults with what `given` has of the right kind, wherever it is from. */
+export function wishOf(given: Record<string, unknown>): Wish {
+  const wish: Wish = { ...DEFAULTS };
+  for (const [name, usual] of Object.entries(wish)) {
+    const kind = name === "seed" ? "number" : typeof usual;
+    if (typeof given[name] === kind && kind !== "object") Object.assign(wish, { [name]: given[name] });
+  }
+  return wish;
+}
+
 export type Quality = "fast" | "balanced" | "quality";
 
 type Effort = Pick<Wish, "scheduler" | "num_inference_steps" | "guidance_scale">;

@@ -69,6 +69,16 @@ async def test_a_filter_keeps_only_styles_with_every_tag(library):
     assert await library.search(direction("blue"), ("absent",), limit=5) == []
 
 
+async def test_styles_like_another_are_told_without_itself(library):
+    await filled(library)
+    await library.add(NewStyle(picture("red"), "Red again", ["warm"]), embed)
+    first, *rest = await library.similar("Red again", limit=2)
+    assert (first.style.id, first.score) == ("all-red", pytest.approx(1.0, abs=1e-5))
+    assert len(rest) == 1
+    with pytest.raises(NotFound):
+        await library.similar("absent", limit=2)
+
+
 async def test_a_refused_picture_is_not_stored(library, tmp_path):
     await library.add(NewStyle(picture("red"), "house", []), embed)
     for shade in range(5):

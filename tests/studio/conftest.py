@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 from contextlib import asynccontextmanager
 
+import httpx
 import pytest
 import pytest_asyncio
-from playwright.async_api import async_playwright
+import uvicorn
+from playwright.async_api import async_playwright, expect
+from starlette.applications import Starlette
+from starlette.background import BackgroundTask
+from starlette.responses import StreamingResponse
+from starlette.routing import Route
 
 from gateway.doors.http.studio import INDEX, PAGE
 from tests.conftest import ROOT
-from tests.gateway.doors.http.conftest import serve
+from tests.gateway.doors.http.conftest import free_port, serve, until
 from tests.gateway.fakes import Painter
 
 NO_CHROMIUM = "There is no chromium here. `apt-get install chromium` installs Debian's."
@@ -20,6 +27,9 @@ NO_PAGE = "The studio is not built. `make studio` builds it."
 AXE = ROOT / "studio/node_modules/axe-core/axe.min.js"
 SHOTS = ROOT / "out/studio"
 """Screenshots of every view, to be looked at."""
+TIMEOUT = 20_000
+"""Milliseconds for what a test waits for; two browsers share two cores."""
+expect.set_options(timeout=TIMEOUT)
 
 
 def pytest_collection_modifyitems(items):
@@ -34,7 +44,7 @@ async def browser():
     assert chromium, NO_CHROMIUM
     assert (PAGE / INDEX).exists(), NO_PAGE
     # Its sandbox cannot be had by root.
-    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+    arguments = ["--disable-gpu", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=chromium, args=arguments)
         yield browser
@@ -70,7 +80,7 @@ async def visiting(browser, url, **options):
     options = {"locale": "en-GB", "viewport": {"width": 1440, "height": 900}, **options}
     context = await browser.new_context(**options)
     page = await context.new_page()
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(TIMEOUT)
     wrong: list[str] = []
 
     def check_message(message):
@@ -98,6 +108,33 @@ async def page(browser, served):
     async with visiting(browser, served.url) as page:
         await page.wait_for_selector(".style img")
         yield page
+
+
+@asynccontextmanager
+async def proxied(served, prefix):
+    """A proxy in front of `served` that has it under the path `prefix`."""
+    client = httpx.AsyncClient(base_url=served.url, trust_env=False, timeout=30)
+
+    async def forward(request):
+        url = httpx.URL(path=f"/{request.path_params['path']}", query=request.url.query.encode())
+        sent = client.build_request(
+            request.method, url, headers=request.headers.raw, content=request.stream()
+        )
+        answer = await client.send(sent, stream=True)
+        done = BackgroundTask(answer.aclose)
+        return StreamingResponse(
+            answer.aiter_raw(), answer.status_code, answer.headers, background=done
+        )
+
+    routes = [Route(f"{prefix}/{{path:path}}", forward, methods=["GET", "POST", "DELETE"])]
+    port = free_port()
+    server = uvicorn.Server(uvicorn.Config(Starlette(routes=routes), port=port, log_level="error"))
+    async with client:
+        running = asyncio.create_task(server.serve())
+        await until(lambda: server.started)
+        yield f"http://127.0.0.1:{port}{prefix}"
+        server.should_exit = True
+        await running
 
 
 async def draw(page, *points):

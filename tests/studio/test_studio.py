@@ -1,6 +1,5 @@
 """What somebody does in the studio, from the first stroke to the history."""
 
-import asyncio
 import io
 import re
 
@@ -86,52 +85,6 @@ async def test_strokes_are_undone_and_done_again(page):
     assert await redo.is_disabled()
 
 
-async def test_a_reload_loses_nothing(page, served):
-    served.painter.hold()
-    await draw_house(page)
-    await page.fill("#sentence", "a villa")
-    await page.click("button.primary")
-    await until(lambda: served.painter.begun == 1)
-    await page.wait_for_timeout(600)  # the drawing is written some time after it was drawn
-    await page.reload()
-    await page.wait_for_selector(".progress progress")
-    served.painter.go_on()
-    await rendered(page)
-    assert served.painter.begun == 1
-    assert await page.locator(".invitation").count() == 0
-    assert await page.input_value("#sentence") == "a villa"
-
-
-async def test_a_render_is_cancelled(page, served):
-    served.painter.hold()
-    await draw_house(page)
-    await page.fill("#sentence", "a villa")
-    await page.click("button.primary")
-    await page.click("text=Cancel")
-    await page.wait_for_selector("button.primary:has-text('Render')")
-    served.painter.go_on()
-    await until(lambda: served.painter.left_early == 1)
-    assert await page.locator(".strip li").count() == 0
-
-
-async def test_what_is_cancelled_before_it_was_sent_is_cancelled(page, served):
-    served.painter.hold()
-    cancelled = asyncio.Event()
-
-    async def delay(route):
-        await cancelled.wait()
-        await route.continue_()
-
-    await page.route("**/v1/renders", delay)
-    await draw_house(page)
-    await page.fill("#sentence", "a villa")
-    await page.click("button.primary")
-    await page.click("text=Cancel")
-    cancelled.set()
-    await page.wait_for_selector("button.primary:has-text('Render')")
-    assert not served.renders.unfinished
-
-
 async def test_live_renders_one_at_a_time_and_the_last_stroke_wins(page, served):
     await page.fill("#sentence", "a villa")
     await page.click("text=Live")
@@ -160,56 +113,6 @@ async def test_errors_are_the_gateways_own_sentences(page):
     await told.wait_for()
     assert re.search("forbidden|refused|not rendered|denied", await told.inner_text())
     assert await page.locator("text=Render again").count() == 1
-
-
-async def test_a_gateway_that_is_away_is_told_and_waited_for(page, served):
-    await draw_house(page)
-    await page.fill("#sentence", "a villa")
-    await page.context.set_offline(True)
-    await page.click("button.primary")
-    await page.wait_for_selector("text=The connection is lost")
-    await page.context.set_offline(False)
-    await rendered(page)
-    assert served.painter.begun == 1
-
-
-async def test_a_render_brings_its_settings_back(page, tmp_path):
-    await draw_house(page)
-    await page.fill("#sentence", "a façade at dusk")
-    await page.select_option(".composer select >> nth=0", "fast")
-    await page.click("button.primary")
-    await rendered(page)
-    async with page.expect_download() as saved:
-        await page.click("text=Save the render")
-    await (await saved.value).save_as(tmp_path / "render.png")
-    await page.fill("#sentence", "else")
-    await page.select_option(".composer select >> nth=0", "balanced")
-    await page.set_input_files(".tools input[type=file]", tmp_path / "render.png")
-    await page.wait_for_selector("text=The settings of this render are back")
-    assert await page.input_value("#sentence") == "a façade at dusk"
-    assert await page.input_value(".composer select >> nth=0") == "fast"
-    assert await page.input_value(".seed input")
-
-
-async def test_the_history_is_searched_and_what_is_deleted_comes_back(page):
-    await page.click("text=Take an example")
-    for sentence in ("a villa in winter", "offices in the desert"):
-        await page.fill("#sentence", sentence)
-        await page.click("button.primary")
-        await page.wait_for_selector(f".compare .over[alt='{sentence}']")
-    await page.click("text=All renders")
-    await page.fill("dialog input[type=search]", "winter")
-    assert await page.locator(".card").count() == 1
-    await page.click(".card [aria-label=Favourite]")
-    await page.fill("dialog input[type=search]", "")
-    await page.click("text=Favourites only")
-    assert await page.inner_text(".card p") == "a villa in winter"
-    await page.click(".card [aria-label=Delete]")
-    await page.keyboard.press("Escape")
-    await page.wait_for_selector("text=The render is deleted")
-    assert await page.locator(".strip li").count() == 1
-    await page.click("text=Bring it back")
-    await page.wait_for_selector(".strip li >> nth=1")
 
 
 async def test_somebody_with_a_key_signs_in_and_out(browser, guarded):
@@ -250,34 +153,3 @@ async def test_the_keyboard_alone_draws_says_renders_and_compares(page):
     await page.focus(".compare input")
     await page.keyboard.press("Home")
     assert await page.input_value(".compare input") == "0"
-
-
-async def test_five_hundred_renders_open_at_once(page):
-    await page.evaluate(MANY)
-    await page.reload()
-    await page.wait_for_selector(".strip li >> nth=23")
-    started = asyncio.get_running_loop().time()
-    await page.click("text=All renders")
-    await page.wait_for_selector("text=Renders: 500")
-    assert asyncio.get_running_loop().time() - started < 5
-    assert await page.locator(".card").count() == 500
-
-
-MANY = """async () => {
-  const open = indexedDB.open("maquette-studio", 1);
-  const db = await new Promise((resolve) => (open.onsuccess = () => resolve(open.result)));
-  const png = await new Promise((resolve) => {
-    const canvas = document.createElement("canvas");
-    canvas.width = canvas.height = 192;
-    canvas.toBlob(resolve);
-  });
-  const writing = db.transaction(["renders"], "readwrite");
-  for (let n = 0; n < 500; n++)
-    writing.objectStore("renders").put({
-      id: `r${n}`, created: n, state: "done", from: "", favourite: false, images: [], seconds: 1,
-      warnings: [], versions: {}, error: "", thumbnail: png,
-      wish: { prompt: `house ${n}`, style_images: [], style_weights: [], width: 512, height: 512 },
-    });
-  await new Promise((resolve) => (writing.oncomplete = resolve));
-  db.close();
-}"""

@@ -118,7 +118,8 @@ async def page(
 @router.get("/{id}", summary="Look a render up")
 async def look_up(id: Identity, caller: Rendering, behind: Behind) -> RenderBody:  # noqa: A002
     """How the render is getting on, and where its pictures are, for some minutes after its end."""
-    return RenderBody.of(behind.renders.get(id, caller))
+    render = behind.renders.get(id, caller)
+    return RenderBody.of(render).model_copy(update={"ahead": behind.renders.ahead_of(render)})
 
 
 @router.get(

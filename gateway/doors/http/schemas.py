@@ -118,6 +118,9 @@ class RenderBody(BaseModel):
     id: str
     state: State
     created: datetime
+    ahead: int | None = Field(
+        default=None, description="Renders that wait before it, where it is looked up and waits."
+    )
     progress: ProgressBody | None = None
     style: Scored | None = Field(default=None, description="The style, once it is chosen.")
     images: list[Image] = []

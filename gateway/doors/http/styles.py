@@ -49,6 +49,7 @@ Size = Annotated[
         description="Longest side in pixels of a smaller picture; the stored one by default.",
     ),
 ]  # fmt: skip
+Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Styles at most.", examples=[3])]
 
 router = APIRouter(prefix="/v1/styles", tags=["styles"], responses=PROBLEMS)
 
@@ -97,9 +98,7 @@ async def search(
             json_schema_extra={**PROMPT.bounds},
         ),
     ],
-    limit: Annotated[
-        int, Query(ge=1, le=MAX_LIMIT, description="Styles at most.", examples=[3])
-    ] = DEFAULT_LIMIT,
+    limit: Limit = DEFAULT_LIMIT,
     tag: Annotated[
         list[Annotated[str, Field(json_schema_extra={**FILTER.bounds})]],
         Query(
@@ -119,6 +118,18 @@ async def search(
 async def get(id: Identity, _caller: Known, behind: Behind) -> StyleBody:  # noqa: A002
     """What the library says of one style."""
     return StyleBody.of(await behind.service.library.get(id))
+
+
+@router.get("/{id}/similar", summary="Styles like this one")
+async def similar(
+    id: Identity,  # noqa: A002
+    _caller: Known,
+    behind: Behind,
+    limit: Limit = DEFAULT_LIMIT,
+) -> Found:
+    """The other styles whose pictures are nearest to this one's, nearest first."""
+    found = await behind.service.library.similar(id, limit)
+    return Found(styles=[Scored.of(style) for style in found])
 
 
 @router.get(

@@ -11,6 +11,8 @@ export type RenderBody = Schemas["RenderBody"];
 export type Progress = Schemas["ProgressBody"];
 export type Problem = Schemas["Problem"];
 
+/** Styles that a search finds at most. */
+const FOUND = 24;
 /** Says that the studio calls, which no form and no other origin can. */
 const OWN = { "X-Maquette-Studio": "1" };
 
@@ -72,9 +74,23 @@ export async function styles(): Promise<Style[]> {
 }
 
 /** The styles nearest to a sentence, nearest first. */
-export async function search(q: string, signal: AbortSignal): Promise<Scored[]> {
-  const params = { query: { q, limit: 24 } };
-  return bodyOf(await client().GET("/v1/styles/search", { params, signal })).styles;
+export async function search(q: string, signal: AbortSignal): Promise<Style[]> {
+  const params = { query: { q, limit: FOUND } };
+  return stylesOf(bodyOf(await client().GET("/v1/styles/search", { params, signal })));
+}
+
+/** The styles nearest to another one, nearest first. */
+export async function similar(id: string): Promise<Style[]> {
+  const params = { path: { id }, query: { limit: FOUND } };
+  return stylesOf(bodyOf(await client().GET("/v1/styles/{id}/similar", { params })));
+}
+
+const stylesOf = ({ styles }: Schemas["Found"]): Style[] => styles.map(({ style }) => style);
+
+/** How many renders wait before the render `id`; null when it does not wait. */
+export async function ahead(id: string): Promise<number | null> {
+  const body = bodyOf(await client().GET("/v1/renders/{id}", { params: { path: { id } } }));
+  return body.ahead ?? null;
 }
 
 export const cancel = (id: string): Promise<Response> =>

@@ -203,6 +203,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/styles/{id}/similar": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Styles like this one
+         * @description The other styles whose pictures are nearest to this one's, nearest first.
+         */
+        get: operations["similar_v1_styles__id__similar_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/styles/{id}/image": {
         parameters: {
             query?: never;
@@ -434,6 +454,12 @@ export interface components {
              * Format: date-time
              */
             created: string;
+            /**
+             * Ahead
+             * @description Renders that wait before it, where it is looked up and waits.
+             * @default null
+             */
+            ahead: number | null;
             /** @default null */
             progress: components["schemas"]["ProgressBody"] | null;
             /**
@@ -1372,6 +1398,41 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["StyleBody"];
+                };
+            };
+            /** @description What went wrong; 429 and 503 say in Retry-After when to try again. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    similar_v1_styles__id__similar_get: {
+        parameters: {
+            query?: {
+                /** @description Styles at most. */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /** @description The style's id or name. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Found"];
                 };
             };
             /** @description What went wrong; 429 and 503 say in Retry-After when to try again. */

@@ -86,3 +86,31 @@ export const keep = async (name: string, thing: unknown): Promise<void> => {
 
 export const kept = async <T>(name: string): Promise<T | undefined> =>
   (await (await database()).get("things", name)) as T | undefined;
+
+const MAX_TABS = 8;
+
+/** This tab, which keeps its name when it is reloaded. */
+function tab(): string {
+  const known = sessionStorage.getItem("maquette-tab");
+  if (known) return known;
+  const made = crypto.getRandomValues(new Uint32Array(2)).join("-");
+  sessionStorage.setItem("maquette-tab", made);
+  return made;
+}
+
+/** Keep one thing of this tab; one that is opened later begins with the newest of all tabs. */
+export async function keepHere(name: string, thing: unknown): Promise<void> {
+  const transaction = (await database()).transaction("things", "readwrite");
+  const own = `${name}/${tab()}`;
+  const others = (await transaction.store.getAllKeys(IDBKeyRange.bound(`${name}/`, `${name}/\uffff`))).filter((key) => key !== own);
+  await Promise.all([
+    transaction.store.put(thing, name),
+    transaction.store.put(thing, own),
+    // In no order that means anything, but far more than anybody has open.
+    ...others.slice(MAX_TABS).map((key) => transaction.store.delete(key)),
+    transaction.done,
+  ]);
+}
+
+export const keptHere = async <T>(name: string): Promise<T | undefined> =>
+  (await kept<T>(`${name}/${tab()}`)) ?? (await kept<T>(name));

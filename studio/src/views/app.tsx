@@ -11,6 +11,7 @@ import { Composer } from "./composer";
 import { History, Strip } from "./history";
 import { Panel } from "./panel";
 import { Dialog, IconButton } from "./parts";
+import { Printed } from "./printed";
 import { Result } from "./result";
 import { Sheet, TOOLS, Tools, redo, surface, toggle, undo } from "./sheet";
 
@@ -69,6 +70,7 @@ export function App() {
         <Panel />
       </main>
       <Notice />
+      <Printed />
       <p class="visually-hidden" role="status" aria-live="polite">
         {state.spoken.value}
       </p>

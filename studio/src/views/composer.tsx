@@ -5,6 +5,7 @@ import { cancel, render, running } from "../jobs";
 import * as state from "../state";
 import { t } from "../texts";
 import { QUALITIES, type Quality, qualityOf, sizesOf } from "../wish";
+import { Switch } from "./parts";
 
 export const QUALITY_TEXT = { fast: "fast", balanced: "balanced", quality: "fine" } as const;
 
@@ -70,15 +71,7 @@ export function Composer() {
           ))}
         </select>
       </label>
-      <label class="switch" title={t("liveHint")}>
-        <input
-          type="checkbox"
-          role="switch"
-          checked={state.live.value}
-          onChange={(event) => (state.live.value = event.currentTarget.checked)}
-        />
-        <span>{t("live")}</span>
-      </label>
+      <Switch label={t("live")} on={state.live} hint={t("liveHint")} />
       {now && !state.live.value ? (
         <button type="button" class="primary" disabled={now.cancelling} onClick={() => void cancel()}>
           {now.cancelling ? t("cancelling") : t("cancel")}

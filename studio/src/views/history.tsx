@@ -2,20 +2,19 @@
 
 import { useSignal } from "@preact/signals";
 import { saveBoard } from "../board";
-import { urlOf } from "../files";
 import * as database from "../keep/database";
 import type { Kept, Which } from "../keep/database";
 import * as state from "../state";
-import { language, t } from "../texts";
-import { Dialog, Icon, IconButton } from "./parts";
+import { t } from "../texts";
+import { treesOf } from "../tree";
+import { Dialog, Icon, IconButton, Switch } from "./parts";
+import { printBoard } from "./printed";
 import { favour, useAgain } from "./result";
+import { Thumbnail, nameOf, when } from "./thumbnail";
+import { Trees } from "./tree";
 
 const NEWEST = 24;
-
-const when = (created: number): string =>
-  new Date(created).toLocaleString(language.value, { dateStyle: "medium", timeStyle: "short" });
-
-const nameOf = ({ wish, created }: Kept): string => t("renderOf", { prompt: wish.prompt, when: when(created) });
+const ON_A_BOARD = 8;
 
 function look(kept: Kept): void {
   state.selected.value = kept.id;
@@ -50,15 +49,6 @@ export function Strip({ onAll }: { onAll: () => void }) {
   );
 }
 
-const Thumbnail = ({ kept }: { kept: Kept }) =>
-  kept.thumbnail ? (
-    <img src={urlOf(kept.thumbnail)} alt="" loading="lazy" />
-  ) : (
-    <span class="blank" aria-hidden="true">
-      !
-    </span>
-  );
-
 async function removeWithUndo(kept: Kept): Promise<void> {
   const parts: Which[] = ["sketch", "edges", ...kept.images.map((_, n) => n)];
   const pictures: [Which, Blob][] = [];
@@ -75,6 +65,7 @@ async function removeWithUndo(kept: Kept): Promise<void> {
 export function History({ onClose }: { onClose: () => void }) {
   const words = useSignal("");
   const favourites = useSignal(false);
+  const asTree = useSignal(false);
   const sought = words.value.trim().toLowerCase();
   const shown = state.renders.value.filter(
     ({ wish, style, favourite, state }) =>
@@ -82,6 +73,11 @@ export function History({ onClose }: { onClose: () => void }) {
       (!favourites.value || favourite) &&
       `${wish.prompt} ${style?.name ?? ""}`.toLowerCase().includes(sought),
   );
+  const done = shown.filter(({ state }) => state === "done");
+  const choose = (kept: Kept) => {
+    look(kept);
+    onClose();
+  };
   return (
     <Dialog title={t("history")} onClose={onClose} wide>
       <div class="history-head">
@@ -92,68 +88,62 @@ export function History({ onClose }: { onClose: () => void }) {
           value={words.value}
           onInput={(event) => (words.value = event.currentTarget.value)}
         />
-        <label class="switch">
-          <input
-            type="checkbox"
-            role="switch"
-            checked={favourites.value}
-            onChange={(event) => (favourites.value = event.currentTarget.checked)}
-          />
-          <span>{t("onlyFavourites")}</span>
-        </label>
+        <Switch label={t("onlyFavourites")} on={favourites} />
+        <Switch label={t("asTree")} on={asTree} />
         <span class="hint" role="status">
           {t("count", { n: shown.length })}
         </span>
-        <button
-          type="button"
-          disabled={!shown.some(({ state }) => state === "done")}
-          onClick={() =>
-            void saveBoard(shown.filter(({ state }) => state === "done").slice(0, 8)).catch(state.fail)
-          }
-        >
-          {t("board")}
-        </button>
-      </div>
-      <ul class="cards">
-        {shown.map((kept) => (
-          <li class="card" key={kept.id}>
-            <button
-              type="button"
-              class="thumbnail"
-              aria-label={nameOf(kept)}
-              onClick={() => {
-                look(kept);
-                onClose();
-              }}
-            >
-              <Thumbnail kept={kept} />
-            </button>
-            <p title={kept.wish.prompt}>{kept.wish.prompt}</p>
-            <small>{when(kept.created)}</small>
-            <div class="actions">
-              <button
-                type="button"
-                aria-pressed={kept.favourite}
-                aria-label={t("favourite")}
-                onClick={() => void favour(kept)}
-              >
-                <Icon name="star" />
-              </button>
-              <button
-                type="button"
-                onClick={() => {
-                  useAgain(kept);
-                  onClose();
-                }}
-              >
-                {t("useSettings")}
-              </button>
-              <IconButton icon="clear" label={t("deleteRender")} onClick={() => void removeWithUndo(kept).catch(state.fail)} />
-            </div>
-          </li>
+        {([["board", saveBoard], ["printBoard", printBoard]] as const).map(([label, make]) => (
+          <button
+            type="button"
+            key={label}
+            disabled={!done.length}
+            onClick={() => void make(done.slice(0, ON_A_BOARD)).catch(state.fail)}
+          >
+            {t(label)}
+          </button>
         ))}
-      </ul>
+      </div>
+      {asTree.value && <Trees trees={treesOf(shown)} onChoose={choose} />}
+      {!asTree.value && (
+        <ul class="cards">
+          {shown.map((kept) => (
+            <Card key={kept.id} kept={kept} onChoose={choose} onUse={onClose} />
+          ))}
+        </ul>
+      )}
       {shown.length === 0 && <p class="hint">{t("noRenders")}</p>}
     </Dialog>
   );
 }
+
+interface CardProps {
+  kept: Kept;
+  onChoose: (kept: Kept) => void;
+  onUse: () => void;
+}
+
+const Card = ({ kept, onChoose, onUse }: CardProps) => (
+  <li class="card">
+    <button type="button" class="thumbnail" aria-label={nameOf(kept)} onClick={() => onChoose(kept)}>
+      <Thumbnail kept={kept} />
+    </button>
+    <p title={kept.wish.prompt}>{kept.wish.prompt}</p>
+    <small>{when(kept.created)}</small>
+    <div class="actions">
+      <button type="button" aria-pressed={kept.favourite} aria-label={t("favourite")} onClick={() => void favour(kept)}>
+        <Icon name="star" />
+      </button>
+      <button
+        type="button"
+        onClick={() => {
+          useAgain(kept);
+          onUse();
+        }}
+      >
+        {t("useSettings")}
+      </button>
+      <IconButton icon="clear" label={t("deleteRender")} onClick={() => void removeWithUndo(kept).catch(state.fail)} />
+    </div>
+  </li>
+);

@@ -3,6 +3,7 @@
 import { useSignal } from "@preact/signals";
 import { at } from "../api/client";
 import type { Kept } from "../keep/database";
+import { linkOf } from "../link";
 import { curl, python } from "../snippets";
 import { t } from "../texts";
 import { Dialog } from "./parts";
@@ -17,8 +18,12 @@ export function MadeBy({ kept, n, onClose }: Props) {
   const said = useSignal("");
   const wish = { ...kept.wish, seed: kept.images[n]?.seed ?? null, style: kept.wish.style || (kept.style?.id ?? "") };
   if (wish.style_images.length) wish.style = "";
-  const asCurl = curl({ ...wish, num_images: 1 }, at(""));
-  const asPython = python({ ...wish, num_images: 1 }, location.hostname);
+  const one = { ...wish, num_images: 1 };
+  const snippets = [
+    { label: "asLink", language: t("link"), text: linkOf(one) },
+    { label: "asCurl", language: "curl", text: curl(one, at("")) },
+    { label: "asPython", language: "Python", text: python(one, location.hostname) },
+  ] as const;
   const copy = async (text: string) => {
     try {
       await navigator.clipboard.writeText(text);
@@ -50,18 +55,16 @@ export function MadeBy({ kept, n, onClose }: Props) {
           )}
         </tbody>
       </table>
-      <div class="snippet">
-        <button type="button" onClick={() => void copy(asCurl)}>
-          {t("asCurl")}
-        </button>
-        <pre tabIndex={0} aria-label="curl">{asCurl}</pre>
-      </div>
-      <div class="snippet">
-        <button type="button" onClick={() => void copy(asPython)}>
-          {t("asPython")}
-        </button>
-        <pre tabIndex={0} aria-label="Python">{asPython}</pre>
-      </div>
+      {snippets.map(({ label, language, text }) => (
+        <div class="snippet" key={language}>
+          <button type="button" onClick={() => void copy(text)}>
+            {t(label)}
+          </button>
+          <pre tabIndex={0} aria-label={language}>
+            {text}
+          </pre>
+        </div>
+      ))}
       <p role="status">{said.value}</p>
     </Dialog>
   );

@@ -1,24 +1,10 @@
 /** What a render is asked for beside its sketch and sentence. */
 
-import { signal, useSignal, useSignalEffect } from "@preact/signals";
-import { useRef } from "preact/hooks";
-import * as api from "../api/client";
-import { PICTURES, picturesIn, urlOf } from "../files";
 import * as state from "../state";
 import { t } from "../texts";
 import { DEFAULTS, type NumberField, fidelityOf, rangeOf, withFidelity } from "../wish";
-import { Icon, IconButton, Slider } from "./parts";
-
-const SEARCH_AFTER = 250;
-const MAX_OWN = 8;
-
-const found = signal<{ style: api.Style; score: number | undefined }[] | undefined>(undefined);
-
-export function addOwn(files: Blob[]): void {
-  const { style_images, style_weights } = state.wish.value;
-  const images = [...style_images, ...files].slice(0, MAX_OWN);
-  state.set({ style: "", style_images: images, style_weights: images.map((_, n) => style_weights[n] ?? 1) });
-}
+import { IconButton, Slider } from "./parts";
+import { Styles } from "./styles";
 
 export function Panel() {
   return (
@@ -28,138 +14,6 @@ export function Panel() {
       <Seed />
       <Details />
     </aside>
-  );
-}
-
-function Styles() {
-  const words = useSignal("");
-  const file = useRef<HTMLInputElement>(null);
-  useSignalEffect(() => {
-    const sought = words.value.trim();
-    if (!sought) {
-      found.value = undefined;
-      return;
-    }
-    const aborting = new AbortController();
-    const timer = setTimeout(() => {
-      api.search(sought, aborting.signal).then(
-        (scored) => (found.value = scored.map(({ style, score }) => ({ style, score: score ?? undefined }))),
-        (error: unknown) => {
-          if (!aborting.signal.aborted) state.fail(error);
-        },
-      );
-    }, SEARCH_AFTER);
-    return () => {
-      clearTimeout(timer);
-      aborting.abort();
-    };
-  });
-  const shown = found.value ?? state.styles.value.map((style) => ({ style, score: undefined }));
-  const { style, style_images } = state.wish.value;
-  const choose = (id: string) => state.set({ style: id, style_images: [], style_weights: [] });
-  return (
-    <section
-      class="styles"
-      aria-labelledby="style-head"
-      onDragOver={(event) => event.preventDefault()}
-      onDrop={(event) => {
-        event.preventDefault();
-        event.stopPropagation();
-        addOwn(picturesIn(event.dataTransfer));
-      }}
-    >
-      <h2 id="style-head">{t("style")}</h2>
-      <input
-        type="search"
-        aria-label={t("findStyle")}
-        placeholder={t("findStyleHint")}
-        value={words.value}
-        onInput={(event) => (words.value = event.currentTarget.value)}
-      />
-      <ul class="style-grid">
-        <li>
-          <button
-            type="button"
-            class="style automatic"
-            aria-pressed={!style && !style_images.length}
-            title={t("bySentence")}
-            onClick={() => choose("")}
-          >
-            <span class="swatch">Aa</span>
-            <span>{t("bySentenceShort")}</span>
-          </button>
-        </li>
-        {shown.map((each) => (
-          <li key={each.style.id}>
-            <button
-              type="button"
-              class="style"
-              aria-pressed={style === each.style.id}
-              title={each.style.tags.join(", ")}
-              onClick={() => choose(each.style.id)}
-            >
-              <img src={api.at(each.style.thumbnail)} alt="" loading="lazy" />
-              <span>{each.style.name}</span>
-            </button>
-          </li>
-        ))}
-        {style_images.map((image, n) => (
-          <li key={urlOf(image)}>
-            <span class="style own" aria-pressed="true">
-              <img src={urlOf(image)} alt={`${t("ownPicture")} ${n + 1}`} />
-              {style_images.length > 1 && (
-                <input
-                  type="range"
-                  min="0"
-                  max="1"
-                  step="0.05"
-                  aria-label={t("weight", { n: n + 1 })}
-                  value={state.wish.value.style_weights[n]}
-                  onInput={(event) => {
-                    const weights = [...state.wish.value.style_weights];
-                    weights[n] = Number(event.currentTarget.value);
-                    state.set({ style_weights: weights });
-                  }}
-                />
-              )}
-              <button
-                type="button"
-                class="quiet"
-                onClick={() =>
-                  state.set({
-                    style_images: style_images.filter((_, other) => other !== n),
-                    style_weights: state.wish.value.style_weights.filter((_, other) => other !== n),
-                  })
-                }
-              >
-                {t("remove")}
-              </button>
-            </span>
-          </li>
-        ))}
-        <li>
-          <button type="button" class="style automatic" title={t("addOwnPicture")} onClick={() => file.current?.click()}>
-            <span class="swatch">
-              <Icon name="plus" />
-            </span>
-            <span>{t("ownPicture")}</span>
-          </button>
-        </li>
-      </ul>
-      {found.value?.length === 0 && <p class="hint">{t("noStyle")}</p>}
-      <input
-        ref={file}
-        type="file"
-        hidden
-        multiple
-        accept={PICTURES}
-        aria-label={t("addOwnPicture")}
-        onChange={(event) => {
-          addOwn([...(event.currentTarget.files ?? [])]);
-          event.currentTarget.value = "";
-        }}
-      />
-    </section>
   );
 }
 

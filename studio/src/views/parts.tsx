@@ -1,5 +1,6 @@
 /** Small pieces that views are made of. */
 
+import type { Signal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { t } from "../texts";
@@ -98,6 +99,18 @@ export const Slider = ({ label, value, min, max, step, ends, shown, hint, onInpu
       </span>
     )}
     {hint && <small>{hint}</small>}
+  </label>
+);
+
+export const Switch = ({ label, on, hint }: { label: string; on: Signal<boolean>; hint?: string }) => (
+  <label class="switch" title={hint}>
+    <input
+      type="checkbox"
+      role="switch"
+      checked={on.value}
+      onChange={(event) => (on.value = event.currentTarget.checked)}
+    />
+    <span>{label}</span>
   </label>
 );
 

@@ -1,7 +1,6 @@
 /** A render: on its way, then beside what it came from. */
 
 import { useSignal } from "@preact/signals";
-import { useEffect, useState } from "preact/hooks";
 import { saveBoard } from "../board";
 import { place, save, urlOf } from "../files";
 import { again, keepLive, livePicture, running } from "../jobs";
@@ -12,23 +11,7 @@ import { t } from "../texts";
 import { structureWords, styleWords } from "../words";
 import { Icon } from "./parts";
 import { MadeBy } from "./madeby";
-
-/** The URL of a kept picture, once it is read. */
-export function usePicture(id: string, which: Which): string | undefined {
-  const [url, setUrl] = useState<string>();
-  useEffect(() => {
-    let wanted = true;
-    setUrl(undefined);
-    if (id)
-      void database.picture(id, which).then((blob) => {
-        if (wanted && blob) setUrl(urlOf(blob));
-      });
-    return () => {
-      wanted = false;
-    };
-  }, [id, which]);
-  return url;
-}
+import { usePicture } from "./picture";
 
 export function Result() {
   const now = running.value;
@@ -56,7 +39,12 @@ export function Result() {
 
 function Progress() {
   const now = running.value!;
-  const words = now.step < 0 ? t("waiting") : t("stepOf", { step: now.step, steps: now.steps });
+  const words =
+    now.step >= 0
+      ? t("stepOf", { step: now.step, steps: now.steps })
+      : now.ahead
+        ? t("waitingBehind", { n: now.ahead })
+        : t("waiting");
   const style = now.style ? `, ${t("inStyle", { name: now.style })}` : "";
   return (
     <div class="progress">

@@ -79,9 +79,10 @@ async def serve(folder: Path, quota=BOUNDLESS, *, other_door=broken_routes, **ch
     Args:
         other_door: makes the routes that are mounted beside our own.
     """
-    settings = Settings(
-        http_port=free_port(), library=folder / "library", keys=folder / "keys.json", **changed
-    )
+    usual = {
+        "http_port": free_port(), "library": folder / "library", "keys": folder / "keys.json",
+    }  # fmt: skip
+    settings = Settings(**usual | changed)
     url = f"http://127.0.0.1:{settings.http_port}"
     async with AsyncExitStack() as held:
         stage = await held.enter_async_context(staged(settings, quota))

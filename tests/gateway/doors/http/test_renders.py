@@ -11,7 +11,7 @@ import re
 import pytest
 
 from gateway.auth.caller import Scope
-from tests.gateway.doors.http.conftest import events_of, until
+from tests.gateway.doors.http.conftest import events_of, serve, until
 from tests.gateway.fakes import DENIED, STYLES
 
 PNG = b"\x89PNG"
@@ -181,6 +181,23 @@ async def test_what_is_wrong_is_told_before_any_event(served, form):
     response = await served.client.post("/v1/renders", headers=headers, **form(guidance_scale=99))
     assert response.status_code == 400
     assert response.json()["field"] == "guidance_scale"
+
+
+async def test_who_waits_is_told_how_many_wait_before(tmp_path, form):
+    headers = {"Prefer": "respond-async"}
+    async with serve(tmp_path, max_running=1) as served:
+        served.painter.hold()
+        for name in ("runs", "next", "last"):
+            await served.client.post("/v1/renders", headers=headers, **form(id=name))
+        await until(lambda: served.painter.begun == 1)
+
+        async def ahead(name):
+            return (await served.client.get(f"/v1/renders/{name}")).json()["ahead"]
+
+        assert [await ahead(name) for name in ("runs", "next", "last")] == [None, 0, 1]
+        await served.client.post("/v1/renders/next/cancel")
+        assert await ahead("last") == 0
+        await served.client.post("/v1/renders/last/cancel")
 
 
 async def test_later(served, form):

@@ -76,6 +76,14 @@ async def test_search(served):
     assert scores == sorted(scores, reverse=True)
 
 
+async def test_styles_like_another(served):
+    found = (await served.client.get("/v1/styles/winter/similar?limit=2")).json()["styles"]
+    assert len(found) == 2
+    assert "winter" not in {scored["style"]["id"] for scored in found}
+    assert found[0]["score"] >= found[1]["score"]
+    assert (await served.client.get("/v1/styles/absent/similar")).status_code == 404
+
+
 async def test_pictures_are_sent_once(served, teal):
     whole = await served.client.get("/v1/styles/teal/image")
     assert Image.open(io.BytesIO(whole.content)).size == (40, 20)

@@ -1,0 +1,34 @@
+"""Styles in the studio: found by tags, by likeness, and pinned."""
+
+from playwright.async_api import expect
+
+
+async def names(page):
+    return await page.locator(".style:not(.automatic)").all_inner_texts()
+
+
+async def test_styles_are_narrowed_by_a_tag(page):
+    tag = page.locator(".tags button").first
+    await tag.click()
+    assert len(await names(page)) < 3
+    await tag.click()
+    await expect(page.locator(".style:not(.automatic)")).to_have_count(3)
+
+
+async def test_styles_like_one_are_shown_beside_it(page):
+    await page.click(".style:has-text('winter')")
+    await page.click("text=More like this")
+    await page.wait_for_selector("text=Like winter")
+    assert (await names(page))[0] == "winter"
+    await page.click("[aria-label='All styles']")
+    await expect(page.locator(".style:not(.automatic)").first).to_have_text("blueprint")
+
+
+async def test_a_style_that_is_pinned_stands_first(page):
+    await page.click(".style:has-text('winter')")
+    await page.click("text=Pin")
+    assert (await names(page))[0] == "★ winter"
+    await page.wait_for_timeout(600)  # written some time after it was pinned
+    await page.reload()
+    await page.wait_for_selector(".style img")
+    assert (await names(page))[0] == "★ winter"
