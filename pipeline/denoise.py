@@ -40,6 +40,8 @@ class Guidance:
     """How strongly each condition pulls. Names and meanings are diffusers'."""
 
     guidance_scale: float
+    guidance_start: float
+    guidance_end: float
     controlnet_conditioning_scale: float
     control_guidance_start: float
     control_guidance_end: float
@@ -51,12 +53,25 @@ class Guidance:
         """Whether the negative prompt takes part: guidance of 1 or less leaves it no weight."""
         return self.guidance_scale > 1
 
+    def guides(self, step: int, steps: int) -> bool:
+        """Whether the negative prompt takes part in `step` (0-based).
+
+        Source: guidance in an interval, Kynkäänniemi et al. (2024).
+        """
+        return self.classifier_free and _inside(self.guidance_start, self.guidance_end, step, steps)
+
     def control_scale(self, step: int, steps: int) -> float:
         """ControlNet's weight at `step` (0-based): full inside start..end, else 0."""
-        # The bounds come as 32-bit floats: 0.7 arrives a little lower, and must not cost a step.
-        before = step / steps < self.control_guidance_start - FLOAT32_ROUNDING
-        after = (step + 1) / steps > self.control_guidance_end + FLOAT32_ROUNDING
-        return 0.0 if before or after else self.controlnet_conditioning_scale
+        start, end = self.control_guidance_start, self.control_guidance_end
+        return self.controlnet_conditioning_scale * _inside(start, end, step, steps)
+
+
+def _inside(start: float, end: float, step: int, steps: int) -> bool:
+    """Whether all of `step` (0-based) lies in the shares `start` to `end` of `steps`."""
+    # The bounds come as 32-bit floats: 0.7 arrives a little lower, and must not cost a step.
+    before = step / steps < start - FLOAT32_ROUNDING
+    after = (step + 1) / steps > end + FLOAT32_ROUNDING
+    return not (before or after)
 
 
 @dataclass(frozen=True)
@@ -106,7 +121,8 @@ async def denoise(
     """Drive `sampling` to its end.
 
     Args:
-        denoiser: predicts the noise; called once per step with every row of the render.
+        denoiser: predicts the noise; called once per step with every row of the render: two for
+            each picture where guidance applies, else one.
         sampling: a sampler from :mod:`pipeline.samplers`, already given its noise.
         steps: how many steps `sampling` will take.
         on_prediction: awaited with the number of finished steps and what was predicted in the last;
@@ -117,11 +133,14 @@ async def denoise(
     """
     sample, timestep = next(sampling)
     images = len(sample)
-    fixed = _fixed_inputs(conditioning, guidance, images)
+    fixed = {
+        guided: _fixed_inputs(conditioning, guidance, images, guided=guided)
+        for guided in {guidance.guides(step, steps) for step in range(steps)}
+    }
     for step in range(steps):
-        scale = guidance.control_scale(step, steps)
-        noise_pred = await _predict(denoiser, sample, timestep, scale, fixed)
-        if guidance.classifier_free:
+        scale, guided = guidance.control_scale(step, steps), guidance.guides(step, steps)
+        noise_pred = await _predict(denoiser, sample, timestep, scale, fixed[guided])
+        if guided:
             noise_pred = _guide(noise_pred, guidance.guidance_scale)
         await on_prediction(step + 1, Prediction(sample, timestep, noise_pred))
         try:
@@ -146,9 +165,11 @@ async def _predict(
     )
 
 
-def _fixed_inputs(conditioning: Conditioning, guidance: Guidance, images: int) -> Tensors:
-    """The inputs that no step changes: all negative rows, then all positive rows."""
-    first = 0 if guidance.classifier_free else 1
+def _fixed_inputs(
+    conditioning: Conditioning, guidance: Guidance, images: int, *, guided: bool
+) -> Tensors:
+    """What no step changes: all negative rows where it is `guided`, then all positive ones."""
+    first = 0 if guided else 1
     rows = images * (2 - first)
     return {
         "prompt_embeds": np.repeat(conditioning.prompt_embeds[first:], images, axis=0),

@@ -255,6 +255,8 @@ def _decoder(infer: Infer, model: str) -> DecodeOne:
 def _guidance(request: RenderRequest, topology: Topology) -> Guidance:
     return Guidance(
         guidance_scale=request.guidance_scale,
+        guidance_start=request.guidance_start,
+        guidance_end=request.guidance_end,
         controlnet_conditioning_scale=request.controlnet_conditioning_scale,
         control_guidance_start=request.control_guidance_start,
         control_guidance_end=request.control_guidance_end,

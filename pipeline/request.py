@@ -81,6 +81,15 @@ class RenderRequest:
         "Pull of the prompt; 1 or less switches the negative prompt off.",
         allowed=Range(0, 30), option="guidance", pixels=True,
     ))  # fmt: skip
+    guidance_start: float = field(default=0.0, metadata=about(
+        "Share of the steps before the prompt pulls; below the end. Outside the two a step is "
+        "computed without the negative prompt, in half the time.",
+        allowed=_SHARE, option="guidance-start", pixels=True,
+    ))  # fmt: skip
+    guidance_end: float = field(default=1.0, metadata=about(
+        "Share of the steps after which it no longer does.",
+        allowed=_SHARE, option="guidance-end", pixels=True,
+    ))  # fmt: skip
     controlnet_conditioning_scale: float = field(default=1.5, metadata=about(
         "How strongly the sketch's edges hold.",
         allowed=_SCALE, option="control", pixels=True,
@@ -180,11 +189,15 @@ def _check_together(request: RenderRequest) -> None:
         raise InvalidRequest(
             "canny_low_threshold", low, f"0 to canny_high_threshold ({high})", remedy
         )
-    start, end = request.control_guidance_start, request.control_guidance_end
-    if start >= end:
-        allowed = f"less than control_guidance_end ({end:g})"
-        remedy = "Leave both out to have the sketch hold throughout."
-        raise InvalidRequest("control_guidance_start", start, allowed, remedy)
+    for interval, what in (
+        ("control_guidance", "the sketch hold"),
+        ("guidance", "the prompt pull"),
+    ):
+        start, end = getattr(request, f"{interval}_start"), getattr(request, f"{interval}_end")
+        if start >= end:
+            allowed = f"less than {interval}_end ({end:g})"
+            remedy = f"Leave both out to have {what} throughout."
+            raise InvalidRequest(f"{interval}_start", start, allowed, remedy)
     limit = STEP_LIMITS.get(request.scheduler)
     if limit and request.num_inference_steps > limit:
         allowed = f"1 to {limit} with the scheduler {request.scheduler}"

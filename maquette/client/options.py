@@ -31,6 +31,11 @@ class RenderOptions(TypedDict, total=False):
     default: 20)"""
     guidance_scale: float | None
     """Pull of the prompt; 1 or less switches the negative prompt off. (0 to 30; default: 7.5)"""
+    guidance_start: float | None
+    """Share of the steps before the prompt pulls; below the end. Outside the two a step is computed
+    without the negative prompt, in half the time. (0 to 1; default: 0)"""
+    guidance_end: float | None
+    """Share of the steps after which it no longer does. (0 to 1; default: 1)"""
     controlnet_conditioning_scale: float | None
     """How strongly the sketch's edges hold. (0 to 2; default: 1.5)"""
     control_guidance_start: float | None

@@ -26,7 +26,7 @@ RENDER_STATE_FAILED: RenderState
 RENDER_STATE_CANCELLED: RenderState
 
 class RenderRequest(_message.Message):
-    __slots__ = ("sketch", "prompt", "negative_prompt", "style", "style_filter", "style_images", "style_weights", "seed", "num_inference_steps", "guidance_scale", "controlnet_conditioning_scale", "control_guidance_start", "control_guidance_end", "ip_adapter_scale", "canny_low_threshold", "canny_high_threshold", "scheduler", "width", "height", "num_images", "preview_interval", "id", "keep_running", "versions")
+    __slots__ = ("sketch", "prompt", "negative_prompt", "style", "style_filter", "style_images", "style_weights", "seed", "num_inference_steps", "guidance_scale", "guidance_start", "guidance_end", "controlnet_conditioning_scale", "control_guidance_start", "control_guidance_end", "ip_adapter_scale", "canny_low_threshold", "canny_high_threshold", "scheduler", "width", "height", "num_images", "preview_interval", "id", "keep_running", "versions")
     SKETCH_FIELD_NUMBER: _ClassVar[int]
     PROMPT_FIELD_NUMBER: _ClassVar[int]
     NEGATIVE_PROMPT_FIELD_NUMBER: _ClassVar[int]
@@ -37,6 +37,8 @@ class RenderRequest(_message.Message):
     SEED_FIELD_NUMBER: _ClassVar[int]
     NUM_INFERENCE_STEPS_FIELD_NUMBER: _ClassVar[int]
     GUIDANCE_SCALE_FIELD_NUMBER: _ClassVar[int]
+    GUIDANCE_START_FIELD_NUMBER: _ClassVar[int]
+    GUIDANCE_END_FIELD_NUMBER: _ClassVar[int]
     CONTROLNET_CONDITIONING_SCALE_FIELD_NUMBER: _ClassVar[int]
     CONTROL_GUIDANCE_START_FIELD_NUMBER: _ClassVar[int]
     CONTROL_GUIDANCE_END_FIELD_NUMBER: _ClassVar[int]
@@ -61,6 +63,8 @@ class RenderRequest(_message.Message):
     seed: int
     num_inference_steps: int
     guidance_scale: float
+    guidance_start: float
+    guidance_end: float
     controlnet_conditioning_scale: float
     control_guidance_start: float
     control_guidance_end: float
@@ -75,7 +79,7 @@ class RenderRequest(_message.Message):
     id: str
     keep_running: bool
     versions: str
-    def __init__(self, sketch: _Optional[bytes] = ..., prompt: _Optional[str] = ..., negative_prompt: _Optional[str] = ..., style: _Optional[str] = ..., style_filter: _Optional[_Iterable[str]] = ..., style_images: _Optional[_Iterable[bytes]] = ..., style_weights: _Optional[_Iterable[float]] = ..., seed: _Optional[int] = ..., num_inference_steps: _Optional[int] = ..., guidance_scale: _Optional[float] = ..., controlnet_conditioning_scale: _Optional[float] = ..., control_guidance_start: _Optional[float] = ..., control_guidance_end: _Optional[float] = ..., ip_adapter_scale: _Optional[_Iterable[float]] = ..., canny_low_threshold: _Optional[int] = ..., canny_high_threshold: _Optional[int] = ..., scheduler: _Optional[str] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., num_images: _Optional[int] = ..., preview_interval: _Optional[int] = ..., id: _Optional[str] = ..., keep_running: _Optional[bool] = ..., versions: _Optional[str] = ...) -> None: ...
+    def __init__(self, sketch: _Optional[bytes] = ..., prompt: _Optional[str] = ..., negative_prompt: _Optional[str] = ..., style: _Optional[str] = ..., style_filter: _Optional[_Iterable[str]] = ..., style_images: _Optional[_Iterable[bytes]] = ..., style_weights: _Optional[_Iterable[float]] = ..., seed: _Optional[int] = ..., num_inference_steps: _Optional[int] = ..., guidance_scale: _Optional[float] = ..., guidance_start: _Optional[float] = ..., guidance_end: _Optional[float] = ..., controlnet_conditioning_scale: _Optional[float] = ..., control_guidance_start: _Optional[float] = ..., control_guidance_end: _Optional[float] = ..., ip_adapter_scale: _Optional[_Iterable[float]] = ..., canny_low_threshold: _Optional[int] = ..., canny_high_threshold: _Optional[int] = ..., scheduler: _Optional[str] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., num_images: _Optional[int] = ..., preview_interval: _Optional[int] = ..., id: _Optional[str] = ..., keep_running: _Optional[bool] = ..., versions: _Optional[str] = ...) -> None: ...
 
 class Style(_message.Message):
     __slots__ = ("id", "name", "tags", "sha256", "width", "height")

@@ -71,6 +71,25 @@ def test_options_mean_what_they_mean_in_diffusers(stub, reference, sketch, style
     assert np.abs(found - expected).max() <= 2
 
 
+def test_guidance_in_an_interval_is_diffusers_with_another_scale_outside(
+    stub, reference, sketch, style_image
+):
+    # With 1 it would take the negative row away, which its loop cannot bring back.
+    none, steps = 1 + 1e-6, 8
+
+    def choose(pipe, step, _timestep, _tensors):
+        pipe._guidance_scale = 7.5 if 2 <= step + 1 < 6 else none
+        return {}
+
+    options = {"guidance_scale": none, "callback_on_step_end": choose}
+    expected = by_diffusers(reference, sketch, style_image, "ddim", steps, **options)
+    interval = {"guidance_start": 0.25, "guidance_end": 0.75}
+    found = served(stub, sketch, style_image, "ddim", steps, **interval)
+    assert np.abs(found - expected).max() <= 2
+    whole = served(stub, sketch, style_image, "ddim", steps)
+    assert np.abs(found - whole).max() > 20, "the interval changed nothing"
+
+
 def test_style_strength_means_what_it_means_in_diffusers(stub, reference, sketch, style_image):
     expected = by_diffusers(reference, sketch, style_image, "ddim", 8, ip_adapter_scale=0.3)
     found = served(stub, sketch, style_image, "ddim", 8, ip_adapter_scale=[0.3])

@@ -36,6 +36,7 @@ def drawn(number):
         "num_inference_steps": pick.randint(1, 4),
         "guidance_scale": pick.choice((1.0, 7.5, round(pick.uniform(0, 12), 3))),
         "controlnet_conditioning_scale": round(pick.uniform(0.5, 2), 4),
+        "guidance_end": pick.choice((1.0, 0.5)),
         "control_guidance_end": pick.choice((1.0, 0.7)),
         "ip_adapter_scale": [pick.random() for _ in range(pick.choice((1, 16)))],
         "scheduler": pick.choice(sorted(SAMPLERS)),

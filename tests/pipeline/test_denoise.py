@@ -35,6 +35,8 @@ def conditioning():
 def guidance(**changed):
     plain = {
         "guidance_scale": 7.5,
+        "guidance_start": 0.0,
+        "guidance_end": 1.0,
         "controlnet_conditioning_scale": 1.5,
         "control_guidance_start": 0.0,
         "control_guidance_end": 1.0,
@@ -103,15 +105,31 @@ async def test_control_acts_only_between_its_start_and_end():
     assert scales == [0, 0, 1.5, 1.5, 1.5, 1.5, 0, 0]
 
 
+async def test_the_negative_prompt_is_computed_only_between_guidances_start_and_end():
+    strength = guidance(guidance_start=0.25, guidance_end=0.75)
+    _, calls = await run(strength, images=2, steps=8)
+    rows = [call["prompt_embeds"][:, 0, 0].tolist() for call in calls]
+    alone, pair = [2, 2], [-1, -1, 2, 2]
+    assert rows == [alone, alone, pair, pair, pair, pair, alone, alone]
+    assert all(len(array) == len(call["sample"]) for call in calls for array in call.values())
+
+
+async def test_no_step_is_guided_where_the_scale_is_one():
+    _, calls = await run(guidance(guidance_scale=1.0, guidance_start=0.5))
+    assert {len(call["sample"]) for call in calls} == {1}
+
+
 @pytest.mark.parametrize("steps", [10, 20, 30, 50])
 @pytest.mark.parametrize("tenth", range(1, 10))
 def test_a_bound_that_came_as_a_32_bit_float_costs_no_step(steps, tenth):
     bound = float(np.float32(tenth / 10))
-    until = guidance(control_guidance_end=bound)
-    since = guidance(control_guidance_start=bound)
+    until = guidance(control_guidance_end=bound, guidance_end=bound)
+    since = guidance(control_guidance_start=bound, guidance_start=bound)
     guided = round(steps * tenth / 10)
     assert sum(until.control_scale(step, steps) > 0 for step in range(steps)) == guided
     assert sum(since.control_scale(step, steps) > 0 for step in range(steps)) == steps - guided
+    assert sum(until.guides(step, steps) for step in range(steps)) == guided
+    assert sum(since.guides(step, steps) for step in range(steps)) == steps - guided
 
 
 async def test_every_row_has_a_style_strength_per_layer():

@@ -68,7 +68,8 @@ def test_it_says_what_was_asked_and_what_was_made(request_, sketch, style_image)
     made = described(asked, seed=9, size=(320, 256))
     assert made.parameters == {
         "prompt": asked.prompt, "negative_prompt": "", "seed": 9, "num_inference_steps": 20,
-        "guidance_scale": 3.0, "controlnet_conditioning_scale": 1.5,
+        "guidance_scale": 3.0, "guidance_start": 0.0, "guidance_end": 1.0,
+        "controlnet_conditioning_scale": 1.5,
         "control_guidance_start": 0.0, "control_guidance_end": 0.75, "ip_adapter_scale": (0.8,),
         "canny_low_threshold": 50, "canny_high_threshold": 150, "scheduler": "dpmpp_2m",
         "width": 320, "height": 256,

@@ -18,6 +18,7 @@ def test_defaults_are_the_documented_ones():
     assert request.guidance_scale == 7.5
     assert request.controlnet_conditioning_scale == 1.5
     assert (request.control_guidance_start, request.control_guidance_end) == (0, 1)
+    assert (request.guidance_start, request.guidance_end) == (0, 1)
     assert request.ip_adapter_scale == (0.8,)
     assert (request.canny_low_threshold, request.canny_high_threshold) == (50, 150)
 
@@ -52,6 +53,8 @@ def test_defaults_are_the_documented_ones():
         ("style_images", (b"x",) * 9),
         ("canny_low_threshold", 200),
         ("control_guidance_start", 1.0),
+        ("guidance_start", 1.0),
+        ("guidance_end", 1.1),
     ],
 )
 def test_a_bad_value_is_refused_with_its_name_and_range(field, value):

@@ -779,6 +779,18 @@ export interface operations {
                      */
                     guidance_scale?: number | "";
                     /**
+                     * Guidance Start
+                     * @description Share of the steps before the prompt pulls; below the end. Outside the two a step is computed without the negative prompt, in half the time.
+                     * @default 0
+                     */
+                    guidance_start?: number | "";
+                    /**
+                     * Guidance End
+                     * @description Share of the steps after which it no longer does.
+                     * @default 1
+                     */
+                    guidance_end?: number | "";
+                    /**
                      * Controlnet Conditioning Scale
                      * @description How strongly the sketch's edges hold.
                      * @default 1.5
@@ -927,6 +939,18 @@ export interface operations {
                      * @default 7.5
                      */
                     guidance_scale?: number | null;
+                    /**
+                     * Guidance Start
+                     * @description Share of the steps before the prompt pulls; below the end. Outside the two a step is computed without the negative prompt, in half the time.
+                     * @default 0
+                     */
+                    guidance_start?: number | null;
+                    /**
+                     * Guidance End
+                     * @description Share of the steps after which it no longer does.
+                     * @default 1
+                     */
+                    guidance_end?: number | null;
                     /**
                      * Controlnet Conditioning Scale
                      * @description How strongly the sketch's edges hold.

@@ -97,8 +97,9 @@ def _together(body: dict[str, Any]) -> dict[str, Any]:
     low, high = _of(body, "canny_low_threshold"), _of(body, "canny_high_threshold")
     if low > high:
         body |= {"canny_low_threshold": high, "canny_high_threshold": low}
-    if _of(body, "control_guidance_start") >= _of(body, "control_guidance_end"):
-        body |= {"control_guidance_start": 0, "control_guidance_end": 1}
+    for interval in ("guidance", "control_guidance"):
+        if _of(body, f"{interval}_start") >= _of(body, f"{interval}_end"):
+            body |= {f"{interval}_start": 0, f"{interval}_end": 1}
     limit = STEP_LIMITS.get(body.get("scheduler"))
     if limit and body.get("num_inference_steps"):
         body["num_inference_steps"] = min(limit, body["num_inference_steps"])

@@ -36,6 +36,8 @@ EVERYTHING = {
     "seed": [2**32 - 5],
     "num_inference_steps": [3],
     "guidance_scale": [2.5],
+    "guidance_start": [0.25],
+    "guidance_end": [0.5],
     "controlnet_conditioning_scale": [0.5],
     "control_guidance_start": [0.125],
     "control_guidance_end": [0.75],
