@@ -19,5 +19,5 @@ def disk_refuses(error: OSError, place: Path) -> Unavailable:
     """What the disk does not do, at `place` where `error` names no other."""
     return Unavailable(
         f"{error.filename or place}: {error.strerror}. See that there is room on its disk, and "
-        "that this user may write there; nothing is half done."
+        "that this user may write there; the next command finishes or undoes what was begun."
     )

@@ -221,7 +221,10 @@ class KeyStore:
             finally:
                 os.close(folder)
         except OSError as error:
-            raise Unavailable(f"{self._path} cannot be changed: {error}.") from error
+            raise Unavailable(
+                f"{self._path} cannot be changed: {error.strerror}. The keys in it are as they were. "
+                "See that there is room on its disk, and that this user may write there."
+            ) from error
 
 
 def _digest(key: str) -> str:

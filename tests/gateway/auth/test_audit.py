@@ -13,6 +13,7 @@ import pytest
 from gateway.auth.audit import Audit
 from gateway.auth.caller import Caller, Scope
 from pipeline.errors import Unavailable
+from tests.disks import fill
 
 STUDIO = Caller("key:abcdefgh", frozenset({Scope.RENDER}))
 OPEN_FILES = Path("/proc/self/fd")
@@ -137,6 +138,24 @@ def test_a_line_that_was_cut_short_takes_no_other_along(audit, path):
     one, torn, *others = path.read_text().splitlines()
     assert torn == '{"time": "2026-'
     assert [json.loads(line)["outcome"] for line in (one, *others)] == ["one", "two", "three"]
+
+
+def test_a_full_disk_loses_only_what_did_not_fit(small_disk):
+    path = small_disk / "audit.log"
+    audit = Audit(path)
+    record(audit, "kept")
+    filler = fill(small_disk)
+    written = 1
+    while not audit.lost:
+        record(audit, "kept")
+        written += 1
+    filler.unlink()
+    record(audit, "last")
+    audit.close()
+    lines = path.read_text().splitlines()
+    outcomes = [json.loads(line)["outcome"] for line in lines if line.endswith("}")]
+    assert outcomes == ["kept"] * (written - 1) + ["last"]
+    assert len(lines) - len(outcomes) <= 1
 
 
 def test_writing_goes_on_when_it_is_possible_again(audit, path, caplog):

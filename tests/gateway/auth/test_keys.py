@@ -13,6 +13,7 @@ import pytest
 from gateway.auth.caller import Quota, Scope
 from gateway.auth.keys import ID_LETTERS, KeyStore
 from pipeline.errors import InvalidRequest, NotFound, Unavailable
+from tests.disks import fill
 
 QUOTA = Quota(600, 10, 4, 1000)
 RENDER = [Scope.RENDER]
@@ -198,6 +199,23 @@ def test_a_change_that_fails_leaves_the_file_whole(store, path):
     assert store.find(secret)
     assert [file.name for file in path.parent.iterdir()] == ["keys.json"]
     assert json.loads(before)["keys"][0]["name"] == "studio"
+
+
+def test_on_a_full_disk_the_keys_stay_as_they_were(small_disk):
+    path = small_disk / "keys.json"
+    store = KeyStore(path)
+    key, secret = store.create("studio", RENDER)
+    before = path.read_bytes()
+    filler = fill(small_disk)
+    for change in (lambda: store.create("other", RENDER), lambda: store.revoke(key.id)):
+        with pytest.raises(Unavailable, match=f"{path} cannot be changed: No space left .*room"):
+            change()
+        assert path.read_bytes() == before
+        assert {file.name for file in small_disk.iterdir()} == {"keys.json", filler.name}
+    assert store.find(secret) == key
+    filler.unlink()
+    store.revoke(key.id)
+    assert store.find(secret) is None
 
 
 def test_a_write_that_fails_leaves_nothing_behind(store, path):
