@@ -35,11 +35,18 @@ BEAT_SECONDS = 1.0
 log = logging.getLogger("maquette.gateway")
 
 
-async def beat(heartbeat: Path) -> None:
-    """Touch the file each second, until cancelled: whoever looks at it sees that the loop runs."""
+async def beat(heartbeat: Path, seconds: float = BEAT_SECONDS) -> None:
+    """Touch the file every so often, until cancelled: whoever looks sees that the loop runs."""
+    is_failing = False
     while True:
-        heartbeat.touch()  # noqa: ASYNC240 - from a thread it would say nothing of the loop
-        await asyncio.sleep(BEAT_SECONDS)
+        try:
+            heartbeat.touch()  # noqa: ASYNC240 - from a thread it would say nothing of the loop
+            is_failing = False
+        except OSError as error:
+            if not is_failing:
+                log.error("%s cannot be touched: %s; a hang is not noticed", heartbeat, error)
+            is_failing = True
+        await asyncio.sleep(seconds)
 
 
 async def serve(settings: Settings) -> None:

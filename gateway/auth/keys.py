@@ -222,7 +222,7 @@ class KeyStore:
                 os.close(folder)
         except OSError as error:
             raise Unavailable(
-                f"{self._path} cannot be changed: {error.strerror}. The keys in it are as they were. "
+                f"{self._path} cannot be changed: {error.strerror}. Its keys are as they were. "
                 "See that there is room on its disk, and that this user may write there."
             ) from error
 

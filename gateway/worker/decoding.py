@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import numpy as np
 from anyio import BrokenWorkerProcess, CapacityLimiter, to_process
 
 from gateway.background import offload
 from pipeline import images
-from pipeline.errors import InvalidRequest
+from pipeline.errors import InvalidRequest, Unavailable
 from pipeline.images import MAX_SIDE, MIN_SIDE, Decoded
 from pipeline.png import size_of
 
@@ -25,6 +26,8 @@ ROOM_SECONDS = 1.0
 # All of them stay: one that is started anew while a caller waits is left behind when they leave.
 to_process.WORKER_MAX_IDLE_TIME = sys.maxsize
 _SMALL = images.encode_png(np.zeros((MIN_SIDE, MIN_SIDE, 3), np.uint8))
+
+log = logging.getLogger("maquette.gateway")
 
 
 class PictureDecoder:
@@ -43,7 +46,11 @@ class PictureDecoder:
         self._replacing: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        """Start the processes, so that the first caller need not wait for them."""
+        """Start the processes, so that the first caller need not wait for them.
+
+        Raises:
+            Unavailable: one cannot be started.
+        """
         await asyncio.gather(*(self._start_one() for _ in range(self._at_once)))
 
     async def close(self) -> None:
@@ -54,8 +61,9 @@ class PictureDecoder:
         """Whether the next picture waits for a process for a second at most."""
         try:
             async with asyncio.timeout(ROOM_SECONDS), self._free:
+                await self._require_process()
                 return True
-        except TimeoutError:
+        except (TimeoutError, Unavailable):
             return False
 
     async def decode(self, data: bytes, field: str) -> Decoded:
@@ -66,14 +74,17 @@ class PictureDecoder:
         Raises:
             InvalidRequest: as :func:`pipeline.images.decode`; also what takes too long, or what
                 the decoder does not survive.
+            Unavailable: no process can be started.
         """
         if _is_ours(data):
             return Decoded(data)
         try:
-            async with self._process(), asyncio.timeout(self._seconds):
-                return await to_process.run_sync(
-                    images.to_png, data, field, cancellable=True, limiter=self._limiter
-                )
+            async with self._process():
+                await self._require_process()
+                async with asyncio.timeout(self._seconds):
+                    return await to_process.run_sync(
+                        images.to_png, data, field, cancellable=True, limiter=self._limiter
+                    )
         except TimeoutError as error:
             allowed = f"a picture that is decoded in {self._seconds:g} s"
             raise InvalidRequest(field, data, allowed, "Scale it down.") from error
@@ -104,12 +115,30 @@ class PictureDecoder:
 
     async def _replace(self) -> None:
         try:
-            await self._start_one()
+            with suppress(Unavailable):
+                await self._start_one()
         finally:
             self._free.release()
 
+    async def _require_process(self) -> None:
+        """See that one runs: that it cannot be started is not the fault of a caller's file."""
+        await asyncio.shield(self._start_one())
+
     async def _start_one(self) -> None:
-        await to_process.run_sync(images.to_png, _SMALL, "sketch", limiter=self._limiter)
+        """Start a process, unless an idle one answers."""
+        # Twice: the idle one may have died.
+        for _ in range(2):
+            try:
+                await to_process.run_sync(images.to_png, _SMALL, "sketch", limiter=self._limiter)
+            except (BrokenWorkerProcess, OSError) as error:
+                failure = error
+            else:
+                return
+        log.error("a process that decodes pictures cannot be started: %r", failure)
+        raise Unavailable(
+            "No picture can be decoded at present, because no process can be started for it "
+            "(the gateway's log says more). Try again in a few seconds."
+        ) from failure
 
 
 def _is_ours(data: bytes) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 
 import psutil
 import pytest
@@ -10,7 +11,7 @@ from PIL import Image
 
 from gateway.worker.decoding import PictureDecoder
 from pipeline import images, png
-from pipeline.errors import InvalidRequest
+from pipeline.errors import InvalidRequest, Unavailable
 from tests.pictures import encoded
 
 PHOTO = encoded(Image.linear_gradient("L").convert("RGB"), "JPEG")
@@ -88,6 +89,28 @@ async def test_a_file_that_the_decoder_does_not_survive_is_refused(workers):
     with pytest.raises(InvalidRequest, match="^sketch is .*does not survive this file"):
         await decoding
     assert await decoder.decode(PHOTO, "sketch")
+
+
+@pytest.mark.parametrize("program", ["/bin/false", "/no/such/program"])
+async def test_a_process_that_cannot_be_started_is_not_the_files_fault(
+    workers, monkeypatch, program, caplog
+):
+    decoder = PictureDecoder(at_once=1)
+    with monkeypatch.context() as broken:
+        broken.setattr(sys, "executable", program)
+        for _ in range(3):
+            with pytest.raises(Unavailable, match="No picture can be decoded at present"):
+                await decoder.decode(PHOTO, "sketch")
+        assert not await decoder.has_room()
+        with pytest.raises(Unavailable):
+            await decoder.start()
+        assert "cannot be started" in caplog.text
+    assert await decoder.decode(PHOTO, "sketch") == images.to_png(PHOTO, "sketch")
+    assert await decoder.has_room()
+    (worker,) = workers()
+    worker.kill()
+    worker.wait()
+    assert await decoder.decode(PHOTO, "sketch") == images.to_png(PHOTO, "sketch")
 
 
 async def test_there_is_no_room_while_every_process_stands_still(workers):
