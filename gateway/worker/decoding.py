@@ -44,6 +44,8 @@ class PictureDecoder:
         self._limiter = CapacityLimiter(at_once)
         self._seconds = seconds
         self._replacing: set[asyncio.Task[None]] = set()
+        self._starts = True
+        """Whether a process could be started when that was last tried."""
 
     async def start(self) -> None:
         """Start the processes, so that the first caller need not wait for them.
@@ -61,7 +63,8 @@ class PictureDecoder:
         """Whether the next picture waits for a process for a second at most."""
         try:
             async with asyncio.timeout(ROOM_SECONDS), self._free:
-                await self._require_process()
+                if not self._starts:
+                    await self._require_process()
                 return True
         except (TimeoutError, Unavailable):
             return False
@@ -133,7 +136,9 @@ class PictureDecoder:
             except (BrokenWorkerProcess, OSError) as error:
                 failure = error
             else:
+                self._starts = True
                 return
+        self._starts = False
         log.error("a process that decodes pictures cannot be started: %r", failure)
         raise Unavailable(
             "No picture can be decoded at present, because no process can be started for it "
