@@ -114,7 +114,7 @@ test: setup ## Run the tests, those on the live stack included
 	@# Two at a time: tests/conftest.py says what goes together.
 	@$(DEV)/bin/python -m pytest --numprocesses 2
 
-test-long: setup $(PAGE) ## Run in full what the tests try samples of: every input, model, sampler, kind of checkpoint
+test-long: setup $(PAGE) ## Run in full what the tests sample: every input, model, sampler, checkpoint (allow two hours on two cores)
 	@$(DEV)/bin/python -m tests.exported
 	@$(DEV)/bin/python -m pytest --numprocesses 2 -m long
 	@$(DEV)/bin/python -m pytest tests/studio --numprocesses 2 -m long
