@@ -19,8 +19,9 @@ from starlette.routing import Route
 
 from gateway.doors.http.studio import INDEX, PAGE
 from tests.conftest import ROOT
-from tests.gateway.doors.http.conftest import free_port, serve, until
+from tests.gateway.doors.http.conftest import free_port, serve
 from tests.gateway.fakes import Painter
+from tests.gateway.waiting import until
 
 NO_CHROMIUM = "There is no chromium here. `apt-get install chromium` installs Debian's."
 NO_PAGE = "The studio is not built. `make studio` builds it."
@@ -155,3 +156,31 @@ async def draw_house(page):
 async def rendered(page):
     """Wait for the render that is looked at to be there."""
     await page.wait_for_selector(".compare .over")
+
+
+THINGS = """
+() => new Promise((resolve, reject) => {
+  const opening = indexedDB.open("maquette-studio");
+  opening.onerror = () => reject(opening.error);
+  opening.onsuccess = () => {
+    const things = opening.result.transaction("things").objectStore("things");
+    const [keys, values] = [things.getAllKeys(), things.getAll()];
+    things.transaction.oncomplete = () => {
+      opening.result.close();
+      resolve(Object.fromEntries(keys.result.map((key, at) => [key, values.result[at]])));
+    };
+  };
+})
+"""
+
+
+async def until_kept(page, holds):
+    """Wait until what the browser keeps of drawings and settings, by key, is such that `holds`."""
+    async with asyncio.timeout(TIMEOUT / 1000):
+        while not holds(await page.evaluate(THINGS)):  # noqa: ASYNC110 - a browser has none
+            await asyncio.sleep(0.05)
+
+
+def drawings(things):
+    """How many elements each tab's drawing has, the emptiest first."""
+    return sorted(len(v["elements"]) for k, v in things.items() if k.startswith("drawing/"))

@@ -4,8 +4,9 @@ import asyncio
 from contextlib import AsyncExitStack
 
 from gateway.auth.caller import Scope
-from tests.gateway.doors.http.conftest import free_port, serve, until
-from tests.studio.conftest import draw_house, proxied, rendered, visiting
+from tests.gateway.doors.http.conftest import free_port, serve
+from tests.gateway.waiting import until
+from tests.studio.conftest import draw_house, drawings, proxied, rendered, until_kept, visiting
 
 
 async def begin(page):
@@ -20,7 +21,7 @@ async def test_a_reload_loses_nothing(page, served):
     await page.fill("#sentence", "a villa")
     await page.click("button.primary")
     await until(lambda: served.painter.begun == 1)
-    await page.wait_for_timeout(600)  # the drawing is written some time after it was drawn
+    await until_kept(page, lambda kept: any(drawings(kept)) and kept["wish"]["prompt"] == "a villa")
     await page.reload()
     await page.wait_for_selector(".progress progress")
     served.painter.go_on()
@@ -104,7 +105,7 @@ async def test_two_tabs_show_one_render_and_keep_a_drawing_each(page, served):
         await tab.wait_for_selector("button.primary:has-text('Render')")
         assert await tab.locator(".strip li").count() == 0
     assert served.painter.begun == 1
-    await page.wait_for_timeout(600)  # a drawing is written some time after it was drawn
+    await until_kept(page, lambda kept: [bool(each) for each in drawings(kept)] == [False, True])
     for tab, invitations in ((page, 0), (other, 1)):
         await tab.reload()
         await tab.wait_for_selector(".style img")

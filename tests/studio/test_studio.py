@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from gateway.auth.caller import Scope
-from tests.gateway.doors.http.conftest import until
+from tests.gateway.waiting import until
 from tests.studio.conftest import draw, draw_house, rendered, visiting
 
 DRAWN = {}

@@ -2,6 +2,8 @@
 
 from playwright.async_api import expect
 
+from tests.studio.conftest import until_kept
+
 
 async def names(page):
     return await page.locator(".style:not(.automatic)").all_inner_texts()
@@ -28,7 +30,7 @@ async def test_a_style_that_is_pinned_stands_first(page):
     await page.click(".style:has-text('winter')")
     await page.click("text=Pin")
     assert (await names(page))[0] == "★ winter"
-    await page.wait_for_timeout(600)  # written some time after it was pinned
+    await until_kept(page, lambda kept: kept.get("pins"))
     await page.reload()
     await page.wait_for_selector(".style img")
     assert (await names(page))[0] == "★ winter"

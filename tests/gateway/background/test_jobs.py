@@ -12,6 +12,7 @@ import pytest
 
 from gateway.background.jobs import JobPool, JobProgress, Step
 from pipeline.errors import Cancelled
+from tests.gateway.waiting import until
 from versions.errors import Busy
 
 
@@ -193,8 +194,6 @@ async def test_a_thread_is_taken_until_its_work_is_done(held):
     with pytest.raises(Busy):
         await threads.run(lambda: "a house")
     go_on.set()
-    async with asyncio.timeout(10):
-        while threads._working:  # noqa: ASYNC110
-            await asyncio.sleep(0.005)
+    await until(lambda: not threads._working)
     assert await threads.run(lambda: "a house") == "a house"
     threads.close()

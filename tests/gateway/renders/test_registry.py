@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import time
 import weakref
 from contextlib import aclosing, suppress
 from pathlib import Path
@@ -23,6 +24,7 @@ from gateway.telemetry.outcomes import Timings
 from gateway.worker.events import Finished, Picture, Stepped
 from pipeline.errors import Cancelled, Conflict, InvalidRequest, NotFound, Unavailable
 from pipeline.request import RenderRequest
+from tests.gateway.waiting import until
 
 ALICE, BOB = (Caller(name, frozenset({Scope.RENDER})) for name in ("alice", "bob"))
 QUOTA = Quota(1, 1, 1, 1)
@@ -107,9 +109,8 @@ async def test_all_who_follow_hear_everything():
     painter = Painter()
     render = await renders_over(painter).begin(request(), ALICE, SubmitOptions())
     early = asyncio.create_task(kinds(render))
-    await asyncio.sleep(0.01)
+    await until(lambda: render.progress == Stepped(1, STEPS, (b"first preview",)))
     assert render.state is State.RUNNING
-    assert render.progress == Stepped(1, STEPS, (b"first preview",))
     painter.go_on.set()
     late = await kinds(render)
     assert await early == late == [Stepped, Stepped, Stepped, Finished]
@@ -127,14 +128,23 @@ async def test_only_the_newest_preview_is_kept():
     assert told == [(), (), (b"second preview",)]
 
 
+async def test_a_render_goes_on_while_one_follows():
+    painter = Painter()
+    render = await renders_over(painter).begin(request(), ALICE, SubmitOptions())
+    one, other = render.follow(), render.follow()
+    await anext(one)
+    await one.aclose()
+    painter.go_on.set()
+    assert [type(event) async for event in other][-1] is Finished
+    assert render.state is State.SUCCEEDED
+
+
 async def test_a_render_ends_with_its_last_follower():
     painter = Painter()
     render = await renders_over(painter).begin(request(), ALICE, SubmitOptions())
     one, other = render.follow(), render.follow()
     await anext(one)
     await one.aclose()
-    await asyncio.sleep(0.01)
-    assert render.state is State.RUNNING
     await other.aclose()
     await other.aclose()
     await render.ended()
@@ -231,8 +241,7 @@ async def test_a_key_renders_once_even_when_both_come_together():
     assert (await kinds(one))[-1] is Finished
     assert await renders.begin(request(), ALICE, asked) is one
     assert await renders.begin(request(), BOB, asked) is not one
-    await asyncio.sleep(0.01)
-    assert painter.begun == 2
+    await until(lambda: painter.begun == 2)
     with pytest.raises(Conflict, match="another request"):
         await renders.begin(request("another"), ALICE, asked)
 
@@ -279,7 +288,7 @@ async def test_results_are_kept_for_a_time_and_within_a_size():
     short = renders_over(painter, keep_seconds=0)
     render = await short.begin(request(), ALICE, SubmitOptions(keep_running=True))
     await render.ended()
-    await asyncio.sleep(0.001)
+    await until(lambda: time.monotonic() > render.ended_at)
     with pytest.raises(NotFound):
         short.get(render.id, ALICE)
 
@@ -300,7 +309,7 @@ async def test_closing_lets_finish_and_refuses_new():
     renders = renders_over(painter)
     render = await renders.begin(request(), ALICE, SubmitOptions(keep_running=True))
     closing = asyncio.create_task(renders.close(grace_seconds=30))
-    await asyncio.sleep(0.01)
+    await asyncio.sleep(0)
     with pytest.raises(Unavailable, match="shutting down"):
         await renders.begin(request(), ALICE, SubmitOptions())
     painter.go_on.set()
@@ -375,7 +384,7 @@ async def test_who_sends_a_key_again_does_not_depend_on_who_sent_it_first():
     first = asyncio.create_task(renders.begin(request(), ALICE, asked))
     await painter.checking.wait()
     second = asyncio.create_task(renders.begin(request(), ALICE, asked))
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0)
     first.cancel()
     painter.decide.set()
     assert (await kinds(await second))[-1] is Finished

@@ -12,6 +12,7 @@ from PIL import Image
 from gateway.worker.decoding import PictureDecoder
 from pipeline import images, png
 from pipeline.errors import InvalidRequest, Unavailable
+from tests.gateway.waiting import until
 from tests.pictures import encoded
 
 PHOTO = encoded(Image.linear_gradient("L").convert("RGB"), "JPEG")
@@ -32,9 +33,7 @@ async def at_work(decoder, workers, picture):
     (worker,) = workers()
     before = worker.cpu_times().user
     decoding = asyncio.create_task(decoder.decode(picture, "sketch"))
-    async with asyncio.timeout(30):
-        while worker.cpu_times().user - before < 0.05:  # noqa: ASYNC110 - it is another process
-            await asyncio.sleep(0.01)
+    await until(lambda: worker.cpu_times().user - before >= 0.05)
     return decoding, worker
 
 
@@ -132,9 +131,7 @@ async def test_who_leaves_while_a_process_starts_leaves_none_behind(workers):
     decoding.cancel()
     await asyncio.gather(decoding, return_exceptions=True)
     waiting = asyncio.create_task(decoder.decode(PHOTO, "sketch"))
-    async with asyncio.timeout(30):
-        while not any(each.cpu_times().user > 0.02 for each in workers()):  # noqa: ASYNC110 - it is another process
-            await asyncio.sleep(0.01)
+    await until(lambda: any(each.cpu_times().user > 0.02 for each in workers()))
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
     assert await decoder.decode(PHOTO, "sketch")

@@ -18,6 +18,7 @@ from maquette.v1 import maquette_pb2 as pb
 from pipeline.errors import Unavailable
 from tests.gateway.doors.grpc.conftest import refused
 from tests.gateway.fakes import STYLES
+from tests.gateway.waiting import until
 from versions import history
 from versions.locks import operating
 
@@ -105,8 +106,7 @@ async def test_who_leaves_ends_it_and_the_next_goes_on(door, client, monkeypatch
     assert "already" in sentence
     await steps.aclose()
     held.set()
-    while door.stage.parts.service.library._reembedding:  # noqa: ASYNC110 - it knows no event
-        await asyncio.sleep(0.005)
+    await until(lambda: not door.stage.parts.service.library._reembedding)
     assert (await steps_of(client, 2))[-1].complete
 
 

@@ -29,6 +29,7 @@ from maquette.v1.maquette_pb2_grpc import MaquetteServiceStub
 from pipeline.images import decode
 from tests.gateway.fakes import staged
 from tests.gateway.telemetry.collector import collecting
+from tests.gateway.waiting import until
 from tests.pictures import encoded
 
 CODE = grpc.StatusCode
@@ -206,9 +207,7 @@ async def test_who_leaves_a_stream_early_leaves_no_traceback(door, sketch, caplo
                 if event.HasField("result") or event.progress.step == 2:
                     break
             call.cancel()
-        async with asyncio.timeout(10):
-            while painter.left_early < 1:  # noqa: ASYNC110 - it knows no event
-                await asyncio.sleep(0.01)
+        await until(lambda: painter.left_early)
         await asyncio.to_thread(tracing.shutdown)
     gc.collect()
     await asyncio.sleep(0)

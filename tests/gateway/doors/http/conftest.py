@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -127,13 +126,6 @@ async def guarded(tmp_path):
     """A server that asks who calls."""
     async with serve(tmp_path, auth="required", audit=tmp_path / "audit.log") as running:
         yield running
-
-
-async def until(holds, seconds=10.0):
-    """Return when `holds()` is true."""
-    async with asyncio.timeout(seconds):
-        while not holds():  # noqa: ASYNC110 - what it holds of knows no event
-            await asyncio.sleep(0.005)
 
 
 async def events_of(response: httpx.Response):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 
-from tests.gateway.doors.http.conftest import until
 from tests.gateway.fakes import STYLES, WARNING
+from tests.gateway.waiting import until
 
 LONG = " ".join(["word"] * 21)
 

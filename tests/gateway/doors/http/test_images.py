@@ -10,8 +10,8 @@ import pytest_asyncio
 
 from gateway.auth.caller import Scope
 from pipeline.errors import StageFailed
-from tests.gateway.doors.http.conftest import until
 from tests.gateway.fakes import STYLES, WARNING
+from tests.gateway.waiting import until
 
 FAST = {"num_inference_steps": 2, "seed": 5}
 

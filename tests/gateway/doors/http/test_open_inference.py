@@ -15,7 +15,8 @@ from gateway.doors.http.server import serving
 from gateway.doors.http_bodies import MAX_BODY
 from gateway.doors.openinference.rest import router
 from gateway.doors.openinference.virtual_model import VirtualModel
-from tests.gateway.doors.http.conftest import free_port, until
+from tests.gateway.doors.http.conftest import free_port
+from tests.gateway.waiting import until
 
 INFER = "/v2/models/sketch_to_render/infer"
 

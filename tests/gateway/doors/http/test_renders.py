@@ -11,8 +11,9 @@ import re
 import pytest
 
 from gateway.auth.caller import Scope
-from tests.gateway.doors.http.conftest import events_of, serve, until
+from tests.gateway.doors.http.conftest import events_of, serve
 from tests.gateway.fakes import DENIED, STYLES
+from tests.gateway.waiting import until
 
 PNG = b"\x89PNG"
 STEPS = 3

@@ -22,8 +22,9 @@ from gateway.doors.http.server import _socket
 from gateway.doors.http_bodies import MAX_BODY, Inflating
 from gateway.settings import Settings
 from gateway.telemetry import tracing
-from tests.gateway.doors.http.conftest import ORIGIN, serve, until
+from tests.gateway.doors.http.conftest import ORIGIN, serve
 from tests.gateway.fakes import DENIED
+from tests.gateway.waiting import until
 
 POST = "POST /v1/renders HTTP/1.1\r\nHost: localhost\r\n"
 

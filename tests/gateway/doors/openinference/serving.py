@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +40,7 @@ from pipeline.errors import MaquetteError, NotFound
 from pipeline.pinned_versions import PinnedVersions
 from pipeline.request import RenderRequest
 from retrieval.styles import Style
+from tests.gateway.waiting import until
 from tests.pictures import encoded
 
 STYLE = Style("cyberpunk", "Cyberpunk", ("city",), "0" * 64, 64, 64)
@@ -113,13 +114,6 @@ class Painter:
             timings=TIMINGS,
             versions=PinnedVersions().versions,
         )
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Return as soon as `condition` holds; fail when it does not in a while."""
-    async with asyncio.timeout(30):
-        while not condition():  # noqa: ASYNC110 - it is another thread that makes it true
-            await asyncio.sleep(0.01)
 
 
 def painted(request: RenderRequest, seed: int) -> bytes:

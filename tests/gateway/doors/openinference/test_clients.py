@@ -26,8 +26,8 @@ from tests.gateway.doors.openinference.serving import (
     UNSEEDED,
     VERSION,
     painted,
-    until,
 )
+from tests.gateway.waiting import until
 
 EVERYTHING = {
     "negative_prompt": [b"blurry"],

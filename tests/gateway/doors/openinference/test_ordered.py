@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from gateway.doors.openinference.ordered import in_order
-from tests.gateway.doors.openinference.serving import until
+from tests.gateway.waiting import until
 
 
 class Work:
