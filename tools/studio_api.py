@@ -10,7 +10,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from gateway.doors.http import openapi, operations, renders, styles
+from gateway.doors.http import openapi, operations, renders, styles, versions
 from gateway.doors.http.app import UNTOLD
 from pipeline.request import DEFAULTS, RANGES
 
@@ -22,9 +22,9 @@ FIELDS = STUDIO / "src" / "api" / "fields.json"
 def document() -> dict[str, Any]:
     """The part of /openapi.json that the studio calls."""
     app = FastAPI(title="maquette", version="1", telemetry=UNTOLD)
-    for module in (renders, styles, operations):
+    for module in (renders, styles, operations, versions):
         app.include_router(module.router)
-    bodies = set(openapi.RENDER_EVENTS.values())
+    bodies = {*openapi.RENDER_EVENTS.values(), *versions.EVENTS}
     found = openapi.complete(app.openapi(), bodies, auth_required=True)
     paths = {path: told for path, told in found["paths"].items() if path.startswith("/v1/")}
     return {**found, "paths": paths}

@@ -111,6 +111,14 @@ export async function load(): Promise<void> {
   }
 }
 
+export async function reloadStyles(): Promise<void> {
+  styles.value = await api.styles();
+}
+
+/** Whether who calls may do what `scope` stands for. */
+export const may = (scope: "styles" | "admin"): boolean =>
+  info.value?.scopes.some((has) => has === scope || has === "admin") ?? false;
+
 export async function reloadRenders(): Promise<void> {
   renders.value = await database.all();
   if (!renders.value.some(({ id }) => id === selected.value))

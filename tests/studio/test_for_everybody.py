@@ -54,6 +54,10 @@ async def test_every_view(browser, served, guarded, width, theme):
         await page.click("text=What made this")
         await check(page, f"made-by-{width}-{theme}")
         await page.keyboard.press("Escape")
+        for name in ("Library", "What serves"):
+            await page.click(f"[aria-label='{name}']")
+            await check(page, f"{name.lower().replace(' ', '-')}-{width}-{theme}")
+            await page.keyboard.press("Escape")
         await page.click("[aria-label=Keyboard]")
         await check(page, f"help-{width}-{theme}")
         await page.keyboard.press("Escape")

@@ -73,6 +73,36 @@ export async function styles(): Promise<Style[]> {
   return found;
 }
 
+/** The stored picture of `style`. */
+export const stylePicture = async ({ id }: Style): Promise<Blob> =>
+  (await call(`v1/styles/${encodeURIComponent(id)}/image`)).blob();
+
+export async function addStyle(name: string, tags: string[], image: Blob, replace = false): Promise<Style> {
+  const form = new FormData();
+  form.set("image", image, "style");
+  form.set("name", name);
+  for (const tag of tags) form.append("tags", tag);
+  form.set("replace", String(replace));
+  return (await call("v1/styles", { method: "POST", body: form })).json() as Promise<Style>;
+}
+
+export const removeStyle = (id: string): Promise<Response> =>
+  call(`v1/styles/${encodeURIComponent(id)}`, { method: "DELETE" });
+
+export interface Versions {
+  overview: Schemas["Overview"];
+  history: Schemas["Page"];
+}
+
+/** The versions of every model, and what was done with them last. */
+export async function versions(): Promise<Versions> {
+  const [overview, history] = await Promise.all([
+    client().GET("/v1/versions"),
+    client().GET("/v1/versions/history", { params: { query: { page_size: 50 } } }),
+  ]);
+  return { overview: bodyOf(overview), history: bodyOf(history) };
+}
+
 /** The styles nearest to a sentence, nearest first. */
 export async function search(q: string, signal: AbortSignal): Promise<Style[]> {
   const params = { query: { q, limit: FOUND } };

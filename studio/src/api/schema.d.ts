@@ -263,6 +263,170 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/versions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the versions
+         * @description What they are and are used as, whether they are loaded, and how the candidate is tried.
+         */
+        get: operations["versions_v1_versions_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/versions/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What was done with versions
+         * @description Who changed what, when and why, the newest first, a page at a time.
+         */
+        get: operations["history_v1_versions_history_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/versions/{model}/diff": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Compare two versions
+         * @description Where the manifests of two versions differ.
+         */
+        get: operations["diff_v1_versions__model__diff_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/versions/{model}/publish": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Publish a version
+         * @description Make an engine the next version, and the candidate.
+         *
+         *     It is checked, copied and tried beside the champion. Answers with server-sent events: `progress`
+         *     (what is done, and how many bytes of how many), then `result` as promoting answers, or `error`.
+         *     Ends when its client leaves, until it is put in place, and nothing of it is left then.
+         */
+        post: operations["publish_v1_versions__model__publish_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/versions/canary": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Try the candidate
+         * @description Make a share of the renders with the candidate. Without any share, that ends.
+         */
+        post: operations["set_canary_v1_versions_canary_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/versions/{model}/promote": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Promote a version
+         * @description Make a version the champion, once its gate is passed; renders in flight end as they began.
+         */
+        post: operations["promote_v1_versions__model__promote_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/versions/{model}/rollback": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Roll back
+         * @description Make the previous version the champion again; the champion becomes the previous one.
+         */
+        post: operations["rollback_v1_versions__model__rollback_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/versions/{model}/retire": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Retire a version
+         * @description Remove a version's files, or take from it the alias that keeps it loaded.
+         */
+        post: operations["retire_v1_versions__model__retire_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -300,6 +464,194 @@ export interface components {
              * @description Whether the picture was scaled down.
              */
             warnings: string[];
+        };
+        /**
+         * Bounds
+         * @description What a candidate may cost; outside of it the canary is called off.
+         */
+        Bounds: {
+            /**
+             * Max Error Share
+             * @description Of its renders that may fail, 0 to 1.
+             * @default 0.02
+             */
+            max_error_share: number;
+            /**
+             * Max Latency Ratio
+             * @description Its time for a render over the champion's.
+             * @default 1.5
+             */
+            max_latency_ratio: number;
+            /**
+             * Max Structure Loss
+             * @description How far its structure F1 may lie below the champion's.
+             * @default 0.05
+             */
+            max_structure_loss: number;
+            /**
+             * Least Renders
+             * @description Of each, before anything is concluded.
+             * @default 20
+             */
+            least_renders: number;
+        };
+        /**
+         * Canary
+         * @description How the candidate is tried on what people ask for.
+         */
+        Canary: {
+            /**
+             * Share
+             * @description Of the renders that the candidate makes, 0 to less than 1.
+             * @default 0
+             */
+            share: number;
+            /**
+             * Shadow
+             * @description Of the renders that it makes as well, whose results are compared and thrown away.
+             * @default 0
+             */
+            shadow: number;
+            bounds?: components["schemas"]["Bounds"];
+            /**
+             * Who
+             * @default
+             */
+            who: string;
+            /**
+             * Why
+             * @default
+             */
+            why: string;
+            /**
+             * Since
+             * @description In ISO 8601; empty where none was ever tried.
+             */
+            since?: string;
+        };
+        /**
+         * Comparison
+         * @description Two versions, and where they differ.
+         */
+        Comparison: {
+            /** One */
+            one: number;
+            /** Other */
+            other: number;
+            /** Differences */
+            differences: components["schemas"]["Difference"][];
+        };
+        /**
+         * Counts
+         * @description What a canary came to in one gateway.
+         */
+        Counts: {
+            /**
+             * Candidate Renders
+             * @default 0
+             */
+            candidate_renders: number;
+            /**
+             * Failed Renders
+             * @description Of the candidate's, those that failed by its fault.
+             * @default 0
+             */
+            failed_renders: number;
+            /**
+             * Champion Renders
+             * @default 0
+             */
+            champion_renders: number;
+        };
+        /**
+         * Difference
+         * @description A fact that differs; empty where a version has no such fact.
+         */
+        Difference: {
+            /**
+             * Name
+             * @description As it stands in the manifest, such as ``build.precision``.
+             */
+            name: string;
+            /** One */
+            one: string;
+            /** Other */
+            other: string;
+        };
+        /**
+         * Entry
+         * @description One change.
+         */
+        Entry: {
+            /**
+             * Action
+             * @description publish, gate, promote, rollback, withdraw, retire, canary or reembed.
+             */
+            action: string;
+            /** Model */
+            model: string;
+            /** Who */
+            who: string;
+            /**
+             * Why
+             * @default
+             */
+            why: string;
+            /** From Version */
+            from_version?: number | null;
+            /** To Version */
+            to_version?: number | null;
+            /**
+             * Source
+             * @description Of a publish: the address that its files were fetched from; empty for a folder's.
+             * @default
+             */
+            source: string;
+            /**
+             * Forced
+             * @description Whether it was done without a passed gate.
+             * @default false
+             */
+            forced: boolean;
+            /**
+             * Passed
+             * @description Of a gate: what it decided.
+             */
+            passed?: boolean | null;
+            /**
+             * Pinned
+             * @description Of a gate or a canary: the version of each model that was tried.
+             */
+            pinned?: {
+                [key: string]: number;
+            };
+            /**
+             * Sha256
+             * @description What tells each of them from others of that number, by the model's name.
+             */
+            sha256?: {
+                [key: string]: string;
+            };
+            /**
+             * Report
+             * @description Of a gate: the path of its report, where the gate was run.
+             * @default
+             */
+            report: string;
+            /**
+             * Measures
+             * @description Of a gate: its figures. Of a canary: its shares, and what it came to.
+             */
+            measures?: {
+                [key: string]: number;
+            };
+            /** Id */
+            id?: string;
+            /**
+             * Time
+             * @description In ISO 8601.
+             */
+            time?: string;
         };
         /**
          * Found
@@ -386,6 +738,119 @@ export interface components {
             limits: components["schemas"]["RenderLimitsBody"];
         };
         /**
+         * ListedVersion
+         * @description A version, and whether it answers now.
+         */
+        ListedVersion: {
+            /** Model */
+            model: string;
+            /** Version */
+            version: number;
+            /** Aliases */
+            aliases: string[];
+            /** Few Steps */
+            few_steps: boolean;
+            /** Megabytes */
+            megabytes: number;
+            /** Sha256 */
+            sha256: {
+                [key: string]: string;
+            };
+            /** Manifests */
+            manifests: {
+                [key: string]: components["schemas"]["Manifest"];
+            };
+            /**
+             * Problem
+             * @default
+             */
+            problem: string;
+            /**
+             * Loaded
+             * @description Whether Triton has all its networks ready.
+             * @default false
+             */
+            loaded: boolean;
+        };
+        /**
+         * Manifest
+         * @description What the exporter says of one version of a network.
+         */
+        Manifest: {
+            /** Network */
+            network: string;
+            /** Pack */
+            pack: string;
+            /**
+             * Revision
+             * @description sha256 over the pack's files that the network was made of.
+             */
+            revision: string;
+            /**
+             * Fingerprint
+             * @description Changes with the weights, the kind of engine, the exporter or its libraries.
+             */
+            fingerprint: string;
+            /**
+             * Build
+             * @description Its ``engine`` and ``precision``.
+             */
+            build: {
+                [key: string]: string;
+            };
+            /**
+             * Files
+             * @description The sha256 of each file, by its name.
+             */
+            files: {
+                [key: string]: string;
+            };
+            /**
+             * Error
+             * @description Largest difference from torch, relative to the largest value.
+             */
+            error: number;
+            /** Tolerance */
+            tolerance: number;
+            /** Opset */
+            opset: number;
+            /**
+             * Libraries
+             * @description The exporter's version and those of its libraries.
+             */
+            libraries: {
+                [key: string]: string;
+            };
+            /** Created */
+            created: string;
+            /**
+             * Licence
+             * @description As the pack names it; empty where it does not.
+             * @default
+             */
+            licence: string;
+            /**
+             * Few Steps
+             * @description Whether an LCM-LoRA is fused into it.
+             * @default false
+             */
+            few_steps: boolean;
+            /**
+             * Fused
+             * @description Operators that stand for several, by name.
+             */
+            fused?: {
+                [key: string]: number;
+            };
+            /**
+             * Hardware
+             * @description What it was checked on and, for TensorRT, what it is tied to.
+             */
+            hardware?: {
+                [key: string]: string;
+            };
+        };
+        /**
          * ModelBody
          * @description A model that Triton serves.
          */
@@ -396,6 +861,81 @@ export interface components {
             version: string;
             /** Ready */
             ready: boolean;
+        };
+        /**
+         * Outcome
+         * @description What an operation did.
+         */
+        Outcome: {
+            /**
+             * Said
+             * @description Sentences for whoever asked; what was found half done comes first.
+             */
+            said: string[];
+            /**
+             * Changed
+             * @description Whether anything is otherwise than before; after a dry run nothing is.
+             */
+            changed: boolean;
+            /**
+             * Model
+             * @default
+             */
+            model: string;
+            /**
+             * Version
+             * @description The version that was published, promoted, rolled back to or retired.
+             * @default null
+             */
+            version: number | null;
+            /**
+             * Served Versions
+             * @description What is to be served afterwards: by alias, the version of each network that paints.
+             */
+            served_versions?: {
+                [key: string]: {
+                    [key: string]: number;
+                };
+            };
+            /**
+             * Clip
+             * @description The version of the pair that is to find styles afterwards.
+             * @default 1
+             */
+            clip: number;
+            /**
+             * Would Change
+             * @description Whether a dry run found something to change.
+             * @default false
+             */
+            would_change: boolean;
+        };
+        /**
+         * Overview
+         * @description The versions there are, and how the candidate is tried.
+         */
+        Overview: {
+            /**
+             * Versions
+             * @description Of each model the oldest first.
+             */
+            versions: components["schemas"]["ListedVersion"][];
+            canary: components["schemas"]["Canary"];
+            /** @description What the canary came to by now in this gateway. */
+            counts: components["schemas"]["Counts"];
+        };
+        /**
+         * Page
+         * @description Some changes, the newest first.
+         */
+        Page: {
+            /** Changes */
+            changes: components["schemas"]["Entry"][];
+            /**
+             * Next Page Token
+             * @description Asks for the next page; empty on the last one.
+             */
+            next_page_token: string;
         };
         /**
          * Problem
@@ -646,6 +1186,37 @@ export interface components {
             links: {
                 [key: string]: string;
             };
+        };
+        /**
+         * Progress
+         * @description How far publishing is.
+         */
+        Progress: components["schemas"]["Step"];
+        /**
+         * Published
+         * @description What publishing did.
+         */
+        Published: components["schemas"]["Outcome"];
+        /**
+         * Step
+         * @description How far the work is.
+         */
+        Step: {
+            /**
+             * Doing
+             * @description In a few words.
+             */
+            doing: string;
+            /**
+             * Done
+             * @description Bytes.
+             */
+            done: number;
+            /**
+             * Total
+             * @description 0 where nobody knows.
+             */
+            total: number;
         };
     };
     responses: never;
@@ -1523,6 +2094,448 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["InfoBody"];
+                };
+            };
+            /** @description What went wrong; 429 and 503 say in Retry-After when to try again. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    versions_v1_versions_get: {
+        parameters: {
+            query?: {
+                /** @description Of this one only. */
+                model?: "" | "text_encoder" | "image_encoder" | "controlnet" | "unet" | "vae_decoder" | "clip";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Overview"];
+                };
+            };
+            /** @description What went wrong; 429 and 503 say in Retry-After when to try again. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    history_v1_versions_history_get: {
+        parameters: {
+            query?: {
+                /** @description Of this one only. */
+                model?: "" | "text_encoder" | "image_encoder" | "controlnet" | "unet" | "vae_decoder" | "clip";
+                /** @description Changes on a page. */
+                page_size?: number;
+                /** @description The next_page_token of the page before. */
+                page_token?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page"];
+                };
+            };
+            /** @description What went wrong; 429 and 503 say in Retry-After when to try again. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    diff_v1_versions__model__diff_get: {
+        parameters: {
+            query?: {
+                /** @description A number or an alias. */
+                one?: string;
+                /** @description A number or an alias. */
+                other?: string;
+            };
+            header?: never;
+            path: {
+                /** @description A network, or clip for the pair that finds styles. */
+                model: "text_encoder" | "image_encoder" | "controlnet" | "unet" | "vae_decoder" | "clip";
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Comparison"];
+                };
+            };
+            /** @description What went wrong; 429 and 503 say in Retry-After when to try again. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    publish_v1_versions__model__publish_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description A network, or clip for the pair that finds styles. */
+                model: "text_encoder" | "image_encoder" | "controlnet" | "unet" | "vae_decoder" | "clip";
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "source": "new",
+                 *       "why": "sharper windows"
+                 *     }
+                 */
+                "application/json": {
+                    /**
+                     * Why
+                     * @description The reason; the history keeps it.
+                     */
+                    why?: string | null;
+                    /**
+                     * Dry Run
+                     * @description Check everything and change nothing.
+                     * @default false
+                     */
+                    dry_run?: boolean | null;
+                    /**
+                     * Source
+                     * @description Where the server finds the engine: a path below MAQUETTE_INCOMING, or s3://…, models:/… or runs:/….
+                     */
+                    source: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Events `progress`, then `result` or `error`. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": unknown;
+                };
+            };
+            /** @description What went wrong; 429 and 503 say in Retry-After when to try again. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    set_canary_v1_versions_canary_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "share": 0.1,
+                 *       "force": true,
+                 *       "why": "sharper windows"
+                 *     }
+                 */
+                "application/json": {
+                    /**
+                     * Why
+                     * @description The reason; the history keeps it.
+                     */
+                    why?: string | null;
+                    /**
+                     * Dry Run
+                     * @description Check everything and change nothing.
+                     * @default false
+                     */
+                    dry_run?: boolean | null;
+                    /**
+                     * Force
+                     * @description Without a passed gate. Needs a reason.
+                     * @default false
+                     */
+                    force?: boolean | null;
+                    /**
+                     * Share
+                     * @description Of the renders that the candidate makes; 0 ends it. Needs a passed gate.
+                     * @default 0
+                     */
+                    share?: number | null;
+                    /**
+                     * Shadow
+                     * @description Of the renders that it makes as well, unseen.
+                     * @default 0
+                     */
+                    shadow?: number | null;
+                    /**
+                     * Max Error Share
+                     * @default 0.02
+                     */
+                    max_error_share?: number | null;
+                    /**
+                     * Max Latency Ratio
+                     * @default 1.5
+                     */
+                    max_latency_ratio?: number | null;
+                    /**
+                     * Max Structure Loss
+                     * @default 0.05
+                     */
+                    max_structure_loss?: number | null;
+                    /**
+                     * Least Renders
+                     * @default 20
+                     */
+                    least_renders?: number | null;
+                };
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Outcome"];
+                };
+            };
+            /** @description What went wrong; 429 and 503 say in Retry-After when to try again. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    promote_v1_versions__model__promote_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description A network, or clip for the pair that finds styles. */
+                model: "text_encoder" | "image_encoder" | "controlnet" | "unet" | "vae_decoder" | "clip";
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "version": 2,
+                 *       "force": true,
+                 *       "why": "sharper windows"
+                 *     }
+                 */
+                "application/json": {
+                    /**
+                     * Why
+                     * @description The reason; the history keeps it.
+                     */
+                    why?: string | null;
+                    /**
+                     * Dry Run
+                     * @description Check everything and change nothing.
+                     * @default false
+                     */
+                    dry_run?: boolean | null;
+                    /**
+                     * Force
+                     * @description Without a passed gate. Needs a reason.
+                     * @default false
+                     */
+                    force?: boolean | null;
+                    /**
+                     * Version
+                     * @description The candidate when left out.
+                     */
+                    version?: number | null;
+                    /**
+                     * Expected
+                     * @description Only if this version is the champion until then.
+                     */
+                    expected?: number | null;
+                };
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Outcome"];
+                };
+            };
+            /** @description What went wrong; 429 and 503 say in Retry-After when to try again. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    rollback_v1_versions__model__rollback_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description A network, or clip for the pair that finds styles. */
+                model: "text_encoder" | "image_encoder" | "controlnet" | "unet" | "vae_decoder" | "clip";
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "why": "windows too sharp"
+                 *     }
+                 */
+                "application/json": {
+                    /**
+                     * Why
+                     * @description The reason; the history keeps it.
+                     */
+                    why?: string | null;
+                    /**
+                     * Dry Run
+                     * @description Check everything and change nothing.
+                     * @default false
+                     */
+                    dry_run?: boolean | null;
+                };
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Outcome"];
+                };
+            };
+            /** @description What went wrong; 429 and 503 say in Retry-After when to try again. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    retire_v1_versions__model__retire_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description A network, or clip for the pair that finds styles. */
+                model: "text_encoder" | "image_encoder" | "controlnet" | "unet" | "vae_decoder" | "clip";
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "version": 3,
+                 *       "why": "nobody wants it"
+                 *     }
+                 */
+                "application/json": {
+                    /**
+                     * Why
+                     * @description The reason; the history keeps it.
+                     */
+                    why?: string | null;
+                    /**
+                     * Dry Run
+                     * @description Check everything and change nothing.
+                     * @default false
+                     */
+                    dry_run?: boolean | null;
+                    /**
+                     * Version
+                     * @description Its files are removed. None that has an alias.
+                     */
+                    version?: number | null;
+                    /**
+                     * Alias
+                     * @description Or this: it is taken away, and the files stay.
+                     */
+                    alias?: ("candidate" | "previous") | null;
+                };
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Outcome"];
                 };
             };
             /** @description What went wrong; 429 and 503 say in Retry-After when to try again. */

@@ -9,14 +9,18 @@ import * as state from "../state";
 import { LANGUAGES, type Language, language, speak, t } from "../texts";
 import { Composer } from "./composer";
 import { History, Strip } from "./history";
+import { Library } from "./library";
+import { Operations } from "./operations";
 import { Panel } from "./panel";
 import { Dialog, IconButton } from "./parts";
 import { Printed } from "./printed";
 import { Result } from "./result";
 import { Sheet, TOOLS, Tools, redo, surface, toggle, undo } from "./sheet";
 
+const DIALOGS = { history: History, library: Library, operations: Operations, help: Help };
+
 export function App() {
-  const open = useSignal<"" | "history" | "help">("");
+  const open = useSignal<"" | keyof typeof DIALOGS>("");
   useSignalEffect(() => {
     document.documentElement.lang = language.value;
     document.title = `maquette ${t("studio")}`;
@@ -39,13 +43,14 @@ export function App() {
       removeEventListener("drop", prevent);
     };
   }, []);
+  const Shown = open.value && DIALOGS[open.value];
   if (state.locked.value !== undefined) return <SignIn why={state.locked.value} />;
   return (
     <>
       <a class="skip" href="#sheet">
         {t("skip")}
       </a>
-      <Head onHelp={() => (open.value = "help")} />
+      <Head onOpen={(name) => (open.value = name)} />
       <main data-pane={state.pane.value}>
         <Tools />
         <div class="panes" role="tablist" aria-label={`${t("sketch")}, ${t("result")}`}>
@@ -74,8 +79,7 @@ export function App() {
       <p class="visually-hidden" role="status" aria-live="polite">
         {state.spoken.value}
       </p>
-      {open.value === "history" && <History onClose={() => (open.value = "")} />}
-      {open.value === "help" && <Help onClose={() => (open.value = "")} />}
+      {Shown && <Shown onClose={() => (open.value = "")} />}
     </>
   );
 }
@@ -108,7 +112,7 @@ function onKey(event: KeyboardEvent, help: () => void): void {
   event.preventDefault();
 }
 
-function Head({ onHelp }: { onHelp: () => void }) {
+function Head({ onOpen }: { onOpen: (name: keyof typeof DIALOGS) => void }) {
   const { info, online } = state;
   return (
     <header class="head">
@@ -128,8 +132,10 @@ function Head({ onHelp }: { onHelp: () => void }) {
           ))}
         </select>
       </label>
+      {state.may("styles") && <IconButton icon="shelf" label={t("library")} onClick={() => onOpen("library")} />}
+      <IconButton icon="pulse" label={t("operations")} onClick={() => onOpen("operations")} />
       <IconButton icon="theme" label={t("theme")} onClick={changeTheme} />
-      <IconButton icon="help" label={t("help")} keys="?" onClick={onHelp} />
+      <IconButton icon="help" label={t("help")} keys="?" onClick={() => onOpen("help")} />
       {state.signedIn.value && (
         <IconButton icon="out" label={t("signOut")} onClick={() => void leave()} />
       )}
