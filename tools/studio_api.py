@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
+from pydantic import BaseModel
 
 from gateway.doors.http import openapi, operations, renders, styles, versions
 from gateway.doors.http.app import UNTOLD
@@ -24,7 +25,7 @@ def document() -> dict[str, Any]:
     app = FastAPI(title="maquette", version="1", telemetry=UNTOLD)
     for module in (renders, styles, operations, versions):
         app.include_router(module.router)
-    bodies = {*openapi.RENDER_EVENTS.values(), *versions.EVENTS}
+    bodies: set[type[BaseModel]] = {*openapi.RENDER_EVENTS.values(), *versions.EVENTS}
     found = openapi.complete(app.openapi(), bodies, auth_required=True)
     paths = {path: told for path, told in found["paths"].items() if path.startswith("/v1/")}
     return {**found, "paths": paths}
