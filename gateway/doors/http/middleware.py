@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from http import HTTPStatus
@@ -115,7 +116,8 @@ class Guard:
     Args:
         settings: whom it answers, and how many at once. One caller has half of the places at most.
         body_seconds: after which a body that does not move is given up.
-        body_bytes: of all bodies together that are being read and worked on.
+        body_bytes: of all bodies together that are being read and worked on. One caller's have half
+            of them at most.
     """
 
     def __init__(
@@ -130,14 +132,15 @@ class Guard:
         self._places = ConcurrencyLimiter(settings.max_calls, max(settings.max_calls // 2, 1))
         self._body_seconds = body_seconds
         self._most = body_bytes
-        self._held = 0
-        """Bytes of bodies now."""
+        self._held: Counter[str] = Counter()
+        """Bytes of bodies now, by caller."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         received, ended, answering = 0, False, False
+        who = _credential(Headers(scope=scope))
 
         async def receive_some() -> Message:
             nonlocal received, ended
@@ -147,11 +150,16 @@ class Guard:
             ended = ended or not message.get("more_body")
             size = len(message.get("body", b""))
             received += size
-            self._held += size
+            self._held[who] += size
             if received > MAX_BODY:
                 raise too_large()
-            if self._held > self._most:
+            if self._held.total() > self._most:
                 raise Overloaded("The bodies of other calls fill the memory. Try again soon.")
+            if who and self._held[who] > self._most // 2:
+                raise Overloaded(
+                    "The bodies of your other calls fill your half of the memory. "
+                    "Try again when they have ended."
+                )
             return message
 
         async def send_on(message: Message) -> None:
@@ -160,7 +168,7 @@ class Guard:
             await send(message)
 
         try:
-            with self._place(scope):
+            with self._place(scope, who):
                 _check_length(Headers(scope=scope))
                 await self._app(scope, receive_some, send_on)
         except ClientDisconnect:
@@ -173,10 +181,12 @@ class Guard:
             response = await errors.answer(Request(scope), error)
             await response(scope, receive, send)
         finally:
-            self._held -= received
+            self._held[who] -= received
+            if not self._held[who]:
+                del self._held[who]
 
     @contextmanager
-    def _place(self, scope: Scope) -> Iterator[None]:
+    def _place(self, scope: Scope, who: str) -> Iterator[None]:
         if scope["path"] in HEALTH:
             yield
             return
@@ -185,7 +195,7 @@ class Guard:
             # Scraped, not called: it shows what is going on above all when there is too much of it.
             yield
             return
-        with self._places.taken(_credential(Headers(scope=scope))):
+        with self._places.taken(who):
             yield
 
 

@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from typing import Any
 
 import h11
 import uvicorn
@@ -18,6 +19,10 @@ from pipeline.addresses import resolve
 from pipeline.errors import Unavailable
 
 POLL_SECONDS = 0.02
+MAX_HEAD = 64 * 1024
+"""Bytes of a request's head."""
+
+Event = h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]
 
 
 class _Server(uvicorn.Server):
@@ -26,6 +31,31 @@ class _Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+class _Strict(h11.Connection):
+    """Refuses requests that a proxy before it may take for others than they are.
+
+    RFC 9112 lets a server take a lone LF for the end of a line (2.2), and a body with both a length
+    and a transfer encoding (6.3). What a proxy forwards as one request could then be two.
+    """
+
+    def next_event(self) -> Event:
+        """The next event.
+
+        Raises:
+            RemoteProtocolError: the head is ambiguous, or no head.
+        """
+        if self.their_state is h11.IDLE:
+            head = self.trailing_data[0].partition(b"\r\n\r\n")[0]
+            if b"\n" in head.replace(b"\r\n", b""):
+                raise h11.RemoteProtocolError("a lone LF ends a line of the head")
+        event = super().next_event()
+        if isinstance(event, h11.Request):
+            names = {name for name, _ in event.headers}
+            if {b"content-length", b"transfer-encoding"} <= names:
+                raise h11.RemoteProtocolError("a length and a transfer encoding")
+        return event
 
 
 class _Protocol(H11Protocol):
@@ -37,6 +67,10 @@ class _Protocol(H11Protocol):
 
     _deadline: asyncio.TimerHandle | None = None
     """When the head of the request has to be here; None while none is expected."""
+
+    def __init__(self, config: uvicorn.Config, *state: Any, **named: Any) -> None:
+        super().__init__(config, *state, **named)
+        self.conn = _Strict(h11.SERVER, config.h11_max_incomplete_event_size or MAX_HEAD)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)

@@ -167,7 +167,7 @@ def half_sent(headers):
     return "\r\n".join([*lines, "Content-Length: 100", "", "{"]).encode()
 
 
-async def through(guard, *messages):
+async def through(guard, *messages, key=b""):
     """The status that `guard` answers a body of `messages` with, which then stands still."""
     coming = list(messages)
     sent = []
@@ -180,8 +180,9 @@ async def through(guard, *messages):
     async def send(message):
         sent.append(message)
 
+    headers = [(b"host", b"localhost"), (b"x-api-key", key)]
     scope = {"type": "http", "method": "POST", "path": "/v1/renders", "scheme": "http",
-             "headers": [(b"host", b"localhost")], "query_string": b""}  # fmt: skip
+             "headers": headers, "query_string": b""}  # fmt: skip
     await guard(scope, receive, send)
     return sent[0]["status"], json.loads(sent[1]["body"])["detail"]
 
@@ -215,6 +216,20 @@ async def test_bodies_are_bounded_together():
     held.cancel()
     await asyncio.wait([held])
     assert await through(guard, part(60), part(30, more=False)) == (200, "read")
+
+
+async def test_one_callers_bodies_have_half_of_the_memory_at_most():
+    guard = Guard(reads_all, Settings(), body_bytes=200)
+    held = asyncio.create_task(through(guard, part(60), key=b"ann"))
+    await asyncio.sleep(0)
+    status, sentence = await through(guard, part(60, more=False), key=b"ann")
+    assert status == 429
+    assert sentence.startswith("The bodies of your other calls fill your half of the memory.")
+    assert await through(guard, part(100, more=False), key=b"bob") == (200, "read")
+    held.cancel()
+    await asyncio.wait([held])
+    assert await through(guard, part(100, more=False), key=b"ann") == (200, "read")
+    assert not guard._held
 
 
 @pytest_asyncio.fixture(loop_scope="session")
