@@ -19,6 +19,10 @@ from pipeline.addresses import resolve
 from pipeline.errors import Unavailable
 
 POLL_SECONDS = 0.02
+ACCEPTED = 64
+"""Connections that are taken at once. Each is an open file before it is closed as one too many."""
+QUEUE = 1024
+"""Connections that wait to be taken."""
 MAX_HEAD = 64 * 1024
 """Bytes of a request's head."""
 
@@ -121,6 +125,7 @@ async def serving(
         http=type("Protocol", (_Protocol,), {"most": connections}),
         log_config=None,
         access_log=False,
+        backlog=ACCEPTED,
         server_header=False,
         timeout_graceful_shutdown=stop_seconds,
         ssl_certfile=certificate,
@@ -137,6 +142,8 @@ async def serving(
     task = asyncio.create_task(server.serve(sockets=[listening]), name="http")
     try:
         await _begun(server, task)
+        # asyncio has made it as short as what it takes at once.
+        listening.listen(QUEUE)
         yield
     finally:
         server.should_exit = True
