@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from google.protobuf.descriptor_pb2 import (
+    DescriptorProto,
     FieldDescriptorProto,
     FileDescriptorProto,
     FileDescriptorSet,
@@ -49,7 +50,7 @@ def page() -> str:
         lines += ["| field | type | |", "|---|---|---|"] if message.field else ["Has no fields."]
         for index, field in enumerate(message.field):
             said = says(MESSAGES, number, INSIDE, index)
-            lines.append(f"| `{field.name}` | {_type(field)} | {said} |")
+            lines.append(f"| `{field.name}` | {_type(field, message)} | {said} |")
     for number, enum in enumerate(file.enum_type):
         lines += ["", f"### {enum.name}", "", "| value | |", "|---|---|"]
         for index, value in enumerate(enum.value):
@@ -77,7 +78,10 @@ def _method(method: MethodDescriptorProto) -> str:
     return f"| `{method.name}` | {_link(method.input_type)} | {stream}{_link(method.output_type)}"
 
 
-def _type(field: FieldDescriptorProto) -> str:
+def _type(field: FieldDescriptorProto, message: DescriptorProto) -> str:
+    for entry in message.nested_type:
+        if entry.options.map_entry and field.type_name.endswith(f".{message.name}.{entry.name}"):
+            return f"map of {' to '.join(_type(side, entry) for side in entry.field)}"
     scalar = FieldDescriptorProto.Type.Name(field.type).removeprefix("TYPE_").lower()
     name = _link(field.type_name) if field.type_name else scalar
     repeated = field.label == FieldDescriptorProto.LABEL_REPEATED
