@@ -22,6 +22,7 @@ from gateway.doors.http import (
     studio,
     styles,
     versions,
+    websocket,
 )
 from gateway.doors.http.middleware import REQUEST_ID, Envelope, Guard
 from gateway.doors.http_bodies import Inflating
@@ -107,7 +108,7 @@ def make_app(
     app.state.settings = settings
     routers = [
         module.router
-        for module in (generate, renders, styles, images, versions, operations, sessions)
+        for module in (generate, renders, styles, images, versions, operations, sessions, websocket)
     ]
     for router in [*routers, *([open_inference] if open_inference else [])]:
         app.include_router(router)

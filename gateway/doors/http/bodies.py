@@ -193,11 +193,15 @@ async def read(request: Request, *kinds: str) -> dict[str, Any]:
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
             f"The content-type is {shorten(kind)}; allowed: {' or '.join(kinds)}.",
         )
-    return await (read_form(request) if kind == FORM else _read_json(request))
+    return await (read_form(request) if kind == FORM else json_object(await request.body()))
 
 
-async def _read_json(request: Request) -> dict[str, Any]:
-    body = await request.body()
+async def json_object(body: bytes) -> dict[str, Any]:
+    """The object in `body`; what is null in it is left out.
+
+    Raises:
+        InvalidRequest: it is no JSON object.
+    """
     bounds.check_json(body)
     try:
         sent = await asyncio.to_thread(json.loads, body)

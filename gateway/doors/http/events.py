@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from pydantic import BaseModel
 from sse_starlette import EventSourceResponse, ServerSentEvent
@@ -23,6 +23,8 @@ from pipeline.errors import MaquetteError, StageFailed
 PING_SECONDS = 15.0
 """Between two comments, which keep proxies from closing the connection."""
 EVENT_STREAM = "text/event-stream"
+
+Encoded = TypeVar("Encoded", bytes, str)
 
 log = logging.getLogger("maquette.gateway")
 
@@ -74,7 +76,11 @@ async def finished(render: Render, receive: Receive) -> Finished:
 def events_of(render: Render, after: int = -1) -> EventStream:
     """Every event of `render` whose id is above `after`."""
     following = render.follow()
-    return EventStream(following, _render_events(render, following, after))
+
+    def encode(name: str, data: str, number: int) -> bytes:
+        return encoded(name, data, number)
+
+    return EventStream(following, told(render, following, after, encode))
 
 
 async def steps_of(
@@ -104,22 +110,31 @@ async def _last(events: Following) -> Finished:
     return followed[-1]
 
 
-async def _render_events(render: Render, following: Following, after: int) -> AsyncGenerator[bytes]:
+async def told(
+    render: Render, following: Following, after: int, encode: Callable[[str, str, int], Encoded]
+) -> AsyncGenerator[Encoded]:
+    """Every event of `render` whose id is above `after`.
+
+    Args:
+        encode: makes what is sent of an event's name, its data in JSON and its id.
+    """
     count = 0
     if after < 0:
         accepted = Accepted(id=render.id, links=links(render))
-        yield encoded("accepted", accepted.model_dump_json(), count)
+        yield encode("accepted", accepted.model_dump_json(), count)
     try:
         async for event in following:
             count += 1
             if count > after:
                 little = not isinstance(event, Finished)
-                yield await offload.run(little, _render_event, render, event, count)
+                yield await offload.run(little, _encoded, render, event, count, encode)
     except Exception as error:  # noqa: BLE001 - Renders has logged it; here it is only sent
-        yield encoded("error", Problem.of(error).model_dump_json(), count + 1)
+        yield encode("error", Problem.of(error).model_dump_json(), count + 1)
 
 
-def _render_event(render: Render, event: Event, number: int) -> bytes:
+def _encoded(
+    render: Render, event: Event, number: int, encode: Callable[[str, str, int], Encoded]
+) -> Encoded:
     body: BaseModel
     match event:
         case Chosen():
@@ -128,7 +143,7 @@ def _render_event(render: Render, event: Event, number: int) -> bytes:
             name, body = "progress", ProgressBody.of(event)
         case Finished():
             name, body = "result", RenderBody.of(render, with_images=True)
-    return encoded(name, body.model_dump_json(), number)
+    return encode(name, body.model_dump_json(), number)
 
 
 async def _first(work: AsyncGenerator[Any]) -> Any:

@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from gateway.doors.connections import HEADER_SECONDS, MOST
+from gateway.doors.http_bodies import MAX_BODY
 from gateway.settings import Settings
 from pipeline.addresses import resolve
 from pipeline.errors import Unavailable
@@ -132,6 +133,9 @@ async def serving(
         ssl_keyfile=key,
         proxy_headers=False,
         lifespan="off",
+        ws="websockets-sansio",
+        ws_max_size=MAX_BODY,
+        ws_max_queue=1,
     )
     server = _Server(config)
     try:

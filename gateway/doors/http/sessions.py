@@ -30,6 +30,8 @@ LIFETIME_SECONDS = 12 * 3600
 MAX_SESSIONS = 10_000
 """The oldest ends when one more begins."""
 CREDENTIALS = ("x-api-key", "authorization")
+PROTOCOLS = {"http", "websocket"}
+POLICY_VIOLATION = 1008
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 ID_BYTES = 32
 STRANGE = (
@@ -87,23 +89,28 @@ class SessionCookies:
         self._sessions = sessions
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = Headers(scope=scope) if scope["type"] == "http" else Headers()
+        headers = Headers(scope=scope) if scope["type"] in PROTOCOLS else Headers()
         session = self._sessions.find(_cookie(headers))
         if session is None or any(name in headers for name in CREDENTIALS):
             await self._app(scope, receive, send)
-        elif is_own(headers, scope["method"]):
+        elif is_own(headers, scope.get("method")):
             scope = {**scope, "headers": [*scope["headers"], session.credential]}
             await self._app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": POLICY_VIOLATION})
         else:
             response = await errors.answer(Request(scope), Forbidden(STRANGE))
             await response(scope, receive, send)
 
 
-def is_own(headers: Headers, method: str) -> bool:
+def is_own(headers: Headers, method: str | None) -> bool:
     """Whether a call with these `headers` comes from the studio's own page, as far as they tell.
 
     A cookie goes along with whatever a page of the same site sends, which another port of this
     machine is. The browser tells of it in Sec-Fetch-Site or, if it is older, in Origin.
+
+    Args:
+        method: None for a WebSocket, whose Origin alone counts: it takes no header of a page.
     """
     site = headers.get("sec-fetch-site")
     if site not in {None, "same-origin", "none"}:
@@ -113,7 +120,7 @@ def is_own(headers: Headers, method: str) -> bool:
     origin = headers.get("origin")
     # Before the host alone: a proxy may end TLS, which changes the scheme.
     same = site == "same-origin" or (origin and urlsplit(origin).netloc == headers.get("host"))
-    return bool(same) and HEADER in headers
+    return bool(same) and (method is None or HEADER in headers)
 
 
 @router.post("", status_code=204)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import Request
 from pydantic import Field
+from starlette.requests import HTTPConnection
 
 from gateway.doors.http.bodies import Body, Boolean, Text, model_of
 from gateway.renders.registry import CALL_FIELDS, SubmitOptions
@@ -30,7 +30,7 @@ class Submission(Body):
         """
         return RenderRequest(**{name: getattr(self, name) for name in FIELDS} | changed)
 
-    def options(self, request: Request, *, keep_running: bool = False) -> SubmitOptions:
+    def options(self, request: HTTPConnection, *, keep_running: bool = False) -> SubmitOptions:
         """How it is to be begun, by the body and the headers of `request`.
 
         Raises:
