@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
+from gateway.doors.concurrency import ConcurrencyLimiter
 from gateway.doors.http import (
     errors,
     generate,
@@ -112,6 +113,7 @@ def make_app(
     ]
     for router in [*routers, *([open_inference] if open_inference else [])]:
         app.include_router(router)
+    app.state.conversations = ConcurrencyLimiter(websocket.MAX_CONNECTIONS, websocket.MAX_OF_ONE)
     studio.serve(app)
     _surround(app, parts, settings)
     return app

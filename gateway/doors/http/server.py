@@ -14,12 +14,13 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from gateway.doors.connections import HEADER_SECONDS, MOST
-from gateway.doors.http_bodies import MAX_BODY
 from gateway.settings import Settings
 from pipeline.addresses import resolve
 from pipeline.errors import Unavailable
 
 POLL_SECONDS = 0.02
+MAX_MESSAGE = 16 * 1024 * 1024
+"""Bytes of a message over a WebSocket: the largest sketch, in base64, and some of its fields."""
 ACCEPTED = 64
 """Connections that are taken at once. Each is an open file before it is closed as one too many."""
 QUEUE = 1024
@@ -133,9 +134,7 @@ async def serving(
         ssl_keyfile=key,
         proxy_headers=False,
         lifespan="off",
-        ws="websockets-sansio",
-        ws_max_size=MAX_BODY,
-        ws_max_queue=1,
+        ws_max_size=MAX_MESSAGE,
     )
     server = _Server(config)
     try:

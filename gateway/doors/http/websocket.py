@@ -33,6 +33,8 @@ from pipeline.errors import InvalidRequest, MaquetteError, Overloaded
 
 MAX_FOLLOWED = 16
 """Renders that one connection follows at once."""
+MAX_CONNECTIONS, MAX_OF_ONE = 32, 8
+"""Connections at once, of all callers and of one; each may hold a message of ``MAX_MESSAGE``."""
 
 router = APIRouter()
 
@@ -53,11 +55,14 @@ async def talk(websocket: WebSocket) -> None:
     parts: Parts = websocket.app.state.parts
     try:
         caller = await _admitted(websocket, parts)
+        with websocket.app.state.conversations.taken(caller.id):
+            await websocket.accept()
+            await _converse(Conversation(websocket, caller, parts), websocket)
     except MaquetteError as error:
         await refuse(websocket, error)
-        return
-    await websocket.accept()
-    conversation = Conversation(websocket, caller, parts)
+
+
+async def _converse(conversation: Conversation, websocket: WebSocket) -> None:
     try:
         async for text in websocket.iter_text():
             await conversation.hear(text)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
+from contextlib import AsyncExitStack
 
 import pytest
 from websockets.asyncio.client import connect
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from gateway.auth.caller import Scope
+from gateway.doors.http.server import MAX_MESSAGE
 from gateway.doors.http.sessions import HEADER
 from tests.gateway.waiting import until
 
@@ -112,6 +114,25 @@ async def refused(served, **headers):
         async with talking(served, **headers):
             pass
     return refusal.value.response
+
+
+async def test_one_caller_has_so_many_connections(served):
+    async with AsyncExitStack() as held:
+        for _ in range(8):
+            await held.enter_async_context(talking(served))
+        response = await refused(served)
+        assert response.status_code == 429
+        assert "allowed: 8" in json.loads(response.body)["detail"]
+    async with talking(served):
+        pass
+
+
+async def test_a_message_that_is_too_large_ends_the_connection(served):
+    async with talking(served) as socket:
+        await socket.send("x" * (MAX_MESSAGE + 1))
+        with pytest.raises(ConnectionClosed) as closed:
+            await socket.recv()
+    assert closed.value.rcvd.code == 1009
 
 
 async def test_who_calls_is_asked_at_the_handshake(guarded, asked):
