@@ -78,6 +78,8 @@ class Field:
     """Whether the ``render`` model takes it; the gateway settles the others."""
     pixels: bool = False
     """Whether the same picture needs it to be made again."""
+    required: bool = False
+    """Whether it has to be sent; so is one without a default."""
     option: str = ""
     """The command line's word for it; by default its name, with hyphens."""
 
@@ -86,11 +88,6 @@ class Field:
     """``bytes`` (an encoded picture), ``str``, ``int``, ``float`` or ``bool``."""
     several: bool = False
     default: Any = None
-
-    @property
-    def required(self) -> bool:
-        """Whether it has to be sent."""
-        return self.default is MISSING
 
     @property
     def tensor(self) -> Tensor:
@@ -126,7 +123,7 @@ class Field:
     @property
     def default_text(self) -> str:
         """The default as a caller would write it; empty where there is none, or it is empty."""
-        if self.required or self.default is None:
+        if self.required or self.default in (None, b""):
             return ""
         if self.kind is bool:
             return str(self.default).lower()
@@ -226,5 +223,6 @@ def _complete(field: dataclasses.Field[Any], hint: Any) -> Field:
         kind=kind,
         several=several,
         default=field.default,
+        required=known.required or field.default is MISSING,
         option=known.option or field.name.replace("_", "-"),
     )

@@ -21,14 +21,17 @@ from pipeline.errors import InvalidRequest
 from pipeline.fields import Field
 from pipeline.images import decode, encode_png, scaled
 from pipeline.png import HEADER_END, SIGNATURE, Damaged, chunk, chunks
-from pipeline.request import FIELDS, MAX_PROMPT, MAX_STYLE_IMAGES, RenderRequest
+from pipeline.request import FIELDS, MAX_PROMPT, MAX_STYLE_IMAGES, SOURCES, RenderRequest
+from pipeline.tensor import shortest_decimal
 
 KEYWORD = b"maquette"
 SOFTWARE = "maquette"
-DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
-"""Media that a generative model created, in IPTC's vocabulary. Its other candidate,
-``compositeWithTrainedAlgorithmicMedia``, is for existing media that a model edited; a render starts
-from noise, and the sketch only guides it."""
+_SOURCE_TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
+DIGITAL_SOURCE_TYPE = f"{_SOURCE_TYPES}trainedAlgorithmicMedia"
+"""Media that a generative model created, in IPTC's vocabulary: a render starts from noise, and the
+sketch only guides it."""
+COMPOSITE_SOURCE_TYPE = f"{_SOURCE_TYPES}compositeWithTrainedAlgorithmicMedia"
+"""Existing media that a model edited: a render that began with an image."""
 
 MAX_HELD = 2**20
 """Bytes of the sketch and references in the pictures of one render, all together."""
@@ -36,7 +39,7 @@ MAX_PICTURE = 64 * 2**20
 MAX_ENGINES = 64
 """More networks than any pack has."""
 
-PICTURES = frozenset({"sketch", "style", "style_images", "style_weights"})
+PICTURES = frozenset({"sketch", *SOURCES, "style", "style_images", "style_weights"})
 """What a render starts from; it is told by checksums, and not among the parameters."""
 PARAMETERS: Mapping[str, Field] = {
     name: field
@@ -63,6 +66,17 @@ class StyleImage:
     png: bytes | None = None
     """A PNG with the pixels that were used; None for a style of the library, and when it was not
     embedded."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """The sketch, or another picture that a render began with."""
+
+    sha256: str
+    """Of the bytes as they were sent, in hexadecimal."""
+    png: bytes | None
+    """A PNG with the pixels that were used or, where these are many, with what they are at the
+    size of the picture, which comes to the same; None when it was not embedded."""
 
 
 @dataclass(frozen=True)
@@ -96,11 +110,8 @@ class Provenance:
     style: str | None
     """The library's id; None when the caller sent reference pictures."""
     style_images: tuple[StyleImage, ...]
-    sketch_sha256: str
-    """Of the bytes as they were sent."""
-    sketch: bytes | None
-    """A PNG with the pixels that were used or, where these are many, with what they are at the
-    size of the picture, which has the same edges; None when it was not embedded."""
+    sources: Mapping[str, Source]
+    """By the names of their fields, as far as they were sent."""
     pack: Pack
     version: str
     """Of maquette."""
@@ -126,12 +137,12 @@ def describe(
         pack: as the ``render`` model tells it (``pipeline.wire.pack_identity``), its ``versions``
             and their ``sha256``.
         version: of maquette.
-        used: the same, with PNGs of the pixels that were used. Its sketch, and references that are
+        used: the same, with PNGs of the pixels that were used. Its sources, and references that are
             the caller's own, are put in while ``MAX_HELD`` lasts. None: no picture is put in.
     """
     actual = {"seed": seed, "width": size[0], "height": size[1]}
     weights = request.style_weights or (1.0,) * len(request.style_images)
-    sketch, *own = _held(used, size, is_own=not style) if used else [None]
+    drawn, own = _held(used, size, is_own=not style) if used else ({}, [])
     own += [None] * (len(request.style_images) - len(own))
     references = zip(request.style_images, weights, own, strict=True)
     return Provenance(
@@ -142,10 +153,12 @@ def describe(
         },
         style=style or None,
         style_images=tuple(
-            StyleImage(_sha256(image), _short(share), png) for image, share, png in references
+            StyleImage(_sha256(image), shortest_decimal(share), png)
+            for image, share, png in references
         ),
-        sketch_sha256=_sha256(request.sketch),
-        sketch=sketch,
+        sources={
+            name: Source(_sha256(file), drawn.get(name)) for name, file in request.drawn.items()
+        },
         pack=Pack(
             pack["name"],
             pack["precision"],
@@ -176,7 +189,7 @@ def stamp(png: bytes, provenance: Provenance) -> bytes:
     creator = f"{SOFTWARE} {provenance.version}"
     added = (
         _international(KEYWORD, _to_json(provenance)),
-        _international(b"XML:com.adobe.xmp", _xmp(creator)),
+        _international(b"XML:com.adobe.xmp", _xmp(creator, _source_type(provenance))),
         chunk(b"tEXt", b"Software\0" + creator.encode("latin-1", "replace")),
     )
     return png[:HEADER_END] + b"".join(added) + png[HEADER_END:]
@@ -202,33 +215,35 @@ def read(png: bytes) -> Provenance | None:
 
 
 def _plain(value: Any) -> Any:
-    return tuple(map(_short, value)) if isinstance(value, tuple) else _short(value)
-
-
-def _short(number: float) -> float:
-    """The shortest decimal that means `number` in the 32 bits that the models read.
-
-    So 0.8 is 0.8, though gRPC carries it as 0.800000011920929 and JSON does not.
-    """
-    return float(str(np.float32(number)))
+    several = isinstance(value, tuple)
+    return tuple(map(shortest_decimal, value)) if several else shortest_decimal(value)
 
 
 def _sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _held(used: RenderRequest, size: tuple[int, int], *, is_own: bool) -> list[bytes | None]:
-    """The sketch and the caller's own references, each if there is room for it."""
+def _held(
+    used: RenderRequest, size: tuple[int, int], *, is_own: bool
+) -> tuple[dict[str, bytes | None], list[bytes | None]]:
+    """The sources and the caller's own references, each if there is room for it."""
     room = MAX_HELD // used.num_images
-    sketch = used.sketch
-    if len(sketch) > room:
-        sketch = encode_png(np.asarray(scaled(decode(sketch, "sketch"), size)))
-    held: list[bytes | None] = []
-    for png in (sketch, *(used.style_images if is_own else ())):
-        fits = len(png) <= room
-        held.append(png if fits else None)
-        room -= len(png) if fits else 0
-    return held
+
+    def held(png: bytes) -> bytes | None:
+        nonlocal room
+        if len(png) > room:
+            return None
+        room -= len(png)
+        return png
+
+    drawn = used.drawn
+    if sum(map(len, drawn.values())) > room:
+        drawn = {
+            name: encode_png(np.asarray(scaled(decode(png, name), size)))
+            for name, png in drawn.items()
+        }
+    sources = {name: held(png) for name, png in drawn.items()}
+    return sources, [held(png) for png in used.style_images] if is_own else []
 
 
 def _base64(png: bytes | None) -> str | None:
@@ -238,22 +253,26 @@ def _base64(png: bytes | None) -> str | None:
 def _to_json(provenance: Provenance) -> str:
     document = {
         "softwareAgent": {"name": SOFTWARE, "version": provenance.version},
-        "digitalSourceType": DIGITAL_SOURCE_TYPE,
+        "digitalSourceType": _source_type(provenance),
         "parameters": provenance.parameters,
         "style": provenance.style,
         "style_images": [
             {**vars(image), "png": _base64(image.png)} for image in provenance.style_images
         ],
-        "sketch": {
-            "sha256": provenance.sketch_sha256,
-            "png": _base64(provenance.sketch),
+        **{
+            name: {"sha256": source.sha256, "png": _base64(source.png)}
+            for name, source in provenance.sources.items()
         },
         "pack": vars(provenance.pack),
     }
     return json.dumps(document, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
-def _xmp(creator: str) -> str:
+def _source_type(provenance: Provenance) -> str:
+    return COMPOSITE_SOURCE_TYPE if "image" in provenance.sources else DIGITAL_SOURCE_TYPE
+
+
+def _xmp(creator: str, source_type: str) -> str:
     return (
         '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
         '<x:xmpmeta xmlns:x="adobe:ns:meta/">'
@@ -262,7 +281,7 @@ def _xmp(creator: str) -> str:
         ' xmlns:xmp="http://ns.adobe.com/xap/1.0/"'
         ' xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"'
         f' xmp:CreatorTool="{html.escape(creator)}"'
-        f' Iptc4xmpExt:DigitalSourceType="{DIGITAL_SOURCE_TYPE}"/>'
+        f' Iptc4xmpExt:DigitalSourceType="{source_type}"/>'
         "</rdf:RDF></x:xmpmeta>"
         '<?xpacket end="r"?>'
     )
@@ -284,12 +303,13 @@ def _from_json(content: bytes) -> Provenance:
 
 
 def _provenance(found: Mapping[str, Any]) -> Provenance:
-    sketch, pack = found["sketch"], found["pack"]
-    style = found["style"]
+    pack, style = found["pack"], found["style"]
+    sources = {name: found[name] for name in ("sketch", *SOURCES) if name in found}
     references = _typed(found["style_images"], list)
     engines, versions, digests = pack["engines"], pack.get("versions", {}), pack.get("sha256", {})
     counts = len(engines), len(versions), len(digests)
-    if not 0 < len(references) <= MAX_STYLE_IMAGES or max(counts) > MAX_ENGINES:
+    some = sources and references
+    if not some or len(references) > MAX_STYLE_IMAGES or max(counts) > MAX_ENGINES:
         raise ValueError("no render has so few or so many")
     return Provenance(
         parameters={
@@ -306,8 +326,10 @@ def _provenance(found: Mapping[str, Any]) -> Provenance:
             )
             for image in references
         ),
-        sketch_sha256=_checksum(sketch["sha256"]),
-        sketch=_embedded(sketch["png"]),
+        sources={
+            name: Source(_checksum(source["sha256"]), _embedded(source["png"]))
+            for name, source in sources.items()
+        },
         pack=Pack(
             name=_typed(pack["name"], str),
             precision=_typed(pack["precision"], str),

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from pipeline import contract, fidelity, images
 from pipeline.control import lost_lines
@@ -29,7 +30,7 @@ from pipeline.errors import InvalidRequest, Words
 from pipeline.pinned_versions import PinnedVersions
 from pipeline.preview import LatentRgb, previews
 from pipeline.request import RANGES, RenderRequest
-from pipeline.samplers import SAMPLERS, Array, NoiseSchedule
+from pipeline.samplers import FROM_NOISE, SAMPLERS, Array, NoiseSchedule, Start
 from pipeline.size import render_size
 from pipeline.topology import SD15, Topology
 
@@ -89,15 +90,23 @@ async def render(
     on_step: OnStep,
     pinned: PinnedVersions = PinnedVersions(),  # noqa: B008 - it is frozen
 ) -> Rendered:
-    """Condition once, denoise ``request.num_inference_steps`` times, decode, score.
+    """Condition once, denoise ``request.steps_taken`` times, decode, score.
 
     Args:
-        infer: runs the served models ``condition``, ``vae_decoder`` and the denoisers.
+        infer: runs the served models ``condition``, the denoisers, ``vae_decoder`` and, for renders
+            that begin with a picture, ``vae_encoder``.
         on_step: awaited after each step; what it raises (a cancellation) ends the render.
         pinned: the versions that make it, all of it.
     """
-    sketch = await asyncio.to_thread(images.decode, request.sketch, "sketch")
-    width, height = render_size(sketch.size, request.width, request.height, pack.native_size)
+    image, sketch = await asyncio.to_thread(_pictures, request)
+    width, height = render_size(
+        (image or sketch).size,
+        request.width,
+        request.height,
+        pack.native_size,
+        "image" if image else "sketch",
+    )
+    steps = request.steps_taken
     seeds = _seeds(request)
     guidance = _guidance(request, pack.topology)
     # Guidance is distilled into those weights, and more of it burns the picture.
@@ -109,13 +118,20 @@ async def render(
     )
     _require_edges(conditioning, request)
     conditioned = time.perf_counter()
+    start = FROM_NOISE
+    if image:
+        latents = await _encoded(infer, image, (width, height))
+        start = Start(request.num_inference_steps - steps, latents)
     sampling = SAMPLERS[request.scheduler](
-        pack.schedule, request.num_inference_steps, Noise(seeds, height, width, pack.topology)
+        pack.schedule,
+        request.num_inference_steps,
+        Noise(seeds, height, width, pack.topology),
+        start,
     )
     latents = await denoise(
         denoiser=_denoiser(infer, pinned.ensemble("denoiser_lcm" if distilled else "denoiser")),
         sampling=sampling,
-        steps=request.num_inference_steps,
+        steps=steps,
         conditioning=conditioning,
         guidance=guidance,
         on_prediction=_with_previews(on_step, request, pack),
@@ -151,8 +167,27 @@ async def render(
     )
 
 
+def _pictures(request: RenderRequest) -> tuple[Image.Image | None, Image.Image]:
+    """The picture to begin with, if there is one, and what the edges are taken from."""
+    image = images.decode(request.image, "image") if request.image else None
+    if image and not request.sketch:
+        return image, image
+    return image, images.decode(request.sketch, "sketch")
+
+
+async def _encoded(infer: Infer, image: Image.Image, size: tuple[int, int]) -> Array:
+    """Latents ``[1, 4, h, w]`` of `image`, scaled to `size`.
+
+    They are the mode of the encoder's distribution and not drawn from it, so that every seed begins
+    with the same picture.
+    """
+    pixels = images.to_pixels(np.asarray(images.scaled(image, size)))
+    latents: Array = (await infer("vae_encoder", {"pixels": pixels[None]}))["latents"]
+    return latents
+
+
 def _with_previews(on_step: OnStep, request: RenderRequest, pack: PackFacts) -> OnPrediction:
-    interval, last = request.preview_interval, request.num_inference_steps
+    interval, last = request.preview_interval, request.steps_taken
 
     async def on_prediction(step: int, prediction: Prediction) -> None:
         made: tuple[bytes, ...] = ()
@@ -177,7 +212,7 @@ async def _condition(
     outputs = await infer(
         ensemble,
         {
-            "sketch": np.array([request.sketch], np.object_),
+            "sketch": np.array([request.drawing], np.object_),
             "width": np.array([width], np.int32),
             "height": np.array([height], np.int32),
             "canny_low_threshold": np.array([request.canny_low_threshold], np.int32),
@@ -201,7 +236,7 @@ def _require_edges(conditioning: Conditioning, request: RenderRequest) -> None:
     if request.controlnet_conditioning_scale and not conditioning.control_image.any():
         low, high = request.canny_low_threshold, request.canny_high_threshold
         raise InvalidRequest(
-            "sketch",
+            "sketch" if request.sketch else "image",
             Words(f"a picture with no edges at the thresholds {low} and {high}"),
             "one with lines, so that something holds the geometry",
             "Draw darker lines, lower canny_low_threshold and canny_high_threshold, or set "

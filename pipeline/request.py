@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +12,7 @@ from pipeline.fields import Field, Range, about, table
 from pipeline.images import PICTURE
 from pipeline.pinned_versions import ALIASES
 from pipeline.samplers import SAMPLERS, STEP_LIMITS
+from pipeline.tensor import shortest_decimal
 from pipeline.topology import MAX_LAYERS
 
 MAX_PROMPT = 500
@@ -20,6 +22,12 @@ MAX_TAG = 40
 SIZE_STEP = 64
 """With every pack. Stable Diffusion 1.5's latents are an eighth of the picture, and its UNet halves
 them three times; the exporter refuses a topology whose own step does not divide it."""
+STRENGTH = 0.8
+"""Of a refined picture, as in diffusers' img2img pipelines."""
+SOURCES = ("image",)
+"""Fields with a picture that a render begins with, beside the sketch."""
+RENDERED = "render/"
+"""Begins an ``image`` that is no upload, but a picture of a render that is kept."""
 _SHARE = Range(0, 1)
 _SCALE = Range(0, 2)
 _THRESHOLD = Range(0, 1000)
@@ -38,11 +46,13 @@ class RenderRequest:
         InvalidRequest: a field is outside its range; the message names it.
     """
 
-    sketch: bytes = field(metadata=about(PICTURE, pixels=True))
-    prompt: str = field(metadata=about(
+    sketch: bytes = field(default=b"", metadata=about(
+        f"{PICTURE} May be left out where there is an image: its edges hold then.", pixels=True,
+    ))  # fmt: skip
+    prompt: str = field(default="", metadata=about(
         "What it should look like.",
         max_length=MAX_PROMPT, blank=False, remedy="Say in a sentence what the building is like.",
-        pixels=True,
+        required=True, pixels=True,
     ))  # fmt: skip
     negative_prompt: str = field(default="", metadata=about(
         "What it should not look like.",
@@ -143,16 +153,49 @@ class RenderRequest:
         pixels=True,
     ))  # fmt: skip
 
+    image: bytes = field(default=b"", metadata=about(
+        "A picture to go on from: PNG, JPEG or WebP, or render/<id>/<n> for the picture n (from 0) "
+        "of a render of yours that is kept.", pixels=True,
+    ))  # fmt: skip
+    strength: float | None = field(default=None, metadata=about(
+        f"How much of the image changes: the share of the steps that are taken; {STRENGTH:g} when "
+        "left out.",
+        allowed=Range(0.01, 1), pixels=True,
+    ))  # fmt: skip
+
     def __post_init__(self) -> None:
         for name, known in FIELDS.items():
             known.check(getattr(self, name))
         _check_styles(self)
         _check_together(self)
+        _check_image(self)
 
     @property
     def uploads(self) -> tuple[bytes, ...]:
         """Every picture in it."""
-        return (self.sketch, *self.style_images)
+        return (*self.drawn.values(), *self.style_images)
+
+    @property
+    def drawn(self) -> dict[str, bytes]:
+        """The pictures that are no references, by field. Where there is none, one is missing."""
+        sent = {name: getattr(self, name) for name in ("sketch", *SOURCES)}
+        return {name: file for name, file in sent.items() if file} or {"sketch": b""}
+
+    @property
+    def drawing(self) -> bytes:
+        """What the edges are taken from."""
+        return self.sketch or self.image
+
+    @property
+    def steps_taken(self) -> int:
+        """Of the ``num_inference_steps`` those that are left when it begins with a picture.
+
+        Source: ``get_timesteps`` of diffusers' img2img pipelines.
+        """
+        if not self.image:
+            return self.num_inference_steps
+        strength = STRENGTH if self.strength is None else shortest_decimal(self.strength)
+        return int(self.num_inference_steps * strength)
 
     @property
     def weights(self) -> tuple[float, ...]:
@@ -203,3 +246,16 @@ def _check_together(request: RenderRequest) -> None:
         allowed = f"1 to {limit} with the scheduler {request.scheduler}"
         remedy = "Try 4, or another scheduler."
         raise InvalidRequest("num_inference_steps", request.num_inference_steps, allowed, remedy)
+
+
+def _check_image(request: RenderRequest) -> None:
+    if request.strength is None:
+        return
+    if not request.image:
+        remedy = "Send the picture to begin with as image, or leave strength out."
+        raise InvalidRequest("strength", request.strength, "empty without an image", remedy)
+    if not request.steps_taken:
+        steps = request.num_inference_steps
+        least = math.ceil(100 / steps) / 100
+        allowed = f"{least:g} to 1 with {steps} steps, so that one is taken"
+        raise InvalidRequest("strength", request.strength, allowed, f"Try {least:g}.")

@@ -26,6 +26,33 @@ Draw = Callable[[], Array]
 
 
 @dataclass(frozen=True)
+class Start:
+    """Where a sampling begins: with noise alone, or some steps later with a picture and noise.
+
+    Source: ``get_timesteps`` of diffusers' img2img pipelines, ``add_noise`` of its schedulers.
+    """
+
+    step: int = 0
+    """The first step that is taken, of those that the schedule has."""
+    latents: Array | None = None
+    """Of the picture, ``[1, 4, h, w]``."""
+
+    def begin(self, noise: Array, signal: float, sigma: float, scale: float = 1.0) -> Array:
+        """The first latents.
+
+        Args:
+            signal, sigma: what a picture and its noise are multiplied by at that step.
+            scale: of latents that are noise alone.
+        """
+        if self.latents is None:
+            return noise * scale
+        return signal * self.latents + sigma * noise
+
+
+FROM_NOISE = Start()
+
+
+@dataclass(frozen=True)
 class NoiseSchedule:
     """The forward process a network was trained on, from its pack's ``scheduler_config.json``.
 
@@ -61,6 +88,11 @@ class NoiseSchedule:
     def num_train_timesteps(self) -> int:
         """Progress of the forward process; timesteps run from 0 to one less."""
         return len(self.alphas_cumprod)
+
+    def level(self, timestep: int) -> tuple[float, float]:
+        """What a picture and its noise are multiplied by at `timestep`."""
+        alpha = float(self.alphas_cumprod[timestep])
+        return alpha**0.5, (1 - alpha) ** 0.5
 
     def sigmas(self, timesteps: Floats) -> list[float]:
         """Noise-to-signal ratio at each timestep, with the final 0 appended."""
@@ -126,13 +158,14 @@ def _betas(config: Mapping[str, Any]) -> Floats:
     return np.linspace(start, end, count)
 
 
-def ddim(schedule: NoiseSchedule, steps: int, draw: Draw) -> Sampling:
+def ddim(schedule: NoiseSchedule, steps: int, draw: Draw, start: Start = FROM_NOISE) -> Sampling:
     """Deterministic DDIM. Source: equation 12 of Song et al. (2020) with eta = 0."""
     timesteps = schedule.spaced(steps, default="leading").round()
     stride = schedule.num_train_timesteps // steps
     final = 1.0 if schedule.set_alpha_to_one else float(schedule.alphas_cumprod[0])
-    latents = draw()
-    for timestep in timesteps.astype(int).tolist():
+    levels = timesteps.astype(int).tolist()[start.step :]
+    latents = start.begin(draw(), *schedule.level(levels[0]))
+    for timestep in levels:
         noise_pred = yield latents, float(timestep)
         earlier = timestep - stride
         alpha = float(schedule.alphas_cumprod[timestep])
@@ -142,27 +175,27 @@ def ddim(schedule: NoiseSchedule, steps: int, draw: Draw) -> Sampling:
     return latents
 
 
-def euler(schedule: NoiseSchedule, steps: int, draw: Draw) -> Sampling:
+def euler(schedule: NoiseSchedule, steps: int, draw: Draw, start: Start = FROM_NOISE) -> Sampling:
     """Euler steps along the probability-flow ODE.
 
     Source: algorithm 2 of Karras et al. (2022) without churn.
     """
-    timesteps, sigmas, start = _euler_schedule(schedule, steps)
-    latents = draw() * start
+    timesteps, sigmas, scale = _euler_schedule(schedule, steps, start.step)
+    latents = start.begin(draw(), 1, sigmas[0], scale)
     for timestep, sigma, sigma_next in zip(timesteps, sigmas, sigmas[1:], strict=False):
         noise_pred = yield latents / (sigma**2 + 1) ** 0.5, timestep
         latents = latents + noise_pred * (sigma_next - sigma)
     return latents
 
 
-def euler_a(schedule: NoiseSchedule, steps: int, draw: Draw) -> Sampling:
+def euler_a(schedule: NoiseSchedule, steps: int, draw: Draw, start: Start = FROM_NOISE) -> Sampling:
     """Euler steps that go too far and add noise back.
 
     Source: ancestral sampling of Song et al. (2020), "Score-based generative modeling", in the
     variables of Karras et al. (2022).
     """
-    timesteps, sigmas, start = _euler_schedule(schedule, steps)
-    latents = draw() * start
+    timesteps, sigmas, scale = _euler_schedule(schedule, steps, start.step)
+    latents = start.begin(draw(), 1, sigmas[0], scale)
     for timestep, sigma, sigma_next in zip(timesteps, sigmas, sigmas[1:], strict=False):
         noise_pred = yield latents / (sigma**2 + 1) ** 0.5, timestep
         added = sigma_next / sigma * (sigma**2 - sigma_next**2) ** 0.5
@@ -173,23 +206,27 @@ def euler_a(schedule: NoiseSchedule, steps: int, draw: Draw) -> Sampling:
     return latents
 
 
-def _euler_schedule(schedule: NoiseSchedule, steps: int) -> tuple[list[float], list[float], float]:
-    """Timesteps, sigmas with the final 0, and the deviation of the first latents."""
+def _euler_schedule(
+    schedule: NoiseSchedule, steps: int, first: int
+) -> tuple[list[float], list[float], float]:
+    """Timesteps from the `first` on, sigmas with the final 0, and the deviation of pure noise."""
     timesteps = schedule.spaced(steps, default="linspace").astype(np.float32).astype(np.float64)
     sigmas = schedule.sigmas(timesteps)
     leading = (schedule.timestep_spacing or "linspace") == "leading"
-    start = (sigmas[0] ** 2 + 1) ** 0.5 if leading else sigmas[0]
-    return timesteps.tolist(), sigmas, start
+    scale = (sigmas[0] ** 2 + 1) ** 0.5 if leading else sigmas[0]
+    return timesteps.tolist()[first:], sigmas[first:], scale
 
 
-def dpmpp_2m(schedule: NoiseSchedule, steps: int, draw: Draw) -> Sampling:
+def dpmpp_2m(
+    schedule: NoiseSchedule, steps: int, draw: Draw, start: Start = FROM_NOISE
+) -> Sampling:
     """DPM-Solver++ (2M): second order, multistep, first order on the first and last step.
 
     Source: algorithm 2 of Lu et al. (2022), "DPM-Solver++", midpoint variant.
     """
-    timesteps = _dpm_timesteps(schedule, steps)
+    timesteps = _dpm_timesteps(schedule, steps)[start.step :]
     sigmas = schedule.sigmas(timesteps)
-    latents = previous = draw()
+    latents = previous = start.begin(draw(), *_signal_and_noise(sigmas[0]))
     previous_width = 0.0
     for index, timestep in enumerate(timesteps.tolist()):
         noise_pred = yield latents, timestep
@@ -223,15 +260,15 @@ LCM_STEPS = 50
 LCM_SIGMA_DATA, LCM_TIMESTEP_SCALING = 0.5, 10.0
 
 
-def lcm(schedule: NoiseSchedule, steps: int, draw: Draw) -> Sampling:
+def lcm(schedule: NoiseSchedule, steps: int, draw: Draw, start: Start = FROM_NOISE) -> Sampling:
     """Multistep consistency sampling, for networks distilled to it: 2 to 8 steps.
 
     Source: algorithm 3 of Luo et al. (2023), "Latent Consistency Models".
     """
     distilled = np.arange(LCM_STEPS, 0, -1) * (schedule.num_train_timesteps // LCM_STEPS) - 1
     picked = np.floor(np.linspace(0, LCM_STEPS, num=steps, endpoint=False)).astype(int)
-    timesteps = distilled[picked].tolist()
-    latents = draw()
+    timesteps = distilled[picked].tolist()[start.step :]
+    latents = start.begin(draw(), *schedule.level(timesteps[0]))
     for timestep, following in zip(timesteps, [*timesteps[1:], None], strict=True):
         noise_pred = yield latents, float(timestep)
         alpha = float(schedule.alphas_cumprod[timestep])
@@ -248,7 +285,7 @@ def lcm(schedule: NoiseSchedule, steps: int, draw: Draw) -> Sampling:
 STEP_LIMITS = {"lcm": LCM_STEPS}
 """Samplers that cannot take as many steps as the others."""
 
-SAMPLERS: dict[str, Callable[[NoiseSchedule, int, Draw], Sampling]] = {
+SAMPLERS: dict[str, Callable[..., Sampling]] = {
     "ddim": ddim,
     "euler": euler,
     "euler_a": euler_a,

@@ -18,12 +18,20 @@ WIDEST = 4.0
 
 
 def render_size(
-    sketch: tuple[int, int], width: int | None, height: int | None, native: int
+    sketch: tuple[int, int],
+    width: int | None,
+    height: int | None,
+    native: int,
+    field: str = "sketch",
 ) -> tuple[int, int]:
     """Width and height for a sketch of ``(width, height)`` pixels.
 
     With both open it is the allowed size nearest to the sketch's aspect ratio among those of about
     the `native` x `native` pixel count; with one open it follows the other.
+
+    Args:
+        field: what the picture was sent as. An image that is gone on from keeps its own size where
+            a render may have it.
 
     Raises:
         InvalidRequest: the sketch is too long and narrow, or the size has more pixels than the
@@ -31,12 +39,13 @@ def render_size(
     """
     ratio = sketch[0] / sketch[1]
     if width is None and height is None:
-        _refuse_strip(sketch)
+        if field == "image" and _is_allowed(sketch, native):
+            return sketch
+        _refuse_strip(sketch, field)
         return _nearest(ratio, native)
     width = width or _snap("width", (height or native) * ratio)
     height = height or _snap("height", width / ratio)
-    most = (LARGEST_FACTOR * native) ** 2
-    if width * height > most:
+    if width * height > (most := _most(native)):
         side = LARGEST_FACTOR * native
         raise InvalidRequest(
             "width",
@@ -47,10 +56,21 @@ def render_size(
     return width, height
 
 
-def _refuse_strip(sketch: tuple[int, int]) -> None:
+def _most(native: int) -> int:
+    """Pixels of a render at most."""
+    return (LARGEST_FACTOR * native) ** 2
+
+
+def _is_allowed(size: tuple[int, int], native: int) -> bool:
+    sides = zip(("width", "height"), size, strict=True)
+    fit = all(RANGES[side].holds(pixels) for side, pixels in sides)
+    return fit and size[0] * size[1] <= _most(native)
+
+
+def _refuse_strip(sketch: tuple[int, int], field: str) -> None:
     if max(sketch) > WIDEST * min(sketch):
         raise InvalidRequest(
-            "sketch",
+            field,
             Words(f"{sketch[0]} x {sketch[1]} pixels"),
             f"sides of at most {WIDEST:g} to 1",
             "Crop it, or name width and height.",

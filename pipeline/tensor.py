@@ -17,6 +17,14 @@ NUMPY_DTYPES: dict[Dtype, type[np.generic]] = {
 }
 
 
+def shortest_decimal(number: float) -> float:
+    """The shortest decimal that means `number` in the 32 bits that the models read.
+
+    So 0.8 is 0.8, though gRPC carries it as 0.800000011920929 and JSON does not.
+    """
+    return float(str(np.float32(number)))
+
+
 @dataclass(frozen=True)
 class Tensor:
     """One input or output: its name, Triton dtype and dims without the batch."""

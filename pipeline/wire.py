@@ -30,7 +30,7 @@ def to_tensors(request: RenderRequest, pinned: PinnedVersions = PinnedVersions()
     tensors: Arrays = {_PINNED.name: np.array([pinned.to_json().encode()], np.object_)}
     for name, field in FIELDS.items():
         value = getattr(request, name)
-        if field.served and value is not None and value != ():
+        if field.served and value not in (None, (), b""):
             values = value if field.several else (value,)
             encoded = [item.encode() if isinstance(item, str) else item for item in values]
             tensors[name] = np.array(encoded, dtype=NUMPY_DTYPES[field.tensor.dtype])

@@ -32,7 +32,7 @@ from collections.abc import Sequence
 from typing import TypedDict
 
 File = bytes | str | os.PathLike[str]
-"""An encoded picture, or the path of one."""
+"""An encoded picture, or the path of one; for an ``image`` also ``render/<id>/<n>``."""
 '''
 WIDTH = 96
 
@@ -55,7 +55,8 @@ def _input(tensor: Tensor) -> str:
 
 
 def _options() -> str:
-    render = [*FIELDS.values(), *CALL_FIELDS.values()]
+    beside = [field for name, field in FIELDS.items() if name not in ("sketch", "prompt")]
+    render = [*beside, *CALL_FIELDS.values()]
     classes = (
         _class("RenderOptions", "What a render can be told beside its sketch and prompt.", render),
         _class("StyleOptions", "What a new style can have beside its image and name.",

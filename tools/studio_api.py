@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import MISSING
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,11 @@ from pydantic import BaseModel
 
 from gateway.doors.http import openapi, operations, renders, styles, versions
 from gateway.doors.http.app import UNTOLD
-from pipeline.request import DEFAULTS, RANGES
+from pipeline.request import FIELDS, RANGES
 
 STUDIO = Path(__file__).resolve().parent.parent / "studio"
 DOCUMENT = STUDIO / "openapi.json"
-FIELDS = STUDIO / "src" / "api" / "fields.json"
+CONTROLS = STUDIO / "src" / "api" / "fields.json"
 
 
 def document() -> dict[str, Any]:
@@ -35,12 +34,12 @@ def fields() -> dict[str, Any]:
     """The default and the range of each field that has them."""
     return {
         name: {
-            "default": default,
+            "default": known.default,
             "min": RANGES[name].low if name in RANGES else None,
             "max": RANGES[name].high if name in RANGES else None,
         }
-        for name, default in DEFAULTS.items()
-        if default is not MISSING
+        for name, known in FIELDS.items()
+        if not known.required and known.kind is not bytes
     }
 
 
@@ -52,7 +51,7 @@ def fields_text() -> str:
 def main() -> int:
     """Write both."""
     DOCUMENT.write_text(json.dumps(document(), indent=1), encoding="utf-8")
-    FIELDS.write_text(fields_text(), encoding="utf-8")
+    CONTROLS.write_text(fields_text(), encoding="utf-8")
     return 0
 
 

@@ -14,7 +14,7 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from gateway.auth.call_context import CallContext
@@ -25,7 +25,7 @@ from gateway.renders.render import Render, State
 from gateway.worker.service import Service
 from pipeline.errors import Conflict, InvalidRequest, NotFound, Unavailable, shorten
 from pipeline.fields import Field, about, table
-from pipeline.request import FIELDS, RenderRequest
+from pipeline.request import FIELDS, RENDERED, RenderRequest
 
 MAX_ID = 64
 MAX_KEY = 128
@@ -127,11 +127,36 @@ class Renders:
         # The limits come first: a check decodes pictures, which costs more than counting.
         permit = await self._limits.begin(render.owner)
         try:
-            checked = await self._service.check(request)
+            checked = await self._service.check(self._with_image(request, render.owner))
             render.accept()
             await self._service.render(checked, render.tell)
         finally:
             await asyncio.shield(permit.give_back())
+
+    def _with_image(self, request: RenderRequest, owner: Caller) -> RenderRequest:
+        """`request` with the picture in place of what names it among the kept results of `owner`.
+
+        Raises:
+            InvalidRequest: what begins like a name is none.
+            NotFound: the render is not kept, or has no such picture.
+        """
+        if not request.image.startswith(RENDERED.encode()):
+            return request
+        name = request.image.decode("ascii", "replace")
+        found = re.fullmatch(f"{RENDERED}({ID_PATTERN})/([0-9]{{1,3}})", name)
+        if not found:
+            allowed = "an encoded picture, or render/<id>/<n>"
+            remedy = "n counts the pictures of a render from 0."
+            raise InvalidRequest("image", name, allowed, remedy)
+        self._forget_old()
+        render = self._renders.get((owner.id, found[1]))
+        pictures = render.result.pictures if render and render.result else ()
+        if int(found[2]) >= len(pictures):
+            raise NotFound(
+                f"image is {shorten(name)}; allowed: a picture of a render of yours that is "
+                f"finished and kept, for {self._keep_seconds:g} s. Send the picture itself."
+            )
+        return replace(request, image=pictures[int(found[2])].png)
 
     def get(self, identity: str, caller: Caller) -> Render:
         """The render `identity` of `caller`; an admin finds everybody's.
@@ -209,7 +234,7 @@ class Renders:
         self._desk.metrics.render_ended(
             outcome=render.outcome,
             timings=result.timings if result else None,
-            steps=request.num_inference_steps,
+            steps=request.steps_taken,
             scores=[picture.structure_f1 for picture in result.pictures] if result else [],
         )
         if self._desk.audit:

@@ -169,7 +169,7 @@ class CanaryController:
     def _is_chosen(request: RenderRequest, share: float, purpose: str) -> bool:
         # Without the seed, so that variations of one picture do not change hands.
         told = f"{purpose}\n{request.prompt}\n{request.scheduler}\n".encode()
-        digest = hashlib.sha256(told + hashlib.sha256(request.sketch).digest()).digest()
+        digest = hashlib.sha256(told + hashlib.sha256(request.drawing).digest()).digest()
         return int.from_bytes(digest[:8]) / 2**64 < share
 
     def _call_off(self, reason: str) -> None:

@@ -63,7 +63,7 @@ class Moderation:
         """
         # Not the negative prompt: it names what should not be seen, and often is such a list.
         await self.check_text(request.prompt, "prompt")
-        await self.check_pictures([request.sketch], "sketch")
+        await self.check_pictures([*request.drawn.values()], "sketch")
         await self.check_pictures(request.style_images, "style")
 
     @property

@@ -8,6 +8,7 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from gateway.background import offload
 from gateway.information import exported
@@ -126,7 +127,7 @@ class Service:
             checked = await self.decoded(request)
         if request.style:
             await self.library.get(request.style)
-        await self._moderation.check_files([request.sketch], "sketch")
+        await self._moderation.check_files([*request.drawn.values()], "sketch")
         await self._moderation.check_files(request.style_images, "style")
         await self._moderation.check_request(checked.request)
         return checked
@@ -137,14 +138,14 @@ class Service:
         Raises:
             InvalidRequest: one is not acceptable.
         """
-        sketch = await self._decoder.decode(request.sketch, "sketch")
+        drawn = {
+            name: await self._decoder.decode(file, name) for name, file in request.drawn.items()
+        }
         styles = [await self._decoder.decode(one, "style_images") for one in request.style_images]
-        pictures = tuple(style.png for style in styles)
-        return Checked(
-            request,
-            replace(request, sketch=sketch.png, style_images=pictures),
-            sum((each.warnings for each in (sketch, *styles)), ()),
-        )
+        decoded: dict[str, Any] = {name: each.png for name, each in drawn.items()}
+        decoded["style_images"] = tuple(style.png for style in styles)
+        warnings = sum((each.warnings for each in (*drawn.values(), *styles)), ())
+        return Checked(request, replace(request, **decoded), warnings)
 
     async def render(self, checked: Checked, tell: Tell) -> None:
         """Render a request that was checked. Cancelling it ends the render at its next step.
@@ -157,7 +158,7 @@ class Service:
         # Drawn here and not in the model, so that a render that starts again is the same one.
         seed = secrets.randbelow(SEEDS) if request.seed is None else request.seed
         request = replace(request, seed=seed)
-        steps = request.num_inference_steps
+        steps = request.steps_taken
         async with self._admission.slot() as queued:
             tell(Stepped(0, steps))
             if request.preview_interval and await self._looks_at_renders():
@@ -216,10 +217,10 @@ class Service:
     def _is_little(self, styled: _Styled, output: Arrays) -> bool:
         """Whether it is little work to describe the pictures and to stamp them."""
         pictures = output["images"]
-        # The sketch goes into each of them.
-        sketches = [styled.request.sketch] * len(pictures)
+        # What the render started from goes into each of them.
+        held = [*styled.request.uploads] * len(pictures)
         is_known = self._identities.are_known(_versions(output))
-        return is_known and offload.are_little([*sketches, *styled.request.style_images, *pictures])
+        return is_known and offload.are_little([*held, *pictures])
 
     def _finished(self, styled: _Styled, output: Arrays, queued: float, started: float) -> Finished:
         return Finished(

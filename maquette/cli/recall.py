@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -30,7 +30,7 @@ from maquette.client import Client, RenderOptions
 from pipeline import provenance
 from pipeline.errors import InvalidRequest
 from pipeline.images import decode, encode_png
-from pipeline.provenance import Pack, Provenance, StyleImage
+from pipeline.provenance import Pack, Provenance, Source, StyleImage
 
 SHOWN = 12
 """Digits of a checksum that tell pictures apart."""
@@ -64,6 +64,10 @@ def recall(
     sketch: Annotated[
         Path | None, typer.Option(help="The sketch, where the picture holds none.")
     ] = None,
+    begun_with: Annotated[
+        Path | None,
+        typer.Option("--image", help="The image it began with, where the picture holds none."),
+    ] = None,
     style_image: Annotated[
         list[Path] | None,
         typer.Option(help="A reference that the library does not have; repeatable."),
@@ -93,10 +97,13 @@ def recall(
             check_output("--out", out)
             if out.resolve() == image.resolve():
                 raise ValueError(f"--out is {out}, the picture to compare with. Choose another.")
-        drawing = _sketch(made, read(sketch) if sketch else None)
+        given = {"sketch": sketch, "image": begun_with}
+        sources = {
+            name: _source(name, source, given[name]) for name, source in made.sources.items()
+        }
         own = [read(path) for path in style_image or []]
         with connected(server, api_key, ca, tls) as client:
-            again = _paint(made, drawing, own, client)
+            again = _paint(made, sources, own, client)
         if out:
             write(out, again)
         difference = _difference(original, again)
@@ -124,26 +131,30 @@ def _made(path: Path, picture: bytes) -> Provenance:
     return made
 
 
-def _sketch(made: Provenance, given: bytes | None) -> bytes:
-    if given is None:
-        if made.sketch is None:
+def _source(name: str, source: Source, path: Path | None) -> bytes:
+    """The picture that it began with: the file that is named, or the one that is held."""
+    if path is None:
+        if source.png is None:
             raise CannotRecall(
-                "The picture holds no sketch. Name its file with --sketch; "
-                f"the sha256 is {made.sketch_sha256}."
+                f"The picture holds no {name}. Name its file with --{name}; "
+                f"the sha256 is {source.sha256}."
             )
-        return made.sketch
-    if made.sketch_sha256 not in _checksums(given, "--sketch"):
+        return source.png
+    given = read(path)
+    if source.sha256 not in _checksums(given, f"--{name}"):
         raise CannotRecall(
-            f"--sketch is not the one that made the picture: its sha256 is {_sha256(given)}, "
-            f"and {made.sketch_sha256} is wanted."
+            f"--{name} is not the one that made the picture: its sha256 is {_sha256(given)}, "
+            f"and {source.sha256} is wanted."
         )
     return given
 
 
-def _paint(made: Provenance, sketch: bytes, own: Sequence[bytes], client: Client) -> bytes:
+def _paint(
+    made: Provenance, sources: Mapping[str, bytes], own: Sequence[bytes], client: Client
+) -> bytes:
     """The picture again; `own` are references that the library need not have."""
-    options: dict[str, Any] = {**made.parameters, **_style(made, own, client)}
-    prompt = options.pop("prompt")
+    options: dict[str, Any] = {**made.parameters, **sources, **_style(made, own, client)}
+    sketch, prompt = options.pop("sketch", None), options.pop("prompt")
     options["versions"] = _versions(made, client)
     return follow(client.stream(sketch, prompt, **cast(RenderOptions, options))).images[0].png
 
@@ -243,19 +254,17 @@ def _other_files(made: Pack, again: Pack) -> list[str]:
 
 def _facts(made: Provenance) -> dict[str, Any]:
     facts = asdict(made)
-    holds = facts.pop("sketch") is not None
-    for image in facts["style_images"]:
-        image["held"] = image.pop("png") is not None
-    return {**facts, "holds_sketch": holds}
+    for picture in (*facts["sources"].values(), *facts["style_images"]):
+        picture["held"] = picture.pop("png") is not None
+    return facts
 
 
 def _print(made: Provenance) -> None:
     rows = {name.replace("_", " "): _words(value) for name, value in made.parameters.items()}
-    holds = "held in the picture" if made.sketch else "not held in the picture"
     rows |= {
         "style": made.style or "pictures of the caller's own",
         "references": ", ".join(map(_reference_words, made.style_images)),
-        "sketch": f"{made.sketch_sha256[:SHOWN]}, {holds}",
+        **{name: _source_words(source) for name, source in made.sources.items()},
         "pack": f"{made.pack.name}, {made.pack.precision}, {made.pack.engine}",
         "versions": made_by(made.pack.versions),
         "made by": f"maquette {made.version}",
@@ -265,6 +274,11 @@ def _print(made: Provenance) -> None:
 
 def _words(value: object) -> str:
     return ", ".join(f"{part:g}" for part in value) if isinstance(value, tuple) else str(value)
+
+
+def _source_words(source: Source) -> str:
+    held = "held in the picture" if source.png else "not held in the picture"
+    return f"{source.sha256[:SHOWN]}, {held}"
 
 
 def _reference_words(image: StyleImage) -> str:

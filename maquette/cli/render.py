@@ -30,14 +30,15 @@ from maquette.cli.common import (
 from maquette.cli.files import check_output, read, write, write_new
 from maquette.client import CallFailed, Event, Progress, Result, StyleChosen, Timings
 from maquette.client.results import numbered
+from pipeline.errors import shorten
 from pipeline.images import decode
-from pipeline.request import FIELDS
+from pipeline.request import FIELDS, RENDERED
 
 NEW = Path("render.png")
 """Where a picture goes that no place is named for, if nothing is there."""
 _ASKED_ELSEWHERE = {
-    "sketch", "prompt", "style", "style_images", "canny_low_threshold", "canny_high_threshold",
-    "preview_interval",
+    "sketch", "prompt", "image", "style", "style_images", "canny_low_threshold",
+    "canny_high_threshold", "preview_interval",
 }  # fmt: skip
 """Fields whose option is not just their value."""
 EDGES = (FIELDS["canny_low_threshold"], FIELDS["canny_high_threshold"])
@@ -48,8 +49,14 @@ EDGES = (FIELDS["canny_low_threshold"], FIELDS["canny_high_threshold"])
     before="as_json",
 )
 def render(
-    sketch: Annotated[Path, typer.Argument(help=FIELDS["sketch"].help, show_default=False)],
-    prompt: Annotated[str, typer.Argument(help=FIELDS["prompt"].help, show_default=False)],
+    sketch_and_prompt: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[SKETCH] PROMPT",
+            help=f"SKETCH: {FIELDS['sketch'].help} PROMPT: {FIELDS['prompt'].help}",
+            show_default=False,
+        ),
+    ],
     out: Annotated[
         Path | None,
         typer.Option(
@@ -63,6 +70,7 @@ def render(
     style_image: Annotated[
         list[Path] | None, typer.Option(help=f"{FIELDS['style_images'].help} Repeatable.")
     ] = None,
+    image: Annotated[str | None, typer.Option(help=FIELDS["image"].help)] = None,
     canny: Annotated[
         tuple[int, int] | None,
         typer.Option(
@@ -87,18 +95,23 @@ def render(
     Example: maquette render house.png "futuristic neon city at night" -o night.png
     """
     try:
+        sketch, prompt = _told_apart(sketch_and_prompt, image)
         pictures = numbered(out, asked["num_images"] or 1) if out else []
         outputs = [*(("--out", picture) for picture in pictures), ("--board", board)]
-        inputs = [sketch, *(style_image or [])]
+        file = None if image is None or image.startswith(RENDERED) else Path(image)
+        inputs = [path for path in (sketch, file, *(style_image or [])) if path]
         check_output("--out", out or NEW)
         _check_files(inputs, [*outputs, ("--preview", preview)])
-        drawing, *own = map(read, inputs)
+        drawing = read(sketch) if sketch else None
+        own = [*map(read, style_image or [])]
+        begun_with = read(file) if file else image
         with connected(server, api_key, ca, tls) as client:
             events = client.stream(
                 drawing,
                 prompt,
                 style=_only(style),
                 style_images=own,
+                image=begun_with,
                 canny_low_threshold=canny[0] if canny else None,
                 canny_high_threshold=canny[1] if canny else None,
                 preview_interval=1 if preview else None,
@@ -119,6 +132,19 @@ def render(
         typer.echo(json.dumps({"images": images, **facts(result)}, indent=2))
     else:
         _print(result, [*files, board] if board else files)
+
+
+def _told_apart(words: Sequence[str], image: str | None) -> tuple[Path | None, str]:
+    """The sketch, if there is one, and the prompt."""
+    match words:
+        case [sketch, prompt]:
+            return Path(sketch), prompt
+        case [prompt] if image:
+            return None, prompt
+    raise ValueError(
+        f"The arguments are {shorten(' '.join(words))}; allowed: SKETCH PROMPT, or PROMPT with "
+        "--image. Put the prompt in quotation marks."
+    )
 
 
 def _check_files(inputs: Sequence[Path], outputs: Sequence[tuple[str, Path | None]]) -> None:
@@ -207,13 +233,13 @@ def facts(result: Result) -> dict[str, object]:
     }
 
 
-def board_of(sketch: bytes, result: Result, own: Sequence[bytes] = ()) -> list[Panel]:
+def board_of(sketch: bytes | None, result: Result, own: Sequence[bytes] = ()) -> list[Panel]:
     """The panels that tell how a render came about; `own` are the caller's reference pictures."""
     names = [f"style: {result.style.id}"] if result.style else _numbered("style: your own", own)
     styles = [result.style_image] if result.style else own
     seeds = [f", seed {image.seed}" if len(result.images) > 1 else "" for image in result.images]
     return [
-        Panel(sketch, "sketch"),
+        *([Panel(sketch, "sketch")] if sketch else []),
         Panel(result.control_image, "edges (Canny)"),
         *map(Panel, styles, names),
         *(

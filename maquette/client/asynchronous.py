@@ -57,12 +57,14 @@ class AsyncClient:
         self._channel = async_channel(self._target)
         self._stub = MaquetteServiceStub(self._channel)
 
-    async def render(self, sketch: File, prompt: str, **options: Unpack[RenderOptions]) -> Result:
-        """Turn a sketch and a sentence into pictures."""
+    async def render(
+        self, sketch: File | None, prompt: str, **options: Unpack[RenderOptions]
+    ) -> Result:
+        """Turn a sketch and a sentence into pictures; without a sketch, an `image`."""
         return await self._answer(messages.render(sketch, prompt, options))
 
     async def stream(
-        self, sketch: File, prompt: str, **options: Unpack[RenderOptions]
+        self, sketch: File | None, prompt: str, **options: Unpack[RenderOptions]
     ) -> AsyncGenerator[Event]:
         """The same, told step by step; the ``Result`` comes last. Closing it stops the render."""
         async with aclosing(self._told(messages.stream(sketch, prompt, options))) as events:

@@ -5,6 +5,7 @@ Both clients send these; they differ in how they wait, and in nothing else.
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from maquette.client.options import File, RenderOptions, StyleOptions
 from maquette.v1 import maquette_pb2 as pb
 
 Answer = TypeVar("Answer")
+KEPT = r"render/[^/]+/[0-9]+"
+"""Names a picture of a render that the service keeps."""
 SHOWN = 60
 """Characters of a value that an error repeats."""
 
@@ -35,13 +38,13 @@ class Call(Generic[Answer]):
     idempotency_key: str = ""
 
 
-def render(sketch: File, prompt: str, options: RenderOptions) -> Call[results.Result]:
+def render(sketch: File | None, prompt: str, options: RenderOptions) -> Call[results.Result]:
     """Render, and answer once."""
     message = _render_request(sketch, prompt, options)
     return Call("Render", message, results.result, idempotency_key=uuid.uuid4().hex)
 
 
-def stream(sketch: File, prompt: str, options: RenderOptions) -> Call[results.Event | None]:
+def stream(sketch: File | None, prompt: str, options: RenderOptions) -> Call[results.Event | None]:
     """Render, and tell each event."""
     message = _render_request(sketch, prompt, options)
     return Call("RenderStream", message, results.event, idempotency_key=uuid.uuid4().hex)
@@ -112,13 +115,15 @@ def reembed(clip: int | None) -> Call[results.Reembedded]:
     return Call("ReembedStyles", message, results.reembedded)
 
 
-def _render_request(sketch: File, prompt: str, options: RenderOptions) -> pb.RenderRequest:
+def _render_request(sketch: File | None, prompt: str, options: RenderOptions) -> pb.RenderRequest:
     message = pb.RenderRequest()
     _fill(message, {**options, "sketch": sketch, "prompt": prompt})
     return message
 
 
 def _bytes(file: File) -> bytes:
+    if isinstance(file, str) and re.fullmatch(KEPT, file):
+        return file.encode()
     return file if isinstance(file, bytes) else Path(file).read_bytes()
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TypedDict
 
 File = bytes | str | os.PathLike[str]
-"""An encoded picture, or the path of one."""
+"""An encoded picture, or the path of one; for an ``image`` also ``render/<id>/<n>``."""
 
 
 class RenderOptions(TypedDict, total=False):
@@ -63,6 +63,12 @@ class RenderOptions(TypedDict, total=False):
     versions: str | None
     """Of the networks; left out, the service chooses: the champion, as a rule. (champion,
     candidate, previous)"""
+    image: File | None
+    """A picture to go on from: PNG, JPEG or WebP, or render/<id>/<n> for the picture n (from 0) of
+    a render of yours that is kept."""
+    strength: float | None
+    """How much of the image changes: the share of the steps that are taken; 0.8 when left out.
+    (0.01 to 1)"""
     id: str | None
     """The render's id, your choice: letters, digits, dots, hyphens, underscores."""
     keep_running: bool | None

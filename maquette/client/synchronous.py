@@ -58,12 +58,12 @@ class Client:
         self._channel = sync_channel(self._target)
         self._stub = MaquetteServiceStub(self._channel)
 
-    def render(self, sketch: File, prompt: str, **options: Unpack[RenderOptions]) -> Result:
-        """Turn a sketch and a sentence into pictures."""
+    def render(self, sketch: File | None, prompt: str, **options: Unpack[RenderOptions]) -> Result:
+        """Turn a sketch and a sentence into pictures; without a sketch, an `image`."""
         return self._answer(messages.render(sketch, prompt, options))
 
     def stream(
-        self, sketch: File, prompt: str, **options: Unpack[RenderOptions]
+        self, sketch: File | None, prompt: str, **options: Unpack[RenderOptions]
     ) -> Generator[Event]:
         """The same, told step by step; the ``Result`` comes last. Closing it stops the render."""
         with closing(self._told(messages.stream(sketch, prompt, options))) as events:

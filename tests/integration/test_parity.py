@@ -7,13 +7,19 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from diffusers import StableDiffusionControlNetImg2ImgPipeline
 from PIL import Image
 
 from export.pack import Pack
 from maquette.v1 import maquette_pb2 as pb
 from tests.amounts import sample
 from tests.conftest import ROOT
-from tests.integration.reference import SCHEDULERS, picture, pixels
+from tests.integration.reference import (
+    SCHEDULERS,
+    from_image_by_diffusers,
+    picture,
+    pixels,
+)
 from tests.integration.reference import by_diffusers as reference_picture
 from tests.integration.stack import stub_of
 from tests.pictures import encoded
@@ -52,6 +58,20 @@ def test_twenty_steps_equal_diffusers(stub, reference, sketch, style_image, sche
     expected = by_diffusers(reference, sketch, style_image, scheduler, 20, size)
     found = served(stub, sketch, style_image, scheduler, 20, size)
     assert found.shape == expected.shape
+    assert expected.std() > 10, "a flat picture would prove nothing"
+    assert np.abs(found - expected).max() <= 2
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_a_refined_picture_equals_diffusers(stub, reference, sketch, style_image, scheduler):
+    image = (ROOT / "examples/styles/ghibli.png").read_bytes()
+    expected = from_image_by_diffusers(
+        reference, StableDiffusionControlNetImg2ImgPipeline, sketch, scheduler, 20,
+        image=picture(image).resize(SIZE, Image.Resampling.LANCZOS), strength=0.6,
+        prompt=PROMPT, negative_prompt=NEGATIVE, seed=SEED, width=SIZE[0], height=SIZE[1],
+        ip_adapter_image=picture(style_image),
+    )  # fmt: skip
+    found = served(stub, sketch, style_image, scheduler, 20, image=image, strength=0.6)
     assert expected.std() > 10, "a flat picture would prove nothing"
     assert np.abs(found - expected).max() <= 2
 

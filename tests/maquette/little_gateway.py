@@ -197,8 +197,9 @@ class LittleGateway(MaquetteServiceServicer):
             if field.name not in ("id", "keep_running")
         }
         try:
-            request = RenderRequest(**{"sketch": b"", "prompt": "", **sent})
-            decode(request.sketch, "sketch")
+            request = RenderRequest(**sent)
+            for name, file in request.drawn.items():
+                decode(file, name)
         except InvalidRequest as error:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         return request
@@ -230,8 +231,9 @@ class LittleGateway(MaquetteServiceServicer):
     def _painted(self, identity, request, style):
         worn = request.style_images or (self.pictures[style.id],)
         shown = RenderRequest(**{**vars(request), "style": "", "style_images": worn})
-        sketch, *styles = (to_png(picture, "picture").png for picture in shown.uploads)
-        decoded = replace(shown, sketch=sketch, style_images=tuple(styles))
+        drawn = {name: to_png(file, name).png for name, file in shown.drawn.items()}
+        styles = (to_png(picture, "picture").png for picture in shown.style_images)
+        decoded = replace(shown, style_images=tuple(styles), **drawn)
         size = (request.width or SIZE, request.height or SIZE)
         first = 7 if request.seed is None else request.seed
         images = []
@@ -260,7 +262,8 @@ class LittleGateway(MaquetteServiceServicer):
     def _paint(self, request, made):
         told = (dict(made.parameters), request.weights, self.engines, dict(made.pack.versions))
         content = hashlib.sha256(repr(told).encode())
-        content.update(decode(request.sketch, "sketch").tobytes())
+        for name, file in request.drawn.items():
+            content.update(name.encode() + decode(file, name).tobytes())
         for image in request.style_images:
             content.update(decode(image, "style_images").tobytes())
         drawn = np.random.default_rng(list(content.digest()))

@@ -91,6 +91,27 @@ def test_the_same_picture_comes_back(made, run, tmp_path, asked):
     assert decode(again.read_bytes(), "x").tobytes() == decode(picture.read_bytes(), "x").tobytes()
 
 
+@pytest.mark.parametrize("with_sketch", [True, False])
+def test_what_began_with_an_image_comes_back(
+    made, client, gateway, run, sketch, style_image, tmp_path, with_sketch
+):
+    asked = {"image": style_image, "strength": 0.4, "num_inference_steps": 10, "seed": 3}
+    result = client.render(sketch if with_sketch else None, "a house", **asked)
+    picture, file = tmp_path / "refined.png", tmp_path / "image.png"
+    picture.write_bytes(result.images[0].png)
+    assert run(picture).exit_code == 0
+    assert "image" in run(picture, "--show").output
+    gateway.embed_sketch = False
+    picture.write_bytes(client.render(None, "a house", **asked).images[0].png)
+    missing = run(picture)
+    assert missing.exit_code == 1
+    assert "The picture holds no image. Name its file with --image; the sha256 is" in words(missing)
+    file.write_bytes(sketch)
+    assert "--image is not the one that made the picture" in words(run(picture, "--image", file))
+    file.write_bytes(style_image)
+    assert run(picture, "--image", file).exit_code == 0
+
+
 def test_what_comes_back_can_be_recalled(made, run, tmp_path):
     again = tmp_path / "again.png"
     run(made(), "--out", again)
@@ -132,7 +153,7 @@ def test_it_tells_it_as_json(made, run):
     shown = json.loads(run(picture, "--show", "--json").output)
     assert shown["parameters"]["guidance_scale"] == 3.3
     assert shown["pack"]["engines"] == {"unet": "aaaa"}
-    assert shown["holds_sketch"] is True
+    assert shown["sources"]["sketch"]["held"] is True
     assert "sketch" not in shown
     compared = json.loads(run(picture, "--json").output)
     assert compared["comparison"]["identical"] is True

@@ -7,6 +7,7 @@ import itertools
 import json
 import resource
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import typer
@@ -18,6 +19,7 @@ from maquette.cli.common import in_options
 from maquette.cli.render import made_by, render
 from maquette.client import Client
 from pipeline.png import size_of
+from pipeline.provenance import read
 from pipeline.request import FIELDS
 from tests.maquette.little_gateway import LittleGateway, serving
 
@@ -35,9 +37,13 @@ def run(tmp_path, monkeypatch, sketch, style_image):
             client.add_style(style_image, "Cyber Punk")
 
         def run(*options):
-            told = ["house.png", "a house", "--steps", "1", "--server", address, *options]
-            return CliRunner().invoke(app, told, env={"COLUMNS": "200"})
+            told = ["house.png", "a house", "--steps", "1", *options]
+            return run.alone(*told)
 
+        def alone(*words):
+            return CliRunner().invoke(app, [*words, "--server", address], env={"COLUMNS": "200"})
+
+        run.alone = alone
         yield run
 
 
@@ -73,6 +79,21 @@ def test_versions_are_told_in_one_order():
         for order in itertools.permutations({"unet": 2, "clip": 1, "vae": 3}.items())
     }
     assert told == {"clip 1, unet 2, vae 3"}
+
+
+def test_an_image_can_stand_in_for_the_sketch(run, tmp_path, style_image):
+    Path("photo.png").write_bytes(style_image)
+    told = run("--image", "photo.png", "--strength", "0.5", "--steps", "4", "--out", "one.png")
+    assert told.exit_code == 0, told.stderr
+    made = read(Path("one.png").read_bytes())
+    assert set(made.sources) == {"sketch", "image"}
+    again = run.alone("a house", "--image", "photo.png", "--steps", "4", "--out", "two.png")
+    assert again.exit_code == 0, again.stderr
+    assert set(read(Path("two.png").read_bytes()).sources) == {"image"}
+    refused = run.alone("photo.png")
+    assert "The arguments are 'photo.png'; allowed: SKETCH PROMPT, or PROMPT with --image." in (
+        refused.stderr
+    )
 
 
 def test_the_options_are_sent_as_the_fields_they_stand_for(run):

@@ -63,6 +63,21 @@ def test_what_is_stamped_is_read_again(request_, picture):
     assert read(stamp(picture, written)) == written
 
 
+def test_a_picture_that_was_gone_on_from_is_held_and_named(sketch, style_image, picture):
+    request = RenderRequest(b"", "a house", style_images=(style_image,), image=sketch, strength=0.3)
+    used = replace(request, image=to_png(sketch, "image").png)
+    written = described(replace(request, sketch=sketch), used=used)
+    stamped = stamp(picture, written)
+    made = read(stamped)
+    assert made == written
+    assert made.sources["image"].sha256 == hashlib.sha256(sketch).hexdigest()
+    assert made.sources["image"].png == used.image
+    assert made.parameters["strength"] == 0.3
+    assert stamped.count(b"compositeWithTrainedAlgorithmicMedia") == 2
+    drawn = replace(request, sketch=sketch, image=b"", strength=None)
+    assert "image" not in described(drawn).sources
+
+
 def test_it_says_what_was_asked_and_what_was_made(request_, sketch, style_image):
     asked = replace(request_, guidance_scale=3, style_weights=(0.5,), control_guidance_end=0.75)
     made = described(asked, seed=9, size=(320, 256))
@@ -76,7 +91,7 @@ def test_it_says_what_was_asked_and_what_was_made(request_, sketch, style_image)
     }  # fmt: skip
     assert type(made.parameters["guidance_scale"]) is float
     assert made.style_images == (StyleImage(hashlib.sha256(style_image).hexdigest(), 0.5),)
-    assert made.sketch_sha256 == hashlib.sha256(sketch).hexdigest()
+    assert made.sources["sketch"].sha256 == hashlib.sha256(sketch).hexdigest()
     assert (made.style, made.version, made.pack.engines["unet"]) == (
         "cyberpunk", "1.2.3", "0123abcd",
     )  # fmt: skip
@@ -152,7 +167,7 @@ def noise(side: int) -> bytes:
 
 def test_nothing_is_held_when_asked_not_to(request_, picture):
     made = described(request_, used=None, style=None)
-    assert (made.sketch, made.style_images[0].png) == (None, None)
+    assert (made.sources["sketch"].png, made.style_images[0].png) == (None, None)
     assert read(stamp(picture, made)) == made
 
 
@@ -162,7 +177,8 @@ def test_of_a_large_sketch_what_is_traced_is_held(request_, picture):
     made = described(replace(request_, sketch=photo), size=(256, 192))
     assert made.style_images[0].png is None
     assert read(stamp(picture, made)) == made
-    traced = [canny(decode(one, "x"), 256, 192, 50, 150) for one in (photo, made.sketch)]
+    held = made.sources["sketch"].png
+    traced = [canny(decode(one, "x"), 256, 192, 50, 150) for one in (photo, held)]
     assert np.array_equal(*traced)
 
 
@@ -178,15 +194,15 @@ def test_own_references_are_held_while_there_is_room(request_, picture):
     assert read(stamp(picture, made)) == made
     # Four pictures share the room, so that an answer does not grow with them.
     kept = described(replace(blend, sketch=noise(400), num_images=4), size=(64, 64), style=None)
-    each = [kept.sketch, *(image.png for image in kept.style_images)]
-    assert kept.sketch
+    each = [kept.sources["sketch"].png, *(image.png for image in kept.style_images)]
+    assert kept.sources["sketch"].png
     assert 4 * sum(len(png or b"") for png in each) <= MAX_HELD
 
 
 def test_a_stamped_picture_can_be_a_sketch_or_a_style(request_, picture):
     stamped = stamp(picture, described(request_))
     again = described(replace(request_, sketch=stamped, style_images=(stamped,)))
-    assert decode(again.sketch, "x").tobytes() == decode(picture, "x").tobytes()
+    assert decode(again.sources["sketch"].png, "x").tobytes() == decode(picture, "x").tobytes()
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
@@ -308,7 +324,7 @@ def test_only_a_png_is_stamped(request_):
 
 def test_a_png_of_pixels_alone_is_embedded_as_it_was_sent(request_):
     bare = encode_png(np.asarray(decode(request_.sketch, "sketch")))
-    assert described(replace(request_, sketch=bare)).sketch == bare
+    assert described(replace(request_, sketch=bare)).sources["sketch"].png == bare
 
 
 def with_text(png):
@@ -321,6 +337,6 @@ def with_text(png):
 @pytest.mark.parametrize("dress", [with_text, lambda png: png + b"a secret"])
 def test_what_else_is_in_a_sketch_is_not_embedded(request_, dress):
     bare = encode_png(np.asarray(decode(request_.sketch, "sketch")))
-    embedded = described(replace(request_, sketch=dress(bare))).sketch
+    embedded = described(replace(request_, sketch=dress(bare))).sources["sketch"].png
     assert b"a secret" not in embedded
     assert decode(embedded, "sketch").tobytes() == decode(bare, "sketch").tobytes()

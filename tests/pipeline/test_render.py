@@ -65,6 +65,11 @@ class ClosedFormStack:
     def vae_decoder(inputs):
         return {"pixels": np.tanh(inputs["latents"][:, :3].repeat(8, axis=2).repeat(8, axis=3))}
 
+    @staticmethod
+    def vae_encoder(inputs):
+        pixels = inputs["pixels"][:, :, ::8, ::8]
+        return {"latents": np.concatenate([pixels, pixels[:, :1]], axis=1)}
+
 
 async def ignore(step, previews):
     pass
@@ -189,3 +194,60 @@ async def test_leaving_at_a_step_stops_the_networks(sketch, style_image):
     with pytest.raises(LookupError):
         await render(stack, request(sketch, style_image), PACK, leave)
     assert stack.called == ["condition", "denoiser", "denoiser"]
+
+
+def photo(size=(256, 256)):
+    shades = np.linspace(0, 255, size[0] * size[1] * 3).reshape(size[1], size[0], 3)
+    house = Image.fromarray(shades.astype(np.uint8))
+    house.paste("navy", (40, 60, 120, 100))
+    return encoded(house)
+
+
+async def test_a_picture_is_refined_in_a_share_of_the_steps(sketch, style_image):
+    stack, steps = ClosedFormStack(), []
+    asked = request(sketch, style_image, image=photo(), strength=0.5)
+
+    async def count(step, previews):
+        steps.append(step)
+
+    done = await render(stack, asked, PACK, count)
+    assert stack.called == ["condition", "vae_encoder", *["denoiser"] * 2, "vae_decoder"]
+    assert steps == [1, 2]
+    others = {
+        (await render(ClosedFormStack(), changed, PACK, ignore)).images[0]
+        for changed in (
+            request(sketch, style_image),
+            replace(asked, strength=0.75),
+            replace(asked, image=photo((256, 192)), height=256),
+        )
+    }
+    assert len(others) == 3
+    assert done.images[0] not in others
+
+
+async def test_without_a_sketch_the_edges_are_those_of_the_image(sketch, style_image):
+    asked = request(b"", style_image, image=photo(), strength=0.5)
+    done = await render(ClosedFormStack(), asked, PACK, ignore)
+    drawn = await render(ClosedFormStack(), replace(asked, sketch=photo()), PACK, ignore)
+    other = await render(ClosedFormStack(), replace(asked, sketch=sketch), PACK, ignore)
+    assert done.control_image == drawn.control_image != other.control_image
+    assert done.images == drawn.images
+    blank = replace(asked, image=encoded(Image.new("RGB", (256, 256), "white")))
+    with pytest.raises(InvalidRequest, match="^image is a picture with no edges"):
+        await render(ClosedFormStack(), blank, PACK, ignore)
+
+
+@pytest.mark.parametrize(("size", "expected"), [((192, 320), (192, 320)), ((500, 500), (256, 256))])
+async def test_an_image_keeps_its_size_where_a_render_may_have_it(
+    sketch, style_image, size, expected
+):
+    asked = request(sketch, style_image, image=photo(size))
+    done = await render(ClosedFormStack(), asked, PACK, ignore)
+    assert Image.open(io.BytesIO(done.images[0])).size == expected
+
+
+async def test_several_refined_pictures_equal_the_single_ones(sketch, style_image):
+    asked = request(sketch, style_image, image=photo(), strength=0.5)
+    several = await render(ClosedFormStack(), replace(asked, num_images=3), PACK, ignore)
+    single = await render(ClosedFormStack(), replace(asked, seed=6), PACK, ignore)
+    assert several.images[1] == single.images[0]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 import re
 
+import numpy as np
 import pytest
 
 from pipeline.errors import InvalidRequest
@@ -81,6 +82,31 @@ def test_a_sampler_with_fewer_steps_says_so():
     RenderRequest(**VALID, scheduler="lcm", num_inference_steps=50)
     with pytest.raises(InvalidRequest, match=r"^num_inference_steps is 51; allowed: 1 to 50 with"):
         RenderRequest(**VALID, scheduler="lcm", num_inference_steps=51)
+
+
+@pytest.mark.parametrize("strength", [0, 0.0, math.nan, 1.5, -1])
+def test_a_strength_that_changes_nothing_or_more_than_all_is_refused(strength):
+    with pytest.raises(InvalidRequest, match=r"^strength is .+; allowed: 0\.01 to 1\. Try "):
+        RenderRequest(**VALID, image=b"i", strength=strength)
+
+
+def test_a_strength_needs_an_image_and_a_step():
+    with pytest.raises(InvalidRequest, match=r"^strength is 0\.5; allowed: empty without an image"):
+        RenderRequest(**VALID, strength=0.5)
+    few = {**VALID, "image": b"i", "num_inference_steps": 3}
+    message = r"^strength is 0\.3; allowed: 0\.34 to 1 with 3 steps.+ Try 0\.34\.$"
+    with pytest.raises(InvalidRequest, match=message):
+        RenderRequest(**few, strength=0.3)
+    assert RenderRequest(**few, strength=0.34).steps_taken == 1
+
+
+def test_the_steps_of_a_refined_picture_are_diffusers():
+    for strength, steps, taken in ((None, 20, 16), (0.7, 10, 7), (0.29, 100, 28), (1, 5, 5)):
+        image = {"image": b"i", "num_inference_steps": steps}
+        # As gRPC brings it.
+        sent = strength and float(np.float32(strength))
+        assert RenderRequest(**VALID, **image, strength=sent).steps_taken == taken
+    assert RenderRequest(**VALID).steps_taken == 20
 
 
 def _refusal(field, value):

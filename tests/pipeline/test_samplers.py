@@ -16,7 +16,7 @@ from diffusers import (
 )
 from diffusers.schedulers import scheduling_euler_ancestral_discrete, scheduling_lcm
 
-from pipeline.samplers import SAMPLERS, STEP_LIMITS, NoiseSchedule
+from pipeline.samplers import FROM_NOISE, SAMPLERS, STEP_LIMITS, NoiseSchedule, Start
 
 REFERENCES = {
     "ddim": DDIMScheduler,
@@ -47,8 +47,8 @@ def draws(seed, shape=(2, 4, 6, 5)):
     return lambda: random.standard_normal(shape).astype(np.float32)
 
 
-def ours(name, config, steps, draw):
-    sampling = SAMPLERS[name](NoiseSchedule.from_config(config), steps, draw)
+def ours(name, config, steps, draw, start=FROM_NOISE):
+    sampling = SAMPLERS[name](NoiseSchedule.from_config(config), steps, draw, start)
     query, timesteps = next(sampling), []
     while True:
         sample, timestep = query
@@ -80,6 +80,24 @@ def theirs(name, config, steps, draw):
     return latents.numpy(), scheduler.timesteps.tolist()
 
 
+def refined_by_theirs(name, config, steps, taken, draw, picture):
+    """What `get_timesteps` and `prepare_latents` of diffusers' img2img pipelines do."""
+    scheduler = REFERENCES[name].from_config(config)
+    scheduler.set_timesteps(steps)
+    timesteps = scheduler.timesteps[steps - taken :]
+    if hasattr(scheduler, "set_begin_index"):
+        scheduler.set_begin_index(steps - taken)
+    noise = torch.from_numpy(draw())
+    original = torch.from_numpy(picture).repeat(len(noise), 1, 1, 1)
+    latents = scheduler.add_noise(original, noise, timesteps[:1].repeat(len(noise)))
+    with same_noise(lambda *_, **__: torch.from_numpy(draw())):
+        for timestep in timesteps:
+            sample = scheduler.scale_model_input(latents, timestep)
+            predicted = network(sample.numpy(), float(timestep)).astype(np.float32)
+            latents = scheduler.step(torch.from_numpy(predicted), timestep, latents).prev_sample
+    return latents.numpy()
+
+
 def test_every_sampler_has_a_reference():
     assert set(REFERENCES) == set(SAMPLERS)
 
@@ -102,6 +120,20 @@ def test_equals_diffusers(name, steps, spacing, alpha_to_one):
     expected, expected_timesteps = theirs(name, config, steps, draws(steps))
     found, timesteps = ours(name, config, steps, draws(steps))
     np.testing.assert_allclose(timesteps, expected_timesteps, atol=1e-3)
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=2e-4)
+    assert found.dtype == np.float32
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("spacing", [None, "leading", "trailing"])
+@pytest.mark.parametrize(("steps", "taken"), [(20, 16), (20, 1), (13, 13), (4, 2)])
+def test_a_picture_is_refined_as_in_diffusers(name, spacing, steps, taken):
+    config = SD15 if spacing is None else {**SD15, "timestep_spacing": spacing}
+    picture = draws(99, (1, 4, 6, 5))()
+    expected = refined_by_theirs(name, config, steps, taken, draws(steps), picture)
+    start = Start(steps - taken, picture)
+    found, timesteps = ours(name, config, steps, draws(steps), start)
+    assert len(timesteps) == taken
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=2e-4)
     assert found.dtype == np.float32
 

@@ -26,7 +26,7 @@ def render_request(message: pb.RenderRequest) -> RenderRequest:
         InvalidRequest: a field is outside its range.
     """
     sent = {name: value for name, value in _sent(message).items() if name not in ABOUT_THE_CALL}
-    return RenderRequest(**{"sketch": b"", "prompt": "", **sent})
+    return RenderRequest(**sent)
 
 
 def new_style(message: pb.AddStyleRequest) -> NewStyle:

@@ -29,6 +29,7 @@ from gateway.doors.http_bodies import from_base64
 from gateway.doors.validation import invalid_request, refused
 from pipeline import fields
 from pipeline.errors import InvalidRequest, shorten
+from pipeline.request import RENDERED
 
 Item = TypeVar("Item")
 Model = TypeVar("Model", bound="Body")
@@ -85,6 +86,8 @@ def _boolean(value: Any) -> Any:
 def _picture(value: Any) -> bytes:
     if isinstance(value, bytes):
         return value
+    if isinstance(value, str) and value.startswith(RENDERED):
+        return value.encode()
     remedy = "Send the picture itself."
     if not isinstance(value, str):
         raise refused("base64 of a file", remedy)

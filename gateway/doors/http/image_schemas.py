@@ -141,7 +141,30 @@ class ImagesSubmission(Submission):
 
 
 GenerationSubmission = model_of("GenerationSubmission", FIELDS, ImagesSubmission)
-EditForm = model_of("EditForm", FIELDS, ImagesSubmission, aliases={"sketch": "image"})
+
+
+class EditSubmission(ImagesSubmission):
+    """The same of images.edit, whose `image` is a sketch until it is to be refined."""
+
+    @property
+    def begins_with_image(self) -> bool:
+        """Whether `image` is a picture to go on from: what says how is there."""
+        return not self.model_fields_set.isdisjoint({"sketch", "strength"})
+
+    def render_request(self, **changed: Any) -> RenderRequest:
+        """The render that is asked for.
+
+        Raises:
+            InvalidRequest: a field is outside its range.
+        """
+        if not self.begins_with_image:
+            changed |= {"sketch": getattr(self, "image"), "image": b""}  # noqa: B009 - from the table
+        return super().render_request(**changed)
+
+
+EditForm = model_of(
+    "EditForm", {**FIELDS, "image": replace(FIELDS["image"], required=True)}, EditSubmission
+)
 
 
 class Usage(BaseModel):

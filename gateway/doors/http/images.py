@@ -70,7 +70,7 @@ def _answers(kind: str) -> dict[int | str, dict[str, Any]]:
 async def generations(request: Request, caller: OpenAIRendering, behind: Behind) -> Response:
     """Render the `sketch` (base64), which OpenAI's clients send in `extra_body`."""
     sent = await read(request, JSON)
-    if "sketch" not in sent:
+    if "sketch" not in sent and "image" not in sent:
         remedy = (
             "This model paints over a sketch: send it with extra_body={'sketch': BASE64}, or use "
             "images.edit(image=FILE, prompt=...)."
@@ -92,7 +92,8 @@ async def edits(request: Request, caller: OpenAIRendering, behind: Behind) -> Re
     # Its clients write brackets after the name of a field that may come several times.
     sent = {name.removesuffix("[]"): value for name, value in (await read(request, FORM)).items()}
     asked = await validated(sent, EditForm)
-    return await _render(request, asked, caller, behind, "image", "image_edit")
+    sketch = "sketch" if asked.begins_with_image else "image"
+    return await _render(request, asked, caller, behind, sketch, "image_edit")
 
 
 @router.get("/models", summary="List the models")

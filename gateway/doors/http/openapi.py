@@ -103,11 +103,17 @@ def events_content(bodies: Mapping[str, type[BaseModel]]) -> Schema:
 
 def _schema(model: type[Body], kind: str) -> Schema:
     schema = model.model_json_schema(mode=MODES[kind])
+    # A sketch, whatever the route calls it, or a picture whose edges stand in for it.
+    either = [name for name in ("sketch", "file", "image") if name in schema["properties"]]
+    if len(either) < 2 or "image" in schema["required"]:
+        either = []
     for name, field in schema["properties"].items():
         if field.get("default") in (None, "", []):
             field.pop("default", None)
-        if name not in schema.get("required", ()):
+        if name not in (*schema.get("required", ()), *either):
             schema["properties"][name] = _optional(field, LEFT_OUT[kind])
+    if either:
+        schema["anyOf"] = [{"required": [name]} for name in either]
     return schema
 
 

@@ -49,6 +49,7 @@ class Painter:
     def __init__(self, size=10):
         self.go_on = asyncio.Event()
         self.begun = 0
+        self.images = []
         self.left = 0
         self.size = size
         self.error = None
@@ -58,6 +59,7 @@ class Painter:
 
     async def check(self, request):
         self.checking.set()
+        self.images.append(request.image)
         await self.decide.wait()
         if request.prompt == "bad":
             raise InvalidRequest("prompt", "bad", "a good one", "Think again.")
@@ -116,6 +118,31 @@ async def test_all_who_follow_hear_everything():
     assert await early == late == [Stepped, Stepped, Stepped, Finished]
     assert render.state is State.SUCCEEDED
     assert await kinds(render) == late
+
+
+async def test_a_kept_picture_is_named_as_the_image_of_another_render():
+    painter = Painter()
+    painter.go_on.set()
+    renders = renders_over(painter)
+    first = await renders.begin(request(), ALICE, SubmitOptions(id="first", keep_running=True))
+    await first.ended()
+
+    def named(name, caller):
+        asked = RenderRequest(b"", "a house", image=name, num_inference_steps=STEPS)
+        return renders.begin(asked, caller, SubmitOptions(keep_running=True))
+
+    await named(b"render/first/0", ALICE)
+    assert painter.images[-1] == first.result.pictures[0].png
+    for name, caller in (
+        (b"render/first/0", BOB),
+        (b"render/first/0", ROOT),
+        (b"render/first/1", ALICE),
+        (b"render/other/0", ALICE),
+    ):
+        with pytest.raises(NotFound, match=r"^image is 'render/.+'; allowed: a picture of a rend"):
+            await named(name, caller)
+    with pytest.raises(InvalidRequest, match=r"^image is 'render/first'; allowed: an encoded pict"):
+        await named(b"render/first", ALICE)
 
 
 async def test_only_the_newest_preview_is_kept():

@@ -151,7 +151,7 @@ async def test_the_picture_says_what_made_it(library, request_):
     assert [one.parameters["seed"] for one in made] == [5, 6]
     assert {one.style for one in made} == {"winter"}
     assert made[0].pack.name == "painted"
-    assert made[0].sketch is not None
+    assert made[0].sources["sketch"].png is not None
 
 
 class Chooser(Painter):
@@ -183,10 +183,10 @@ async def test_the_picture_names_what_was_sent_and_holds_what_was_used(library, 
     used = images.to_png(photo, "sketch")
     assert done.warnings == used.warnings != ()
     made = provenance.read(done.pictures[0].png)
-    assert made.sketch_sha256 == hashlib.sha256(photo).hexdigest()
-    assert made.sketch == used.png
+    assert made.sources["sketch"].sha256 == hashlib.sha256(photo).hexdigest()
+    assert made.sources["sketch"].png == used.png
     # What it holds makes the same picture.
-    again = await rendering.check(replace(request_, sketch=made.sketch))
+    again = await rendering.check(replace(request_, sketch=made.sources["sketch"].png))
     assert again.request.sketch == used.png
 
 

@@ -105,6 +105,7 @@ def _together(body: dict[str, Any]) -> dict[str, Any]:
         body["num_inference_steps"] = min(limit, body["num_inference_steps"])
     if isinstance(body.get("ip_adapter_scale"), list):
         body["ip_adapter_scale"] = body["ip_adapter_scale"][:1]
+    body |= _begun(body)
     images = body.get("style_images", [])
     # A picture in a form is of a type whose text is empty.
     count = len(images) if isinstance(images, list) else int(images is not None)
@@ -122,6 +123,13 @@ def _together(body: dict[str, Any]) -> dict[str, Any]:
     if body.get("force"):
         body["why"] = "sharper windows"
     return body
+
+
+def _begun(body: dict[str, Any]) -> dict[str, Any]:
+    """What goes with the strength of an image."""
+    if body.get("strength") in (None, ""):
+        return {}
+    return {"strength": 1, "image": body.get("image") or SKETCH}
 
 
 def _of(body: dict[str, Any], name: str) -> Any:

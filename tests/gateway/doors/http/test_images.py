@@ -35,6 +35,19 @@ async def test_edit_takes_the_sketch(client, sketch):
     assert answer.created > 0
 
 
+async def test_edit_refines_the_image_where_a_strength_is_sent(client, served, sketch):
+    sent = {"image": ("photo.png", sketch), "prompt": "a house"}
+    await client.images.edit(**sent, extra_body=FAST)
+    assert (served.painter.newest.sketch, served.painter.newest.image) == (sketch, b"")
+    await client.images.edit(**sent, extra_body={**FAST, "id": "kept", "strength": 0.5})
+    assert (served.painter.newest.sketch, served.painter.newest.image) == (b"", sketch)
+    drawn = {"sketch": base64.b64encode(sketch).decode(), "image": "render/kept/0", **FAST}
+    await client.images.generate(prompt="a house", extra_body=drawn)
+    assert served.painter.newest.image not in (b"", sketch)
+    with pytest.raises(openai.NotFoundError, match="image is 'render/kept/1'; allowed: a picture"):
+        await client.images.generate(prompt="a", extra_body={**drawn, "image": "render/kept/1"})
+
+
 async def test_a_list_of_one_image(client, sketch):
     answer = await client.images.edit(
         model="sketch_to_render", image=[("sketch.png", sketch)], prompt="a house", extra_body=FAST

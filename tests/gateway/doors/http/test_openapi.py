@@ -138,7 +138,8 @@ def body_of(content):
     if kind != FORM:
         # Each kind of body begins a render of its own.
         return {"json": {name: value for name, value in example.items() if name != "id"}}
-    required = PICTURE_FIELDS & set(described["schema"]["required"])
+    either = described["schema"].get("anyOf", [{"required": []}])[0]["required"]
+    required = PICTURE_FIELDS & {*described["schema"]["required"], *either}
     return {"data": example, "files": {name: base64.b64decode(openapi.SKETCH) for name in required}}
 
 

@@ -49,6 +49,7 @@ EVERYTHING = {
     "height": [192],
     "num_images": [2],
     "versions": [b"champion"],
+    "strength": [0.5],
 }
 every_flavour = pytest.mark.parametrize("flavour", FLAVOURS.values(), ids=FLAVOURS)
 
@@ -94,6 +95,7 @@ async def test_a_render_comes_back_whole(open_inference, flavour, tiny_sketch):
 async def test_every_field_arrives(open_inference, flavour, tiny_sketch):
     values = retrieved(tiny_sketch, **EVERYTHING, style_filter=[], style=[b""])
     values["style_images"] = [tiny_sketch, tiny_sketch]
+    values["image"] = [tiny_sketch]
     assert set(values) == set(INPUTS)
     result = await flavour.infer(address_of(open_inference, flavour), values)
     assert open_inference.painter.painted[-1] == RenderRequest(**as_fields(values))
@@ -134,7 +136,7 @@ async def test_a_mistake_is_told(open_inference, flavour, tiny_sketch):
     address = address_of(open_inference, flavour)
     for values, words in (
         (retrieved(tiny_sketch, width=[130]), "width is 130; allowed: 128 to 1024"),
-        ({"prompt": [b"a"]}, "inputs is without sketch"),
+        ({"sketch": [tiny_sketch]}, "inputs is without prompt"),
         (retrieved(b"no picture"), "sketch is 10 bytes; allowed: a PNG"),
     ):
         with pytest.raises(InferenceServerException, match=words) as failed:
@@ -184,7 +186,7 @@ async def test_the_server_describes_itself(open_inference, flavour):
     config = await flavour.call(address, "get_model_config", MODEL, **how)
     config = config if flavour.is_http else config["config"]
     optional = {one["name"] for one in config["input"] if one.get("optional")}
-    assert set(INPUTS) - optional == {"sketch", "prompt"}
+    assert set(INPUTS) - optional == {"prompt"}
     index = await flavour.call(address, "get_model_repository_index", **how)
     index = index if flavour.is_http else index["models"]
     assert index == [{"name": MODEL, "version": "1", "state": "READY"}]

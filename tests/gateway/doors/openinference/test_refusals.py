@@ -145,7 +145,7 @@ GRPC_LIES = {
         "sketch is 0 elements; allowed: 1",
     ),
     "nothing": (
-        lambda _: pb.ModelInferRequest(model_name=MODEL), "without sketch and prompt; allowed"
+        lambda _: pb.ModelInferRequest(model_name=MODEL), "without prompt; allowed"
     ),
     "unknown output": (
         lambda sketch: message(
