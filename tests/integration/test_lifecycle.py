@@ -9,6 +9,7 @@ import signal
 import socket
 import stat
 import subprocess
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -29,6 +30,7 @@ from tests.amounts import sample
 from tests.conftest import ROOT
 from tests.exported import EXPORTED
 from tests.integration.stack import MAQUETTE, live_stack, ready_models, stub_of, wait_until
+from tests.integration.strangers import calling, entering, reached
 
 REPOSITORY = EXPORTED
 
@@ -159,6 +161,35 @@ def test_triton_is_its_owners_only(live):
     assert regions
     wait_until(lambda: {stat.S_IMODE(region.stat().st_mode) for region in regions} == {0o600}, 5)
     assert stat.S_IMODE((live.state / "triton.log").stat().st_mode) == 0o600
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_another_user_reaches_the_doors_and_nothing_else(live):
+    """Also where the state folder was made for all to enter."""
+    family = live.processes()
+    regions = [str(region) for region in Path("/dev/shm").glob(f"maquette_{live.process.pid}_*")]
+    # Of these it has no secret, and up.out is this test's own.
+    plain = {"backends", "models", "up.out"}
+    files = {path.name for path in live.state.iterdir()} - plain
+    assert {"gateway.log", "library", "sockets", "triton.log"} <= files
+    of_processes = [
+        f"/proc/{process.pid}/{name}" for process in family for name in ("environ", "fd", "mem")
+    ]
+    closed = {path: entering(path) for path in [*files, *regions, *of_processes]}
+    closed |= {f"sockets/{name}": calling(f"sockets/{name}") for name in ("grpc", "metrics")}
+    closed |= {f"kill {each.pid}": partial(os.kill, each.pid, 0) for each in family}
+    doors = {
+        str(port): partial(socket.create_connection, ("127.0.0.1", port))
+        for port in (live.port, live.http_port)
+    }
+    mode = stat.S_IMODE(live.state.stat().st_mode)
+    live.state.chmod(0o755)
+    try:
+        found = reached(live.state, closed | doors)
+    finally:
+        live.state.chmod(mode)
+    assert {found.pop(port) for port in doors} == {"done"}
+    assert {name: what for name, what in found.items() if what != "PermissionError"} == {}
 
 
 def test_triton_and_its_models_know_no_secret_of_the_gateway(anywhere):
