@@ -7,7 +7,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
@@ -166,14 +166,9 @@ class ObjectStoreRepository:
     def _work(self, report: Report, *, whole: bool) -> Iterator[tuple[Index, str, Path]]:
         """What is there now, its ETag, and a folder to change it in."""
         with ExitStack() as held:
-            if whole:
-                with self._copy.locked("files"):
-                    before, etag = self._bring(report)
-                    staged = self._copy.staged(before, self._objects, whole=True)
-                    work = held.enter_context(staged)
-            else:
-                before, etag = self._read()
-                staged = self._copy.staged(before, self._objects, whole=False)
+            with self._copy.locked("files") if whole else nullcontext():
+                before, etag = self._bring(report) if whole else self._read()
+                staged = self._copy.staged(before, self._objects, whole=whole)
                 work = held.enter_context(staged)
             yield before, etag, work
 
@@ -341,14 +336,7 @@ def publish(
     with _told(Path(tempfile.gettempdir())), fetching.fetched(source, report) as folder:
         return repository.change(
             lambda into: operations.publish(
-                into,
-                model,
-                folder,
-                who=who,
-                why=why,
-                origin=origin,
-                dry_run=dry_run,
-                report=report,
+                into, model, folder, who=who, why=why, origin=origin, dry_run=dry_run, report=report
             ),
             dry_run=dry_run,
             patient=True,

@@ -144,11 +144,9 @@ def main(argument: str, tether: int) -> int:
     _bound_memory(trial)
     try:
         check(trial)
-    except Failure as failure:
-        print(json.dumps({"failure": str(failure)}))  # noqa: T201 - to the parent
-        return 1
-    except Unavailable as error:
-        print(json.dumps({"unavailable": str(error)}))  # noqa: T201 - to the parent
+    except (Failure, Unavailable) as error:
+        kind = "failure" if isinstance(error, Failure) else "unavailable"
+        print(json.dumps({kind: str(error)}))  # noqa: T201 - to the parent
         return 1
     return 0
 
