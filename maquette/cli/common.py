@@ -6,8 +6,10 @@ import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, cast
 
 import typer
 from rich.console import Console
@@ -20,7 +22,6 @@ from pipeline.fields import Field
 from pipeline.request import FIELDS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-DEFAULT_SERVER = running.USUAL
 
 
 def _that_runs(context: typer.Context, option: typer.CallbackParam, server: str) -> str:
@@ -32,26 +33,53 @@ def _that_runs(context: typer.Context, option: typer.CallbackParam, server: str)
     return found[0].server if len(found) == 1 else server
 
 
-Server = Annotated[
-    str,
-    typer.Option(
-        envvar="MAQUETTE_SERVER",
-        help="The gateway, as host:port; that of the `maquette up` that runs here, if one does.",
-        callback=_that_runs,
-    ),
-]
-ApiKey = Annotated[
-    str | None,
-    typer.Option(envvar="MAQUETTE_API_KEY", help="Where callers are asked who they are."),
-]
-Ca = Annotated[
-    Path | None,
-    typer.Option(envvar="MAQUETTE_CA", help="PEM file of who signed its certificate: use TLS."),
-]
-Tls = Annotated[
-    bool,
-    typer.Option("--tls", envvar="MAQUETTE_TLS", help="Use TLS; a known authority signed."),
-]
+@dataclass(frozen=True)
+class Gateway:
+    """The gateway that a command calls, and how."""
+
+    server: Annotated[
+        str,
+        typer.Option(
+            envvar="MAQUETTE_SERVER",
+            help="The gateway, as host:port; that of the `maquette up` that runs here, if "
+            "one does.",
+            callback=_that_runs,
+        ),
+    ] = running.USUAL
+    api_key: Annotated[
+        str | None,
+        typer.Option(envvar="MAQUETTE_API_KEY", help="Where callers are asked who they are."),
+    ] = field(default=None, repr=False)
+    ca: Annotated[
+        Path | None,
+        typer.Option(envvar="MAQUETTE_CA", help="PEM file of who signed its certificate: use TLS."),
+    ] = None
+    tls: Annotated[
+        bool,
+        typer.Option("--tls", envvar="MAQUETTE_TLS", help="Use TLS; a known authority signed."),
+    ] = False
+
+    def client(self, timeout: float | None = None) -> Client:
+        """A client of it; see :class:`maquette.client.Client`."""
+        return Client(self.server, self.api_key or None, self.ca, timeout, self.tls)
+
+
+def on_gateway(command: Command) -> Command:
+    """Give a command that takes a `gateway` the options that say which, and how to call it."""
+    signature = inspect.signature(command, eval_str=True)
+    others = [each for name, each in signature.parameters.items() if name != "gateway"]
+    own = inspect.signature(Gateway, eval_str=True).parameters
+    # Keywords that `with_options` is to replace stay last.
+    last = len(others) - any(each.kind is each.VAR_KEYWORD for each in others)
+
+    @wraps(command)
+    def called(**given: Any) -> Any:
+        return command(gateway=Gateway(**{name: given.pop(name) for name in own}), **given)
+
+    every = [*others[:last], *own.values(), *others[last:]]
+    called.__signature__ = signature.replace(parameters=every)  # type: ignore[attr-defined]
+    return cast("Command", called)
+
 
 OPTIONS = {name: f"--{field.option}" for name, field in FIELDS.items() if "_" in name}
 """The command line's words for fields whose names are no words of a sentence."""
@@ -129,18 +157,16 @@ def in_options(message: str) -> str:
 
 
 @contextmanager
-def connected(
-    server: str, api_key: str | None, ca: Path | None, tls: bool = False
-) -> Iterator[Client]:
+def connected(gateway: Gateway) -> Iterator[Client]:
     """A client for the block; what fails in it ends the command with one plain line."""
     try:
-        with Client(server, api_key or None, ca, tls=tls) as client:
-            if api_key and not (tls or ca or _is_loopback(server)):
-                note(f"the API key goes to {server} in clear. --tls or --ca keeps it from others.")
+        with gateway.client() as client:
+            host = gateway.server.rpartition(":")[0].strip("[]")
+            if gateway.api_key and not (gateway.tls or gateway.ca or addresses.is_loopback(host)):
+                note(
+                    f"the API key goes to {gateway.server} in clear. "
+                    "--tls or --ca keeps it from others."
+                )
             yield client
     except CallFailed as error:
         raise fail(in_options(str(error))) from error
-
-
-def _is_loopback(server: str) -> bool:
-    return addresses.is_loopback(server.rpartition(":")[0].strip("[]"))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 import grpc
 
+from maquette.cli.common import Gateway
 from maquette.client import CallFailed, Client
 from versions import locks
 from versions.changes import Outcome
@@ -20,15 +20,9 @@ AWAY = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
 
 
 def follows(
-    wanted: Outcome,
-    alias: str,
-    at: Repository,
-    server: str,
-    api_key: str | None,
-    ca: Path | None,
-    tls: bool,
+    wanted: Outcome, alias: str, at: Repository, gateway: Gateway
 ) -> tuple[bool | None, str]:
-    """Wait until the gateway at `server` serves the sets of versions of `wanted`, and its CLIP.
+    """Wait until `gateway` serves the sets of versions of `wanted`, and its CLIP.
 
     Args:
         wanted: the change that was made.
@@ -38,8 +32,9 @@ def follows(
     Returns:
         Whether it does, None where nobody knows, and one sentence on it.
     """
+    server = gateway.server
     try:
-        with Client(server, api_key or None, ca, CALL_SECONDS, tls) as client:
+        with gateway.client(CALL_SECONDS) as client:
             return _wait(client, server, wanted, alias)
     except CallFailed as error:
         if error.code in AWAY:

@@ -13,15 +13,12 @@ import numpy as np
 import typer
 
 from maquette.cli.common import (
-    DEFAULT_SERVER,
-    ApiKey,
-    Ca,
-    Server,
-    Tls,
+    Gateway,
     connected,
     console,
     fail,
     note,
+    on_gateway,
     print_facts,
 )
 from maquette.cli.files import check_output, read, write
@@ -58,7 +55,9 @@ class Difference:
         )
 
 
+@on_gateway
 def recall(
+    gateway: Gateway,
     image: Annotated[Path, typer.Argument(help="A picture that maquette made.")],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the new picture.")] = None,
     sketch: Annotated[
@@ -74,10 +73,6 @@ def recall(
     ] = None,
     show: Annotated[bool, typer.Option("--show", help="Only tell what made it.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Tell it as JSON.")] = False,
-    server: Server = DEFAULT_SERVER,
-    api_key: ApiKey = None,
-    ca: Ca = None,
-    tls: Tls = False,
 ) -> None:
     """Tell what made a picture, render it again from that, and compare the two.
 
@@ -102,7 +97,7 @@ def recall(
             name: _source(name, source, given[name]) for name, source in made.sources.items()
         }
         own = [read(path) for path in style_image or []]
-        with connected(server, api_key, ca, tls) as client:
+        with connected(gateway) as client:
             again = _paint(made, sources, own, client)
         if out:
             write(out, again)

@@ -11,15 +11,12 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from maquette.cli.common import (
-    DEFAULT_SERVER,
-    ApiKey,
-    Ca,
-    Server,
-    Tls,
+    Gateway,
     connected,
     console,
     errors,
     fail,
+    on_gateway,
     plain,
 )
 from maquette.client import CallFailed, Client, Reembedded
@@ -33,15 +30,13 @@ ENDS = {
 }
 
 
+@on_gateway
 def reembed(
+    gateway: Gateway,
     version: Annotated[
         int | None, typer.Argument(help="Of the clip pair; its candidate otherwise.", min=1)
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Tell it as JSON.")] = False,
-    server: Server = DEFAULT_SERVER,
-    api_key: ApiKey = None,
-    ca: Ca = None,
-    tls: Tls = False,
 ) -> None:
     """Give every style its vector of a new CLIP, beside those that are searched.
 
@@ -49,7 +44,7 @@ def reembed(
     Styles may be added and removed meanwhile. When all are done, `maquette models promote clip`
     switches. Ends with 1 when a style could not be embedded; the others are.
     """
-    with connected(server, api_key, ca, tls) as client:
+    with connected(gateway) as client:
         found = _follow(client, version)
     if as_json:
         typer.echo(json.dumps(asdict(found), indent=2))

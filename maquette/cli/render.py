@@ -13,17 +13,14 @@ from rich import progress as bars
 
 from maquette.board import Panel, make_board
 from maquette.cli.common import (
-    DEFAULT_SERVER,
-    ApiKey,
-    Ca,
-    Server,
-    Tls,
+    Gateway,
     connected,
     errors,
     fail,
     in_markup,
     in_options,
     note,
+    on_gateway,
     print_facts,
     with_options,
 )
@@ -48,7 +45,9 @@ EDGES = (FIELDS["canny_low_threshold"], FIELDS["canny_high_threshold"])
     {name: field for name, field in FIELDS.items() if name not in _ASKED_ELSEWHERE},
     before="as_json",
 )
+@on_gateway
 def render(
+    gateway: Gateway,
     sketch_and_prompt: Annotated[
         list[str],
         typer.Argument(
@@ -81,10 +80,6 @@ def render(
         Path | None, typer.Option(help="Small picture to write anew at each step.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the facts as JSON.")] = False,
-    server: Server = DEFAULT_SERVER,
-    api_key: ApiKey = None,
-    ca: Ca = None,
-    tls: Tls = False,
     **asked: Any,
 ) -> None:
     """Turn a sketch and a sentence into a render.
@@ -105,7 +100,7 @@ def render(
         drawing = read(sketch) if sketch else None
         own = [*map(read, style_image or [])]
         begun_with = read(file) if file else image
-        with connected(server, api_key, ca, tls) as client:
+        with connected(gateway) as client:
             events = client.stream(
                 drawing,
                 prompt,

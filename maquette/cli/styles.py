@@ -12,17 +12,14 @@ from rich.progress import track
 from rich.table import Table
 
 from maquette.cli.common import (
-    DEFAULT_SERVER,
-    ApiKey,
-    Ca,
-    Server,
-    Tls,
+    Gateway,
     connected,
     console,
     errors,
     fail,
     in_markup,
     note,
+    on_gateway,
     plain,
     print_facts,
     with_options,
@@ -41,14 +38,12 @@ app.command()(repair)
 @with_options(
     {name: field for name, field in ENTRY_FIELDS.items() if name != "name"}, before="replace"
 )
+@on_gateway
 def add(
+    gateway: Gateway,
     paths: Annotated[list[Path], typer.Argument(help="Pictures, or folders of pictures.")],
     name: Annotated[str, typer.Option(help="Name of a single picture's style.")] = "",
     replace: Annotated[bool, typer.Option(help=STYLE_FIELDS["replace"].help)] = False,
-    server: Server = DEFAULT_SERVER,
-    api_key: ApiKey = None,
-    ca: Ca = None,
-    tls: Tls = False,
     **asked: Any,
 ) -> None:
     """Add pictures to the library; they can be retrieved at once, without a restart.
@@ -68,7 +63,7 @@ def add(
         raise fail(f"--name is for one picture, and there are {len(entries) + len(found.refused)}.")
     if name:
         entries = [Entry(entries[0].path, name, entries[0].options)]
-    with connected(server, api_key, ca, tls) as client:
+    with connected(gateway) as client:
         added, failures = add_all(client, entries, replace=replace)
     same = len(entries) - added - len(failures)
     console.print(f"{added} added or replaced, {same} there already")
@@ -80,12 +75,11 @@ def add(
 
 
 @app.command("list")
-def list_styles(
-    server: Server = DEFAULT_SERVER, api_key: ApiKey = None, ca: Ca = None, tls: Tls = False
-) -> None:
+@on_gateway
+def list_styles(gateway: Gateway) -> None:
     """List the library."""
     table = Table("id", "name", "tags", "pixels")
-    with connected(server, api_key, ca, tls) as client:
+    with connected(gateway) as client:
         for style in client.styles():
             pixels = f"{style.width} x {style.height}"
             table.add_row(*map(in_markup, (style.id, style.name, ", ".join(style.tags), pixels)))
@@ -93,18 +87,16 @@ def list_styles(
 
 
 @app.command()
+@on_gateway
 def search(
+    gateway: Gateway,
     prompt: Annotated[str, typer.Argument(help="A sentence.")],
     tag: Annotated[list[str] | None, typer.Option(help="Only with this tag; repeatable.")] = None,
     limit: Annotated[int, typer.Option(help="How many.")] = 5,
-    server: Server = DEFAULT_SERVER,
-    api_key: ApiKey = None,
-    ca: Ca = None,
-    tls: Tls = False,
 ) -> None:
     """Show the styles nearest to a sentence."""
     table = Table("similarity", "id", "name", "tags")
-    with connected(server, api_key, ca, tls) as client:
+    with connected(gateway) as client:
         for found in client.search(prompt, style_filter=tag or (), limit=limit):
             style = found.style
             facts = (f"{found.score:.3f}", style.id, style.name, ", ".join(style.tags))
@@ -113,19 +105,17 @@ def search(
 
 
 @app.command()
+@on_gateway
 def show(
+    gateway: Gateway,
     style: Annotated[str, typer.Argument(help="Its id.")],
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Write its picture, a PNG.")
     ] = None,
-    server: Server = DEFAULT_SERVER,
-    api_key: ApiKey = None,
-    ca: Ca = None,
-    tls: Tls = False,
 ) -> None:
     """Show what is known of a style; write its picture."""
     try:
-        with connected(server, api_key, ca, tls) as client:
+        with connected(gateway) as client:
             found, png = client.get_style(style)
         if out:
             check_output("--out", out)
@@ -137,15 +127,13 @@ def show(
 
 
 @app.command()
+@on_gateway
 def remove(
+    gateway: Gateway,
     styles: Annotated[list[str], typer.Argument(help="Ids.")],
-    server: Server = DEFAULT_SERVER,
-    api_key: ApiKey = None,
-    ca: Ca = None,
-    tls: Tls = False,
 ) -> None:
     """Take styles out of the library, in order, until one is not there."""
-    with connected(server, api_key, ca, tls) as client:
+    with connected(gateway) as client:
         for style in styles:
             removed = plain(client.remove_style(style).id)
             console.print(f"removed {removed}", markup=False, highlight=False)

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from maquette.cli import following
+from maquette.cli.common import Gateway
 from maquette.cli.models import app, changing
 from maquette.cli.up import served_from
 from pipeline.errors import Unavailable
@@ -312,10 +313,7 @@ def test_a_new_pair_is_served_when_it_is_searched_with(repository, monkeypatch, 
             changes.outcome(repository, [], True),
             "champion",
             LocalRepository(repository),
-            address,
-            None,
-            None,
-            tls=False,
+            Gateway(address),
         )
     assert serves == (True if searched == 2 else None)
 

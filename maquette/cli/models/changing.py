@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from maquette.cli.common import DEFAULT_SERVER, ApiKey, Ca, Server, Tls
+from maquette.cli.common import Gateway, on_gateway
 from maquette.cli.following import follows
 from maquette.cli.models.options import (
     HERE,
@@ -36,7 +36,9 @@ from versions.operations import WITHDRAWN
 from versions.repositories import LocalRepository, ObjectStoreRepository, opened
 
 
+@on_gateway
 def publish(
+    gateway: Gateway,
     model: Model,
     source: Annotated[
         str,
@@ -50,10 +52,6 @@ def publish(
     why: Why = "",
     dry_run: DryRun = False,
     as_json: AsJson = False,
-    server: Server = DEFAULT_SERVER,
-    api_key: ApiKey = None,
-    ca: Ca = None,
-    tls: Tls = False,
 ) -> None:
     """Make an engine the next version, and the candidate.
 
@@ -66,15 +64,12 @@ def publish(
         outcome = repositories.publish(
             at, model, source, who=who, why=why, dry_run=dry_run, report=report
         )
-    tell(
-        outcome,
-        dry_run,
-        as_json,
-        lambda: follows(outcome, "candidate", at, server, api_key, ca, tls),
-    )
+    tell(outcome, dry_run, as_json, lambda: follows(outcome, "candidate", at, gateway))
 
 
+@on_gateway
 def promote(
+    gateway: Gateway,
     model: Model,
     who: Who,
     version: Annotated[
@@ -89,10 +84,6 @@ def promote(
     why: Why = "",
     dry_run: DryRun = False,
     as_json: AsJson = False,
-    server: Server = DEFAULT_SERVER,
-    api_key: ApiKey = None,
-    ca: Ca = None,
-    tls: Tls = False,
 ) -> None:
     """Make the candidate the champion, once it passed its gate.
 
@@ -116,15 +107,12 @@ def promote(
             dry_run=dry_run,
             report=report,
         )
-    tell(
-        outcome,
-        dry_run,
-        as_json,
-        lambda: follows(outcome, "champion", at, server, api_key, ca, tls),
-    )
+    tell(outcome, dry_run, as_json, lambda: follows(outcome, "champion", at, gateway))
 
 
+@on_gateway
 def rollback(
+    gateway: Gateway,
     model: Model,
     who: Who,
     expect: Annotated[
@@ -134,10 +122,6 @@ def rollback(
     why: Why = "",
     dry_run: DryRun = False,
     as_json: AsJson = False,
-    server: Server = DEFAULT_SERVER,
-    api_key: ApiKey = None,
-    ca: Ca = None,
-    tls: Tls = False,
 ) -> None:
     """Make the previous version the champion again; the champion becomes the previous one.
 
@@ -153,15 +137,12 @@ def rollback(
             dry_run=dry_run,
             report=report,
         )
-    tell(
-        outcome,
-        dry_run,
-        as_json,
-        lambda: follows(outcome, "champion", at, server, api_key, ca, tls),
-    )
+    tell(outcome, dry_run, as_json, lambda: follows(outcome, "champion", at, gateway))
 
 
+@on_gateway
 def retire(
+    gateway: Gateway,
     model: Model,
     version: Annotated[
         str, typer.Argument(help="A number; or candidate or previous, to take that name away.")
@@ -171,10 +152,6 @@ def retire(
     why: Why = "",
     dry_run: DryRun = False,
     as_json: AsJson = False,
-    server: Server = DEFAULT_SERVER,
-    api_key: ApiKey = None,
-    ca: Ca = None,
-    tls: Tls = False,
 ) -> None:
     """Remove a version's files, or take from it the name that keeps it loaded.
 
@@ -192,11 +169,7 @@ def retire(
         at = opened(repository)
         outcome = at.change(gone, dry_run=dry_run, report=report)
     # No gateway holds what had no name.
-    ask = (
-        (lambda: follows(outcome, "champion", at, server, api_key, ca, tls))
-        if version in WITHDRAWN
-        else None
-    )
+    ask = (lambda: follows(outcome, "champion", at, gateway)) if version in WITHDRAWN else None
     tell(outcome, dry_run, as_json, ask)
 
 

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from maquette.cli.common import DEFAULT_SERVER, ApiKey, Ca, Server, Tls
+from maquette.cli.common import Gateway, on_gateway
 from maquette.cli.models.options import (
     DECLINED,
     HERE,
@@ -30,7 +30,9 @@ from versions.gates import LEAST_RENDERS, Verdict
 from versions.repositories import opened
 
 
+@on_gateway
 def gate(
+    gateway: Gateway,
     model: Model,
     who: Who,
     thresholds: Annotated[
@@ -56,10 +58,6 @@ def gate(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Paint and compare, but keep no verdict.")
     ] = False,
-    server: Server = DEFAULT_SERVER,
-    api_key: ApiKey = None,
-    ca: Ca = None,
-    tls: Tls = False,
 ) -> None:
     """Paint the golden set with the candidate and the champion, and compare them.
 
@@ -75,10 +73,10 @@ def gate(
         with operations.gating(at.folder, model, who):
             verdict: Verdict = judge.main(
                 at.folder,
-                server,
-                api_key,
-                ca,
-                tls,
+                gateway.server,
+                gateway.api_key,
+                gateway.ca,
+                gateway.tls,
                 model,
                 candidate,
                 thresholds,
