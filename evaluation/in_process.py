@@ -12,6 +12,7 @@ from PIL import Image
 from tokenizers import Tokenizer
 
 from pipeline import contract, control, images, style
+from pipeline.chunks import PromptTokenizer
 from pipeline.denoise import Tensors
 from pipeline.topology import Topology
 
@@ -33,6 +34,7 @@ class InProcess(ABC):
         self.topology = topology
         self.models = contract.models(topology)
         self.tokenizer = Tokenizer.from_str(tokenizer_json)
+        self.prompts = PromptTokenizer(self.tokenizer)
         self.preprocessing = images.ClipPreprocessing.from_config(preprocessor_config)
 
     async def __call__(self, model: str, inputs: Tensors) -> Mapping[str, npt.NDArray[Any]]:
@@ -55,17 +57,16 @@ class InProcess(ABC):
     def condition(self, inputs: Tensors) -> Arrays:
         """Everything that is fixed for one render."""
         texts = [text.decode() for text in inputs["texts"].reshape(-1)]
+        prompts = self.prompts.split(texts, inputs["prompt_syntax"][0].decode())
         pictures = np.stack([self.picture(data) for data in inputs["style_images"].reshape(-1)])
         embeds = self.run("image_encoder", pixel_values=pictures)
         sketch: Image.Image = images.decode(inputs["sketch"][0], "sketch")
         sizes = ("width", "height", "canny_low_threshold", "canny_high_threshold")
         return {
             "control_image": control.canny(sketch, *(int(inputs[name][0]) for name in sizes)),
-            "prompt_embeds": self.run("text_encoder", input_ids=self.token_ids(texts))[
-                "prompt_embeds"
-            ],
-            # Only for a warning, and the phrases that are measured are short.
-            "dropped_tokens": np.zeros((len(texts), 1), np.int32),
+            **self.run("text_encoder", input_ids=prompts.input_ids),
+            "token_weights": prompts.token_weights,
+            "dropped_tokens": prompts.dropped_tokens,
             "ip_adapter_image_embeds": style.blend(**embeds, weights=inputs["style_weights"]),
         }
 

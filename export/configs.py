@@ -93,7 +93,7 @@ def config_text(name: str, network: str, pack: Pack, repository: Path) -> str:
     model = pack.model(network)
     for declared, tensors in ((config.input, model.inputs), (config.output, model.outputs)):
         for entry, tensor in zip(declared, tensors, strict=True):
-            entry.dims[:] = dims(tensor, widths, -1, -1)
+            entry.dims[:] = dims(tensor, widths, -1, -1, chunks=-1)
     for group in config.instance_group:
         group.kind = ModelInstanceGroup.KIND_GPU
     WRITERS[name](config, network, pack)

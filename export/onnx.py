@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from export.pack import Pack
 from export.shapes import Size, Widths, dims
 from pipeline import contract
+from pipeline.topology import MAX_CHUNKS
 
 OPSET = 20
 TOLERANCE = 3e-5
@@ -34,7 +35,7 @@ LARGEST_INSIDE = 1_000_000_000
 EXPORT_SIZE = Size(batch=2, height=16, width=24)
 CHECKED_SIZES = (
     EXPORT_SIZE,
-    Size(batch=3, height=32, width=16),
+    Size(batch=3, height=32, width=16, chunks=MAX_CHUNKS),
     Size(batch=1, height=16, width=16),
 )
 """Parity is checked at sizes the exporter never saw, so that a frozen dimension is caught."""
@@ -59,7 +60,7 @@ def example_inputs(network: str, pack: Pack, size: Size, seed: int) -> dict[str,
     widths = Widths.of(pack)
     inputs = {}
     for tensor in pack.model(network).inputs:
-        shape = (size.batch, *dims(tensor, widths, size.height, size.width))
+        shape = (size.batch, *dims(tensor, widths, size.height, size.width, size.chunks))
         match tensor.dtype, tensor.name:
             case "INT64", _:
                 ids = torch.randint(0, widths.vocabulary - 2, shape, generator=random)

@@ -18,6 +18,8 @@ class Size:
     batch: int
     height: int
     width: int
+    chunks: int = 1
+    """Texts that a prompt fills."""
 
 
 @dataclass(frozen=True)
@@ -58,16 +60,21 @@ def _image_tokens(pack: PackFiles) -> int:
         return int(file.get_slice("image_proj.proj.weight").get_shape()[0]) // width
 
 
-def dims(tensor: Tensor, widths: Widths, height: int, width: int) -> tuple[int, ...]:
+def dims(
+    tensor: Tensor, widths: Widths, height: int, width: int, chunks: int = 1
+) -> tuple[int, ...]:
     """`tensor`'s dims, batch left out, in a pack of `widths` at a latent size.
 
-    A `height` and `width` of -1 stay open, as does every size that grows with them.
+    A `height` and `width` of -1 stay open, as does every size that grows with them, and `chunks` of
+    -1, the texts that a prompt fills.
     """
     topology = widths.topology
     factor, latents = topology.vae_scale_factor, (topology.latent_channels, height, width)
     pixels = tuple(side if side == -1 else side * factor for side in (height, width))
+    fixed = tensor.dims[0] != -1 or chunks == -1
+    tokens = tensor.dims[0] if fixed else chunks * topology.context_length
     known = {
-        "prompt_embeds": (topology.context_length, widths.text),
+        "prompt_embeds": (tokens, widths.text),
         "image_embeds": (widths.image_tokens, widths.text),
         "negative_image_embeds": (widths.image_tokens, widths.text),
         "pixel_values": (3, widths.crop, widths.crop),

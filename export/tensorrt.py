@@ -14,6 +14,7 @@ from export.files import PackError
 from export.pack import Pack
 from export.shapes import Widths, dims
 from pipeline.request import RANGES, SIZE_STEP
+from pipeline.topology import MAX_CHUNKS
 
 PLAN_FILE = "model.plan"
 CACHE_FILE = ".tensorrt-timing.cache"
@@ -35,10 +36,16 @@ def profile_of(network: str, pack: Pack) -> Profile:
     largest = min(int(RANGES[side].high) for side in ("width", "height")) // factor
     usual = int(pack.facts()["native_size"]) // factor
     model = pack.model(network)
-    points = ((1, smallest), (USUAL_ROWS, usual), (model.max_batch_size, largest))
+    points = (
+        (1, smallest, 1),
+        (USUAL_ROWS, usual, 1),
+        (model.max_batch_size, largest, MAX_CHUNKS),
+    )
     profile = {}
     for tensor in model.inputs:
-        low, middle, high = ((rows, *dims(tensor, widths, side, side)) for rows, side in points)
+        low, middle, high = (
+            (rows, *dims(tensor, widths, side, side, chunks)) for rows, side, chunks in points
+        )
         profile[tensor.name] = (low, middle, high)
     return profile
 

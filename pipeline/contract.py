@@ -6,7 +6,7 @@ clients build their requests with it.
 
 Dims leave the batch dimension out, as Triton's configs do; -1 is a size that depends on the pack or
 on the request. `d` is the width of the text embedding, `n` the number of image tokens, `h` and `w`
-the latent size (pixels / 8).
+the latent size (pixels / 8). Prompts fill one text of the context length, or several.
 """
 
 from __future__ import annotations
@@ -67,6 +67,10 @@ CANNY_INPUTS = (
     Tensor("canny_low_threshold", "INT32", (1,)),
     Tensor("canny_high_threshold", "INT32", (1,)),
 )
+PROMPT_INPUTS = (
+    Tensor("texts", "BYTES", (-1, 1)),
+    Tensor("prompt_syntax", "BYTES", (1,)),
+)
 STYLE_WEIGHTS = Tensor("style_weights", "FP32", (-1,))
 IP_ADAPTER_IMAGE_EMBEDS = Tensor("ip_adapter_image_embeds", "FP32", (2, -1, -1))
 """Negative row first, as diffusers orders them."""
@@ -122,7 +126,7 @@ _OF_ANY_TOPOLOGY = (
 
 def models(topology: Topology) -> dict[str, Model]:
     """Every served model of a pack with that topology, by name."""
-    python = (_tokenizer(topology), *_OF_ANY_TOPOLOGY)
+    python = (_tokenizer(topology), _prompt_tokenizer(topology), *_OF_ANY_TOPOLOGY)
     return {model.name: model for model in (*_networks(topology), *python, *_ensembles(topology))}
 
 
@@ -130,7 +134,7 @@ def _networks(topology: Topology) -> tuple[Model, ...]:
     tensors = _tensors(topology)
     residuals, style = topology.residuals, ("image_embeds", "ip_adapter_scale")
     wired = {
-        **dict.fromkeys(topology.text_encoders, (("input_ids",), ("prompt_embeds",))),
+        **dict.fromkeys(topology.text_encoders, (("input_ids",), ("chunk_embeds",))),
         "clip_text": (("input_ids",), ("text_embedding",)),
         "clip_image": (("pixel_values",), ("image_embedding",)),
         "image_encoder": (("pixel_values",), ("image_embeds", "negative_image_embeds")),
@@ -159,7 +163,7 @@ def _tensors(topology: Topology) -> dict[str, Tensor]:
     floats: dict[str, tuple[int, ...]] = {
         "text_embedding": (topology.clip_dim,),
         "image_embedding": (topology.clip_dim,),
-        "prompt_embeds": (topology.context_length, -1),
+        "prompt_embeds": (-1, -1),
         "image_embeds": (-1, -1),
         "negative_image_embeds": (-1, -1),
         "latents": latents,
@@ -169,10 +173,13 @@ def _tensors(topology: Topology) -> dict[str, Tensor]:
         "ip_adapter_scale": (len(topology.cross_attention_layers),),
         **dict.fromkeys(topology.residuals, (-1, -1, -1)),
     }
+    chunk = Tensor("prompt_embeds", "FP32", (topology.context_length, -1))
     others = (_input_ids(topology), PIXEL_VALUES, CONTROL_IMAGE, TIMESTEP, PIXELS, UNSAFE)
-    return {name: Tensor(name, "FP32", dims) for name, dims in floats.items()} | {
-        tensor.name: tensor for tensor in others
-    }
+    return (
+        {name: Tensor(name, "FP32", dims) for name, dims in floats.items()}
+        | {tensor.name: tensor for tensor in others}
+        | {"chunk_embeds": chunk}
+    )
 
 
 def _input_ids(topology: Topology) -> Tensor:
@@ -184,6 +191,20 @@ def _tokenizer(topology: Topology) -> Model:
     return Model("tokenizer", "python", (Tensor("text", "BYTES", (1,)),), outputs, BATCH_LIMIT)
 
 
+def _prompt_tokenizer(topology: Topology) -> Model:
+    chunks = (-1, topology.context_length)
+    return Model(
+        "prompt_tokenizer",
+        "python",
+        PROMPT_INPUTS,
+        (
+            Tensor("input_ids", "INT64", chunks),
+            Tensor("token_weights", "FP32", chunks),
+            Tensor("dropped_tokens", "INT32", (-1, 1)),
+        ),
+    )
+
+
 def _ensembles(topology: Topology) -> tuple[Model, ...]:
     tensors = _tensors(topology)
     text, image = Tensor("text", "BYTES", (1,)), Tensor("image", "BYTES", (1,))
@@ -193,7 +214,7 @@ def _ensembles(topology: Topology) -> tuple[Model, ...]:
         "ensemble",
         (
             *CANNY_INPUTS,
-            Tensor("texts", "BYTES", (-1, 1)),
+            *PROMPT_INPUTS,
             Tensor("style_images", "BYTES", (-1, 1)),
             STYLE_WEIGHTS,
         ),
@@ -201,7 +222,7 @@ def _ensembles(topology: Topology) -> tuple[Model, ...]:
             CONTROL_IMAGE,
             Tensor("prompt_embeds", "FP32", (-1, context, -1)),
             IP_ADAPTER_IMAGE_EMBEDS,
-            Tensor("dropped_tokens", "INT32", (-1, 1)),
+            *_prompt_tokenizer(topology).outputs[1:],
         ),
     )
     step = tuple(tensors[name] for name in (*_CONTROL, "image_embeds", "ip_adapter_scale"))

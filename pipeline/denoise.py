@@ -28,7 +28,7 @@ class Conditioning:
     """Everything that stays fixed during one render; negative row first where there are two."""
 
     prompt_embeds: Array
-    """``[2, 77, d]``"""
+    """``[2, chunks * 77, d]``"""
     image_embeds: Array
     """``[2, n, d]``"""
     control_image: npt.NDArray[np.uint8]

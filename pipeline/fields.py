@@ -80,6 +80,8 @@ class Field:
     """Whether the same picture needs it to be made again."""
     required: bool = False
     """Whether it has to be sent; so is one without a default."""
+    before: Any = None
+    """What pictures that are older than the field were made with, where it is not the default."""
     option: str = ""
     """The command line's word for it; by default its name, with hyphens."""
 

@@ -365,8 +365,8 @@ def _embedded(text: Any) -> bytes | None:
 
 def _parameter(field: Field, found: Mapping[str, Any]) -> Any:
     if field.name not in found and not field.required and field.name not in ACTUAL:
-        # The picture is older than the field, whose default changes no picture.
-        return field.default
+        # The picture is older than the field.
+        return field.default if field.before is None else field.before
     value = found[field.name]
     if not field.several:
         return _typed(value, field.kind)

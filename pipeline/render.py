@@ -14,6 +14,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from pipeline import contract, fidelity, images
+from pipeline.chunks import joined
 from pipeline.control import lost_lines
 from pipeline.decode import DecodeOne, decode
 from pipeline.denoise import (
@@ -207,7 +208,9 @@ def _seeds(request: RenderRequest) -> list[int]:
 async def _condition(
     infer: Infer, ensemble: str, request: RenderRequest, size: tuple[int, int]
 ) -> tuple[Conditioning, dict[str, int]]:
-    texts = [[request.negative_prompt.encode()], [request.prompt.encode()]]
+    # Where it has no part, its length must not lengthen the prompt.
+    negative = request.negative_prompt if request.guidance_scale > 1 else ""
+    texts = [[negative.encode()], [request.prompt.encode()]]
     width, height = size
     outputs = await infer(
         ensemble,
@@ -218,12 +221,13 @@ async def _condition(
             "canny_low_threshold": np.array([request.canny_low_threshold], np.int32),
             "canny_high_threshold": np.array([request.canny_high_threshold], np.int32),
             "texts": np.array(texts, np.object_),
+            "prompt_syntax": np.array([request.prompt_syntax.encode()], np.object_),
             "style_images": np.array([[image] for image in request.style_images], np.object_),
             "style_weights": np.array(request.weights, np.float32),
         },
     )
     conditioning = Conditioning(
-        prompt_embeds=outputs["prompt_embeds"],
+        prompt_embeds=joined(outputs["prompt_embeds"], outputs["token_weights"], len(texts)),
         image_embeds=outputs["ip_adapter_image_embeds"],
         control_image=outputs["control_image"],
     )

@@ -11,11 +11,12 @@ from pipeline.errors import InvalidRequest, Words
 from pipeline.fields import Field, Range, about, table
 from pipeline.images import PICTURE
 from pipeline.pinned_versions import ALIASES
+from pipeline.prompt import SYNTAXES, parse
 from pipeline.samplers import SAMPLERS, STEP_LIMITS
 from pipeline.tensor import shortest_decimal
 from pipeline.topology import MAX_LAYERS
 
-MAX_PROMPT = 500
+MAX_PROMPT = 2000
 MAX_STYLE_IMAGES = 8
 MAX_TAGS = 16
 MAX_TAG = 40
@@ -57,6 +58,11 @@ class RenderRequest:
     negative_prompt: str = field(default="", metadata=about(
         "What it should not look like.",
         max_length=MAX_PROMPT, option="negative", pixels=True,
+    ))  # fmt: skip
+    prompt_syntax: str = field(default="weighted", metadata=about(
+        "How both prompts are read: weighted, with (words:1.3), [words] and BREAK, in up to four "
+        "chunks of 75 tokens, or plain, up to 75 tokens in which no character is special.",
+        choices=SYNTAXES, before="plain", pixels=True,
     ))  # fmt: skip
     style: str = field(default="", metadata=about(
         "Id of a style in the library. Left out, the style is retrieved with the prompt.",
@@ -226,6 +232,9 @@ def _check_styles(request: RenderRequest) -> None:
 
 
 def _check_together(request: RenderRequest) -> None:
+    if request.prompt_syntax == "weighted":
+        for name in ("prompt", "negative_prompt"):
+            parse(name, getattr(request, name))
     low, high = request.canny_low_threshold, request.canny_high_threshold
     if low > high:
         remedy = "Swap the two thresholds."

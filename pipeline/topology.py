@@ -11,6 +11,9 @@ from pipeline.errors import InvalidRequest, Words
 MAX_LAYERS = 256
 """More cross-attention layers than any network has: the bound while the pack is not known."""
 
+MAX_CHUNKS = 4
+"""Texts of ``context_length`` that one prompt may fill."""
+
 
 @dataclass(frozen=True)
 class Topology:

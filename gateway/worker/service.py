@@ -25,6 +25,7 @@ from gateway.worker.painting import Painting
 from pipeline import images, provenance, topology
 from pipeline.errors import NotFound
 from pipeline.png import size_of
+from pipeline.prompt import without_weights
 from pipeline.render import SEEDS
 from pipeline.request import RenderRequest
 from retrieval.library import StyleLibrary
@@ -279,7 +280,9 @@ class Service:
             return await self._dressed(
                 request, sent, Chosen(await self.library.get(request.style), None)
             )
-        found, embed, search = await self.search(request.prompt, request.style_filter, limit=1)
+        plain = request.prompt_syntax == "plain"
+        said = request.prompt if plain else without_weights(request.prompt)
+        found, embed, search = await self.search(said, request.style_filter, limit=1)
         if not found:
             raise NotFound(_nothing_found(request))
         chosen = Chosen(found[0].style, found[0].score)

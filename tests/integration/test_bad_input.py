@@ -38,7 +38,7 @@ CASES = {
     "bad style image": (
         {"style": "", "style_images": [b"x" * 99]}, INVALID, "style_images is 99 bytes"
     ),
-    "empty prompt": ({"prompt": ""}, INVALID, "prompt is ''; allowed: 1 to 500 characters"),
+    "empty prompt": ({"prompt": ""}, INVALID, "prompt is ''; allowed: 1 to 2000 characters"),
     "long prompt": ({"prompt": "x" * 100_000}, INVALID, "prompt is 100,000 char.*at most 65,536"),
     "0 steps": ({"num_inference_steps": 0}, INVALID, "num_inference_steps is 0; .*1 to 150"),
     "-1 steps": ({"num_inference_steps": -1}, INVALID, "num_inference_steps is -1; .*1 to 150"),

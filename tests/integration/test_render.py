@@ -115,3 +115,23 @@ def test_a_deadline_stops_the_render(live, stub, request_for):
         stub.Render(request_for(num_inference_steps=150), timeout=2)
     assert failed.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     assert settled(live.executions) - before < 100
+
+
+def test_words_weigh_what_their_brackets_say(stub, request_for):
+    plain, weighted = (
+        stub.Render(request_for(style="", prompt=prompt))
+        for prompt in ("red brick factory", "red (brick:1.4) factory")
+    )
+    assert plain.style == weighted.style
+    assert difference(plain.images[0].png, weighted.images[0].png) > 0
+    literal = request_for(prompt="red (brick:1.4) factory", prompt_syntax="plain")
+    assert difference(stub.Render(literal).images[0].png, weighted.images[0].png) > 0
+
+
+def test_a_long_prompt_is_read_to_its_end(stub, request_for):
+    long = "a house of brick and glass, " * 14
+    one, other = (stub.Render(request_for(prompt=long + end)) for end in ("at night", "in snow"))
+    assert not [each for each in one.warnings if "left out" in each]
+    assert difference(one.images[0].png, other.images[0].png) > 0
+    cut = stub.Render(request_for(prompt=long + "at night", prompt_syntax="plain"))
+    assert "left out" in cut.warnings[0]

@@ -30,7 +30,7 @@ from pipeline.provenance import (
     stamp,
     with_seed,
 )
-from pipeline.request import FIELDS, RenderRequest
+from pipeline.request import FIELDS, MAX_PROMPT, RenderRequest
 from tests.pictures import encoded
 
 PACK = {"name": "tiny", "precision": "fp32", "engine": "onnx", "engines": {"unet": "0123abcd"},
@@ -87,7 +87,7 @@ def test_it_says_what_was_asked_and_what_was_made(request_, sketch, style_image)
         "controlnet_conditioning_scale": 1.5,
         "control_guidance_start": 0.0, "control_guidance_end": 0.75, "ip_adapter_scale": (0.8,),
         "canny_low_threshold": 50, "canny_high_threshold": 150, "scheduler": "dpmpp_2m",
-        "width": 320, "height": 256,
+        "width": 320, "height": 256, "prompt_syntax": "weighted",
     }  # fmt: skip
     assert type(made.parameters["guidance_scale"]) is float
     assert made.style_images == (StyleImage(hashlib.sha256(style_image).hexdigest(), 0.5),)
@@ -113,7 +113,7 @@ def test_no_field_that_decides_the_pixels_is_forgotten():
 
 
 @pytest.mark.parametrize("name", sorted(PARAMETERS))
-def test_a_picture_of_before_there_was_a_field_was_made_with_its_default(request_, picture, name):
+def test_a_picture_of_before_there_was_a_field_was_made_without_it(request_, picture, name):
     with Image.open(io.BytesIO(stamp(picture, described(request_)))) as image:
         told = json.loads(image.info["maquette"])
     told["parameters"].pop(name, None)
@@ -122,7 +122,9 @@ def test_a_picture_of_before_there_was_a_field_was_made_with_its_default(request
         with pytest.raises(InvalidRequest, match="not what maquette writes"):
             read(older)
     else:
-        assert read(older).parameters.get(name) == FIELDS[name].default
+        field = FIELDS[name]
+        wanted = field.default if field.before is None else field.before
+        assert read(older).parameters.get(name) == wanted
 
 
 def test_the_pixels_stay_as_they_are_encoded(request_, picture):
@@ -274,15 +276,15 @@ def test_json_of_other_types_is_damage(request_, picture):
         (("sketch", "png"), "AAAA" * (MAX_HELD // 3 + 1)),
         (("style_images",), [{"sha256": "0" * 12, "weight": 1.0}]),
         (("style_images",), [{"sha256": "0" * 64, "weight": 1.0}] * 9),
-        (("parameters", "prompt"), "x" * 501),
+        (("parameters", "prompt"), "x" * (MAX_PROMPT + 1)),
         (("parameters", "ip_adapter_scale"), [0.5] * 257),
-        (("style",), "x" * 501),
-        (("pack", "name"), "x" * 501),
-        (("pack", "engines"), {"x" * 501: "a"}),
+        (("style",), "x" * (MAX_PROMPT + 1)),
+        (("pack", "name"), "x" * (MAX_PROMPT + 1)),
+        (("pack", "engines"), {"x" * (MAX_PROMPT + 1): "a"}),
         (("pack", "engines"), {str(number): "a" for number in range(65)}),
         (("pack", "sha256"), {"unet": "0" * 65}),
         (("pack", "sha256"), {str(number): "0" * 64 for number in range(65)}),
-        (("softwareAgent", "version"), "x" * 501),
+        (("softwareAgent", "version"), "x" * (MAX_PROMPT + 1)),
     ],
 )
 def test_what_is_longer_than_maquette_writes_is_damage(request_, picture, path, wrong):

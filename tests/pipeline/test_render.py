@@ -50,6 +50,7 @@ class ClosedFormStack:
         return {
             "control_image": edges,
             "prompt_embeds": lengths[:, None, None] * np.ones((2, 77, 4), np.float32),
+            "token_weights": np.ones((2, 77), np.float32),
             "ip_adapter_image_embeds": np.full((2, 4, 4), weighted, np.float32),
             "dropped_tokens": np.array([[0], [max(0, int(lengths[1]) - 75)]], np.int32),
         }
