@@ -21,7 +21,8 @@ PROMPTS = (
     "a villa in winter",
     "red brick factory",
     "timber house by a lake, évening",
-    "neon tower",
+    "a (neon:1.3) tower [in fog] BREAK at night",
+    "a tower of glass, steel and light, " * 10,
 )
 
 
@@ -37,6 +38,7 @@ def drawn(number):
         "guidance_scale": pick.choice((1.0, 7.5, round(pick.uniform(0, 12), 3))),
         "controlnet_conditioning_scale": round(pick.uniform(0.5, 2), 4),
         "guidance_end": pick.choice((1.0, 0.5)),
+        "prompt_syntax": pick.choice(("weighted", "plain")),
         "control_guidance_end": pick.choice((1.0, 0.7)),
         "ip_adapter_scale": [pick.random() for _ in range(pick.choice((1, 16)))],
         "scheduler": pick.choice(sorted(SAMPLERS)),

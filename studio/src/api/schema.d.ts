@@ -1313,6 +1313,13 @@ export interface operations {
                      */
                     negative_prompt?: string;
                     /**
+                     * Prompt Syntax
+                     * @description How both prompts are read: weighted, with (words:1.3), [words] and BREAK, in up to four chunks of 75 tokens, or plain, up to 75 tokens in which no character is special.
+                     * @default weighted
+                     * @enum {string}
+                     */
+                    prompt_syntax?: "" | "weighted" | "plain";
+                    /**
                      * Style
                      * @description Id of a style in the library. Left out, the style is retrieved with the prompt.
                      */
@@ -1473,6 +1480,12 @@ export interface operations {
                      * @description What it should not look like.
                      */
                     negative_prompt?: string | null;
+                    /**
+                     * Prompt Syntax
+                     * @description How both prompts are read: weighted, with (words:1.3), [words] and BREAK, in up to four chunks of 75 tokens, or plain, up to 75 tokens in which no character is special.
+                     * @default weighted
+                     */
+                    prompt_syntax?: ("weighted" | "plain") | null;
                     /**
                      * Style
                      * @description Id of a style in the library. Left out, the style is retrieved with the prompt.
@@ -1909,7 +1922,7 @@ export interface operations {
     search_v1_styles_search_get: {
         parameters: {
             query: {
-                /** @description 1 to 500 characters. */
+                /** @description 1 to 2000 characters. */
                 q: string;
                 /** @description Styles at most. */
                 limit?: number;

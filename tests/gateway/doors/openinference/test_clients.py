@@ -50,6 +50,7 @@ EVERYTHING = {
     "num_images": [2],
     "versions": [b"champion"],
     "strength": [0.5],
+    "prompt_syntax": [b"plain"],
 }
 every_flavour = pytest.mark.parametrize("flavour", FLAVOURS.values(), ids=FLAVOURS)
 
