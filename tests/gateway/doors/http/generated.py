@@ -100,9 +100,8 @@ def _together(body: dict[str, Any]) -> dict[str, Any]:
     for interval in ("guidance", "control_guidance"):
         if _of(body, f"{interval}_start") >= _of(body, f"{interval}_end"):
             body |= {f"{interval}_start": 0, f"{interval}_end": 1}
-    if "sketch" in body:
-        # Brackets at random do not match.
-        body["prompt_syntax"] = "plain"
+    # Brackets at random do not match.
+    body |= {"prompt_syntax": "plain"} if "sketch" in body else {}
     limit = STEP_LIMITS.get(body.get("scheduler"))
     if limit and body.get("num_inference_steps"):
         body["num_inference_steps"] = min(limit, body["num_inference_steps"])
