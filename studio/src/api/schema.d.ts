@@ -1299,9 +1299,9 @@ export interface operations {
                     /**
                      * Sketch
                      * Format: binary
-                     * @description PNG, JPEG or WebP; at most 10,485,760 bytes and 25,000,000 pixels (JPEG: 50,000,000). More than 2048 a side are scaled down.
+                     * @description PNG, JPEG or WebP; at most 10,485,760 bytes and 25,000,000 pixels (JPEG: 50,000,000). More than 2048 a side are scaled down. May be left out where there is an image: its edges hold then.
                      */
-                    sketch: string;
+                    sketch?: string;
                     /**
                      * Prompt
                      * @description What it should look like.
@@ -1441,7 +1441,18 @@ export interface operations {
                      * @enum {string}
                      */
                     versions?: "" | "" | "champion" | "candidate" | "previous";
-                };
+                    /**
+                     * Image
+                     * Format: binary
+                     * @description A picture to go on from: PNG, JPEG or WebP, or render/<id>/<n> for the picture n (from 0) of a render of yours that is kept.
+                     */
+                    image?: string;
+                    /**
+                     * Strength
+                     * @description How much of the image changes: the share of the steps that are taken; 0.8 when left out.
+                     */
+                    strength?: number | "";
+                } | unknown | unknown;
                 /**
                  * @example {
                  *       "prompt": "a house in the snow",
@@ -1467,9 +1478,9 @@ export interface operations {
                     /**
                      * Sketch
                      * Format: byte
-                     * @description PNG, JPEG or WebP; at most 10,485,760 bytes and 25,000,000 pixels (JPEG: 50,000,000). More than 2048 a side are scaled down.
+                     * @description PNG, JPEG or WebP; at most 10,485,760 bytes and 25,000,000 pixels (JPEG: 50,000,000). More than 2048 a side are scaled down. May be left out where there is an image: its edges hold then.
                      */
-                    sketch: string;
+                    sketch?: string;
                     /**
                      * Prompt
                      * @description What it should look like.
@@ -1606,7 +1617,18 @@ export interface operations {
                      * @description Of the networks; left out, the service chooses: the champion, as a rule.
                      */
                     versions?: ("" | "champion" | "candidate" | "previous") | null;
-                };
+                    /**
+                     * Image
+                     * Format: byte
+                     * @description A picture to go on from: PNG, JPEG or WebP, or render/<id>/<n> for the picture n (from 0) of a render of yours that is kept.
+                     */
+                    image?: string;
+                    /**
+                     * Strength
+                     * @description How much of the image changes: the share of the steps that are taken; 0.8 when left out.
+                     */
+                    strength?: number | null;
+                } | unknown | unknown;
             };
         };
         responses: {

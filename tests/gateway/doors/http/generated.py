@@ -101,7 +101,7 @@ def _together(body: dict[str, Any]) -> dict[str, Any]:
         if _of(body, f"{interval}_start") >= _of(body, f"{interval}_end"):
             body |= {f"{interval}_start": 0, f"{interval}_end": 1}
     # Brackets at random do not match.
-    body |= {"prompt_syntax": "plain"} if "sketch" in body else {}
+    body |= {"prompt_syntax": "plain"} if "prompt" in body else {}
     limit = STEP_LIMITS.get(body.get("scheduler"))
     if limit and body.get("num_inference_steps"):
         body["num_inference_steps"] = min(limit, body["num_inference_steps"])
