@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -123,7 +124,8 @@ def test_it_tells_what_made_the_picture(made, run, gateway):
     gateway.calls.clear()
     shown = run(picture, "--show")
     assert shown.exit_code == 0
-    lines = dict(line.split(maxsplit=1) for line in shown.output.splitlines() if "  " in line)
+    rows = (re.split("  +", line.strip(), maxsplit=1) for line in shown.output.splitlines())
+    lines = dict(row for row in rows if len(row) == 2)
     assert lines["prompt"] == "a [b]house[/b]"
     assert lines["seed"] == "13"
     assert lines["style"] == "cyber-punk"
