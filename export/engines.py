@@ -316,10 +316,8 @@ def _side_files(pack: Pack, repository: Path, build: Build) -> dict[str, str]:
         "model_config": KINDS[build.engine],
         "few_steps": pack.has_lcm_lora,
     }
-    tokenizer = pack.tokenizer_json()
     return {
-        f"tokenizer/{VERSION}/tokenizer.json": tokenizer,
-        f"prompt_tokenizer/{VERSION}/tokenizer.json": tokenizer,
+        f"tokenizer/{VERSION}/tokenizer.json": pack.tokenizer_json(),
         f"image_processor/{VERSION}/preprocessor_config.json": _json(pack.preprocessor_config()),
         f"render/{VERSION}/scheduler_config.json": _json(pack.scheduler_config()),
         LATENT_RGB: _latent_rgb(pack, repository / LATENT_RGB, engines.get("vae_encoder", "")),

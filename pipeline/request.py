@@ -60,7 +60,7 @@ class RenderRequest:
         max_length=MAX_PROMPT, option="negative", pixels=True,
     ))  # fmt: skip
     prompt_syntax: str = field(default="weighted", metadata=about(
-        "How both prompts are read: weighted, with brackets such as (words:1.3) and BREAK, in up to "
+        "How both prompts are read: weighted, with brackets as in (words:1.3) and BREAK, in up to "
         "four chunks of 75 tokens, or plain, up to 75 tokens in which no character is special.",
         choices=SYNTAXES, before="plain", pixels=True,
     ))  # fmt: skip

@@ -16,8 +16,8 @@ class RenderOptions(TypedDict, total=False):
     negative_prompt: str | None
     """What it should not look like."""
     prompt_syntax: str | None
-    """How both prompts are read: weighted, with brackets such as (words:1.3) and BREAK, in up to
-    four chunks of 75 tokens, or plain, up to 75 tokens in which no character is special. (weighted,
+    """How both prompts are read: weighted, with brackets as in (words:1.3) and BREAK, in up to four
+    chunks of 75 tokens, or plain, up to 75 tokens in which no character is special. (weighted,
     plain; default: weighted)"""
     style: str | None
     """Id of a style in the library. Left out, the style is retrieved with the prompt."""

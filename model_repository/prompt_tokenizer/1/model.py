@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from tokenizers import Tokenizer
@@ -14,7 +15,9 @@ class TritonPythonModel:
     """Triton's interface to ``chunks.PromptTokenizer``."""
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Load the exporter's ``tokenizer.json``."""
+        """Load ``tokenizer.json``, which the exporter wrote for the model ``tokenizer``."""
+        own = Path(args["model_repository"])
+        args = {**args, "model_repository": str(own.with_name("tokenizer"))}
         triton.read_json(args, "tokenizer.json")
         path = triton.version_folder(args) / "tokenizer.json"
         self.tokenizer = PromptTokenizer(Tokenizer.from_file(str(path)))

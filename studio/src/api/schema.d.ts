@@ -1314,7 +1314,7 @@ export interface operations {
                     negative_prompt?: string;
                     /**
                      * Prompt Syntax
-                     * @description How both prompts are read: weighted, with brackets such as (words:1.3) and BREAK, in up to four chunks of 75 tokens, or plain, up to 75 tokens in which no character is special.
+                     * @description How both prompts are read: weighted, with brackets as in (words:1.3) and BREAK, in up to four chunks of 75 tokens, or plain, up to 75 tokens in which no character is special.
                      * @default weighted
                      * @enum {string}
                      */
@@ -1493,7 +1493,7 @@ export interface operations {
                     negative_prompt?: string | null;
                     /**
                      * Prompt Syntax
-                     * @description How both prompts are read: weighted, with brackets such as (words:1.3) and BREAK, in up to four chunks of 75 tokens, or plain, up to 75 tokens in which no character is special.
+                     * @description How both prompts are read: weighted, with brackets as in (words:1.3) and BREAK, in up to four chunks of 75 tokens, or plain, up to 75 tokens in which no character is special.
                      * @default weighted
                      */
                     prompt_syntax?: ("weighted" | "plain") | null;

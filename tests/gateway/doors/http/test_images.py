@@ -152,7 +152,7 @@ async def test_generate_says_how_to_send_a_sketch(client):
         ({"size": "huge"}, "size", "WIDTHxHEIGHT"),
         ({"response_format": "url"}, "response_format", "never as links"),
         ({"output_format": "webp"}, "output_format", "png"),
-        ({"prompt": " "}, "prompt", "1 to 500"),
+        ({"prompt": " "}, "prompt", "1 to 2000"),
         ({"background": "transparent"}, "background", "opaque or auto"),
         ({"extra_body": {"output_compression": 50}}, "output_compression", "allowed: 100"),
         ({"partial_images": 2}, "partial_images", "Set stream to true"),

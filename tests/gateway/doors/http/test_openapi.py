@@ -12,7 +12,7 @@ from gateway.doors.http import openapi
 from gateway.doors.http.bodies import JSON
 from gateway.doors.http.forms import FORM
 from gateway.triton.pinned_versions import ServedVersions
-from pipeline.request import DEFAULTS, FIELDS, RANGES, RenderRequest
+from pipeline.request import DEFAULTS, FIELDS, MAX_PROMPT, RANGES, RenderRequest
 from tests.gateway.doors.http.conftest import serve
 from tests.gateway.versioned import MODEL, versioned
 from tests.versions.engines import write_version
@@ -62,7 +62,7 @@ def test_ranges_and_defaults_are_those_that_are_checked(described):
     assert described["guidance_scale"]["default"] == DEFAULTS["guidance_scale"]
     assert described["ip_adapter_scale"]["default"] == list(DEFAULTS["ip_adapter_scale"])
     assert "default" not in described["seed"]
-    assert described["prompt"]["maxLength"] == 500
+    assert described["prompt"]["maxLength"] == MAX_PROMPT
 
 
 async def test_what_is_taken_is_what_is_described(document):

@@ -335,7 +335,7 @@ async def test_renders_there_are_not(served, path):
 @pytest.mark.parametrize(
     ("fields", "field", "words"),
     [
-        ({"prompt": ""}, "prompt", "1 to 500"),
+        ({"prompt": ""}, "prompt", "1 to 2000"),
         ({"prompt": ["a", "b"]}, "prompt", "one value"),
         ({"num_inference_steps": "many"}, "num_inference_steps", "a whole number"),
         ({"num_inference_steps": "151"}, "num_inference_steps", "1 to 150"),
