@@ -36,6 +36,7 @@ const FIRST_WAIT = 500;
 const LONGEST_WAIT = 8000;
 const QUEUE_EVERY = 1000;
 const UNKNOWN = 404;
+const VARIATIONS = 4;
 /** Other tabs: what one of them keeps or cancels is so in all. */
 const others = new BroadcastChannel("maquette-studio");
 others.onmessage = ({ data }: MessageEvent<{ cancelled?: string }>) => {
@@ -57,6 +58,14 @@ export async function render(): Promise<void> {
 export async function again(kept: Kept): Promise<void> {
   const sketch = await database.picture(kept.id, "sketch");
   if (sketch && !busy.value) await start(kept.wish, Promise.resolve(sketch), kept.id);
+}
+
+/** Render what `kept` was asked for with other seeds, in the style that it had. */
+export async function vary(kept: Kept): Promise<void> {
+  const sketch = await database.picture(kept.id, "sketch");
+  const style = kept.wish.style_images.length ? "" : kept.wish.style || (kept.style?.id ?? "");
+  const wish = { ...kept.wish, style, seed: null, num_images: VARIATIONS };
+  if (sketch && !busy.value) await start(wish, Promise.resolve(sketch), kept.id);
 }
 
 export const sketchOf = (drawing: Drawing, { width, height }: Wish): Promise<Blob> =>

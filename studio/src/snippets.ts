@@ -2,14 +2,15 @@
 
 import { DEFAULTS, type Wish } from "./wish";
 
-const MANY = ["style_images", "style_weights"];
+const PICTURES = ["style_images", "style_weights", "image"];
 
 /** The fields of `wish` that differ from the defaults, and those that always count. */
 export function told(wish: Wish): [string, string | number][] {
   const always = ["prompt", "seed", "width", "height"];
   return Object.entries(wish).filter(
     ([name, value]) =>
-      !MANY.includes(name) &&
+      !PICTURES.includes(name) &&
+      (name !== "strength" || wish.image !== null) &&
       value !== null &&
       value !== "" &&
       (always.includes(name) || value !== DEFAULTS[name as keyof Wish]),
@@ -22,6 +23,7 @@ export function curl(wish: Wish, base: string): string {
   // --form-string takes a value as it is, where -F would read a file at an @.
   const fields = told(wish).map(([name, value]) => `--form-string ${inShell(`${name}=${value}`)}`);
   const own = wish.style_images.map((_, n) => `-F style_images=@style-${n + 1}.png`);
+  if (wish.image) own.push("-F image=@image.png");
   const parts = ["curl", "-F sketch=@sketch.png", ...fields, ...own, `-o render.json ${inShell(`${base}v1/renders`)}`];
   return parts.join(" \\\n  ");
 }
@@ -31,6 +33,7 @@ export function python(wish: Wish, host: string): string {
   const fields = told(wish).map(([name, value]) => `        ${name}=${literal(value)},`);
   const own = wish.style_images.map((_, n) => literal(`style-${n + 1}.png`));
   if (own.length) fields.push(`        style_images=[${own.join(", ")}],`);
+  if (wish.image) fields.push('        image="image.png",');
   return [
     "from maquette.client import Client",
     "",

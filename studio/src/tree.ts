@@ -35,6 +35,7 @@ const LABELS: [keyof Texts, (keyof Wish)[]][] = [
   ["size", ["width", "height"]],
   ["edges", ["canny_low_threshold", "canny_high_threshold"]],
   ["pictures", ["num_images"]],
+  ["base", ["image", "strength"]],
 ];
 
 /** What was asked for otherwise than before, as keys of texts. */

@@ -11,6 +11,9 @@ export interface Wish {
   style: string;
   style_images: Blob[];
   style_weights: number[];
+  /** A picture to begin with, of which `strength` says how much changes; null: none. */
+  image: Blob | null;
+  strength: number;
   /** null: drawn by the gateway. */
   seed: number | null;
   num_inference_steps: number;
@@ -27,9 +30,20 @@ export interface Wish {
   height: number;
 }
 
+/** Whether the gateway that this page was built for takes a picture to begin with. */
+export const TAKES_IMAGES = "strength" in fields;
+
+/** Sizes to enlarge to: `size` by as much as the gateway takes, at most twice as wide. */
+export function enlarged({ width, height }: Size, { limits }: Pick<Info, "limits">): Size {
+  const most = limits.max_pixels || width * height;
+  const scale = Math.min(2, limits.max_side / Math.max(width, height), Math.sqrt(most / (width * height)));
+  const whole = (side: number) => Math.floor((side * scale) / limits.side_step) * limits.side_step;
+  return { width: Math.max(width, whole(width)), height: Math.max(height, whole(height)) };
+}
+
 export type NumberField = {
-  [K in keyof Wish]: Wish[K] extends number ? K : never;
-}[keyof Wish];
+  [K in keyof Wish & keyof typeof fields]: Wish[K] extends number ? K : never;
+}[keyof Wish & keyof typeof fields];
 
 export const DEFAULTS: Wish = {
   prompt: "",
@@ -37,6 +51,8 @@ export const DEFAULTS: Wish = {
   style: "",
   style_images: [],
   style_weights: [],
+  image: null,
+  strength: 0.6,
   seed: null,
   num_inference_steps: fields.num_inference_steps.default,
   guidance_scale: fields.guidance_scale.default,
@@ -128,9 +144,13 @@ export function sizesOf({ limits }: Pick<Info, "limits">): Size[] {
 export function formOf(wish: Wish, sketch: Blob, call: Record<string, string>): FormData {
   const form = new FormData();
   form.set("sketch", sketch, "sketch.png");
-  const { style_images, style_weights, ...plain } = wish;
+  const { style_images, style_weights, image, strength, ...plain } = wish;
   for (const [name, value] of Object.entries(plain))
     if (value !== null && value !== "") form.set(name, String(value));
+  if (image) {
+    form.set("image", image, "image.png");
+    form.set("strength", String(strength));
+  }
   if (style_images.length) form.delete("style");
   style_images.forEach((image, n) => {
     form.append("style_images", image, `style-${n}`);

@@ -1,5 +1,6 @@
 /** What a render is asked for beside its sketch and sentence. */
 
+import { urlOf } from "../files";
 import * as state from "../state";
 import { t } from "../texts";
 import { DEFAULTS, type NumberField, fidelityOf, rangeOf, withFidelity } from "../wish";
@@ -10,10 +11,36 @@ export function Panel() {
   return (
     <aside class="panel" aria-label={t("more")}>
       <Styles />
+      <Base />
       <Fidelity />
       <Seed />
       <Details />
     </aside>
+  );
+}
+
+/** The picture that a render begins with. */
+function Base() {
+  const { image, strength } = state.wish.value;
+  if (!image) return null;
+  return (
+    <section class="base" aria-labelledby="base-head">
+      <h2 id="base-head">{t("base")}</h2>
+      <img src={urlOf(image)} alt={t("base")} />
+      <Slider
+        label={t("strength")}
+        value={Math.round(strength * 100)}
+        min={5}
+        max={100}
+        step={5}
+        shown={`${Math.round(strength * 100)} %`}
+        ends={[t("little"), t("all")]}
+        onInput={(value) => state.set({ strength: value / 100 })}
+      />
+      <button type="button" onClick={() => state.set({ image: null })}>
+        {t("removeBase")}
+      </button>
+    </section>
   );
 }
 
@@ -124,8 +151,8 @@ function Details() {
       <button
         type="button"
         onClick={() => {
-          const { prompt, width, height, style, style_images, style_weights } = wish.value;
-          wish.value = { ...DEFAULTS, prompt, width, height, style, style_images, style_weights };
+          const { prompt, width, height, style, style_images, style_weights, image } = wish.value;
+          wish.value = { ...DEFAULTS, prompt, width, height, style, style_images, style_weights, image };
         }}
       >
         {t("reset")}

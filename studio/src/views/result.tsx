@@ -3,11 +3,13 @@
 import { useSignal } from "@preact/signals";
 import { saveBoard } from "../board";
 import { place, save, urlOf } from "../files";
-import { again, keepLive, livePicture, running } from "../jobs";
+import type { Size } from "../draw/model";
+import { again, keepLive, livePicture, render, running, vary } from "../jobs";
 import * as database from "../keep/database";
 import type { Kept, Which } from "../keep/database";
 import * as state from "../state";
 import { t } from "../texts";
+import { TAKES_IMAGES, enlarged } from "../wish";
 import { structureWords, styleWords } from "../words";
 import { Icon } from "./parts";
 import { MadeBy } from "./madeby";
@@ -152,6 +154,9 @@ function Compare({ kept }: { kept: Kept }) {
 function Facts({ kept, n }: { kept: Kept; n: number }) {
   const explained = useSignal(false);
   const image = kept.images[n];
+  const info = state.info.value;
+  const largest = info ? enlarged(kept.wish, info) : kept.wish;
+  const larger = largest.width > kept.wish.width ? largest : undefined;
   const saveImage = async () => {
     const png = await database.picture(kept.id, n);
     if (png) save(png, `${kept.id}-${n + 1}.png`);
@@ -199,6 +204,19 @@ function Facts({ kept, n }: { kept: Kept; n: number }) {
         <button type="button" onClick={() => void backToSketch().catch(state.fail)}>
           {t("useSketch")}
         </button>
+        <button type="button" onClick={() => void vary(kept).catch(state.fail)}>
+          {t("vary")}
+        </button>
+        {TAKES_IMAGES && (
+          <>
+            <button type="button" onClick={() => void goOnFrom(kept, n).catch(state.fail)}>
+              {t("useAsBase")}
+            </button>
+            <button type="button" disabled={!larger} onClick={() => void goOnFrom(kept, n, larger).catch(state.fail)}>
+              {t("enlarge")}
+            </button>
+          </>
+        )}
         <button type="button" onClick={() => void saveBoard([kept]).catch(state.fail)}>
           {t("board")}
         </button>
@@ -209,6 +227,21 @@ function Facts({ kept, n }: { kept: Kept; n: number }) {
       {explained.value && <MadeBy kept={kept} n={n} onClose={() => (explained.value = false)} />}
     </div>
   );
+}
+
+const ENLARGING = 0.3;
+
+/** Begin the next render with a picture of `kept`; with `size`, to have it larger. */
+async function goOnFrom(kept: Kept, n: number, size?: Size): Promise<void> {
+  const image = await database.picture(kept.id, n);
+  const sketch = await database.picture(kept.id, "sketch");
+  if (!image || !sketch) return;
+  useAgain(kept, n);
+  await place(sketch, kept.wish);
+  if (size) state.resize(size);
+  state.set({ image, ...(size && { strength: ENLARGING }) });
+  if (size) await render();
+  else state.tell(t("baseSet"));
 }
 
 export async function favour(kept: Kept): Promise<void> {
