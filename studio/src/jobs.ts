@@ -76,6 +76,7 @@ async function start(wish: Wish, drawn: Promise<Blob>, from: string): Promise<vo
   // At once, so that a second press finds it.
   running.value = waitingFor(kept);
   state.pane.value = "result";
+  if (state.notice.value?.kind === "info" && !state.notice.value.action) state.notice.value = undefined;
   try {
     const sketch = await drawn;
     await database.put(kept, [["sketch", sketch]]);
