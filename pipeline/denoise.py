@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -98,16 +99,47 @@ class Noise:
     """
 
     def __init__(
-        self, seeds: Sequence[int], height: int, width: int, topology: Topology = SD15
+        self,
+        seeds: Sequence[int],
+        height: int,
+        width: int,
+        topology: Topology = SD15,
+        variation: tuple[float, Sequence[int]] = (0.0, ()),
     ) -> None:
         factor = topology.vae_scale_factor
         self._shape = (topology.latent_channels, height // factor, width // factor)
         self._rows = [np.random.Generator(np.random.Philox(seed)) for seed in seeds]
+        self._variation = variation
+        """How far the first noise is turned, and to that of which seeds."""
 
     def __call__(self) -> Array:
         """The next noise of every seed."""
-        rows = [row.standard_normal(self._shape, dtype=np.float32) for row in self._rows]
-        return np.stack(rows)
+        noise = self._drawn(self._rows)
+        (strength, others), self._variation = self._variation, (0.0, ())
+        if not strength:
+            return noise
+        rows = [np.random.Generator(np.random.Philox(seed)) for seed in others]
+        return np.stack([*map(partial(slerp, strength), noise, self._drawn(rows))])
+
+    def _drawn(self, rows: Sequence[np.random.Generator]) -> Array:
+        return np.stack([row.standard_normal(self._shape, dtype=np.float32) for row in rows])
+
+
+def slerp(share: float, low: Array, high: Array) -> Array:
+    """The noise ``[4, h, w]`` that is `share` of the way from `low` to `high`, on a sphere.
+
+    Each column ``[h]`` is turned by itself. Source: ``slerp`` in A1111's ``modules/rng.py``, which
+    is followed in that as well.
+    """
+    low_norm, high_norm = (
+        part / np.linalg.norm(part, axis=1, keepdims=True) for part in (low, high)
+    )
+    dot = (low_norm * high_norm).sum(1, keepdims=True)
+    if dot.mean() > 0.9995:
+        return (low * share + high * (1 - share)).astype(np.float32)
+    omega = np.arccos(np.clip(dot, -1, 1))
+    mixed = np.sin((1 - share) * omega) * low + np.sin(share * omega) * high
+    return (mixed / np.sin(omega)).astype(np.float32)
 
 
 async def denoise(

@@ -18,7 +18,9 @@ from pipeline.tensor import Dtype, Tensor
 
 _KEY = "field"
 _NOT_BLANK = r"[^\s\u001c-\u001f\u0085]"
-_DTYPES: Mapping[type, Dtype] = {bytes: "BYTES", str: "BYTES", int: "INT32", float: "FP32"}
+_DTYPES: Mapping[type, Dtype] = {
+    bool: "BOOL", bytes: "BYTES", str: "BYTES", int: "INT32", float: "FP32",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

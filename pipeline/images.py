@@ -99,13 +99,13 @@ def _decoded(data: bytes, field: str) -> tuple[Image.Image, tuple[int, int]]:
     _check_size(image, field)
     _check_scans(sent, scans, field)
     try:
-        return _as_used(image), sent
+        return _as_used(image, is_mask=field == "mask"), sent
     except Exception as error:
         # Files that are made to be wrong make Pillow fail in more ways than it documents.
         raise _damaged(data, field, error) from error
 
 
-def _as_used(image: Image.Image) -> Image.Image:
+def _as_used(image: Image.Image, *, is_mask: bool) -> Image.Image:
     is_large = max(image.size) > MAX_SIDE
     if is_large:
         # A JPEG's decoder can leave out what would be scaled away.
@@ -115,7 +115,7 @@ def _as_used(image: Image.Image) -> Image.Image:
     plain = _in_plain_mode(image)
     if is_large:
         plain.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
-    picture = _on_paper(plain)
+    picture = _as_mask(plain) if is_mask else _on_paper(plain)
     return picture if turn is None else picture.transpose(turn)
 
 
@@ -194,6 +194,13 @@ def _in_plain_mode(image: Image.Image) -> Image.Image:
         # Pillow clips 16-bit grey at 255 instead of scaling it, which would turn ink into paper.
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
     return image.convert("RGBA" if image.has_transparency_data else "RGB")
+
+
+def _as_mask(image: Image.Image) -> Image.Image:
+    """What is transparent is white, as OpenAI's masks have it; without that, `image` itself."""
+    if image.mode == "RGB":
+        return image
+    return image.getchannel("A").point(lambda alpha: 255 - alpha).convert("RGB")
 
 
 def _on_paper(image: Image.Image) -> Image.Image:

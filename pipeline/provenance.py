@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from PIL.Image import Resampling
 
 from pipeline.errors import InvalidRequest
 from pipeline.fields import Field
@@ -126,6 +127,7 @@ def describe(
     pack: Mapping[str, Any],
     version: str,
     used: RenderRequest | None,
+    variation_seed: int | None = None,
 ) -> Provenance:
     """What made the picture of `seed`. That of others in its batch differs in the seed alone.
 
@@ -137,10 +139,11 @@ def describe(
         pack: as the ``render`` model tells it (``pipeline.wire.pack_identity``), its ``versions``
             and their ``sha256``.
         version: of maquette.
+        variation_seed: of the picture; None where its noise was not turned.
         used: the same, with PNGs of the pixels that were used. Its sources, and references that are
             the caller's own, are put in while ``MAX_HELD`` lasts. None: no picture is put in.
     """
-    actual = {"seed": seed, "width": size[0], "height": size[1]}
+    actual = {"seed": seed, "width": size[0], "height": size[1], "variation_seed": variation_seed}
     weights = request.style_weights or (1.0,) * len(request.style_images)
     drawn, own = _held(used, size, is_own=not style) if used else ({}, [])
     own += [None] * (len(request.style_images) - len(own))
@@ -171,9 +174,12 @@ def describe(
     )
 
 
-def with_seed(provenance: Provenance, seed: int) -> Provenance:
+def with_seed(provenance: Provenance, seed: int, variation_seed: int | None = None) -> Provenance:
     """What made the picture of `seed` in the same batch."""
-    return replace(provenance, parameters={**provenance.parameters, "seed": seed})
+    seeds = {"seed": seed}
+    if variation_seed is not None:
+        seeds["variation_seed"] = variation_seed
+    return replace(provenance, parameters={**provenance.parameters, **seeds})
 
 
 def stamp(png: bytes, provenance: Provenance) -> bytes:
@@ -237,13 +243,18 @@ def _held(
         return png
 
     drawn = used.drawn
-    if sum(map(len, drawn.values())) > room:
-        drawn = {
-            name: encode_png(np.asarray(scaled(decode(png, name), size)))
-            for name, png in drawn.items()
-        }
+    # What is around an image is measured in its own pixels.
+    if sum(map(len, drawn.values())) > room and not any(used.pad):
+        drawn = {name: _at_size(png, name, size) for name, png in drawn.items()}
     sources = {name: held(png) for name, png in drawn.items()}
     return sources, [held(png) for png in used.style_images] if is_own else []
+
+
+def _at_size(png: bytes, name: str, size: tuple[int, int]) -> bytes:
+    picture = decode(png, name)
+    # As it is scaled in a render.
+    small = picture.resize(size, Resampling.NEAREST) if name == "mask" else scaled(picture, size)
+    return encode_png(np.asarray(small))
 
 
 def _base64(png: bytes | None) -> str | None:
@@ -370,7 +381,7 @@ def _parameter(field: Field, found: Mapping[str, Any]) -> Any:
     value = found[field.name]
     if not field.several:
         return _typed(value, field.kind)
-    if not 0 < len(_typed(value, list)) <= (field.max_items or 0):
+    if not field.min_items <= len(_typed(value, list)) <= (field.max_items or 0):
         raise ValueError("no option has so few or so many numbers")
     return tuple(_typed(number, field.kind) for number in value)
 

@@ -6,14 +6,14 @@ import asyncio
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from pipeline import contract, fidelity, images
+from pipeline import contract, fidelity, images, repaint
 from pipeline.chunks import joined
 from pipeline.control import lost_lines
 from pipeline.decode import DecodeOne, decode
@@ -30,12 +30,12 @@ from pipeline.denoise import (
 from pipeline.errors import InvalidRequest, Words
 from pipeline.pinned_versions import PinnedVersions
 from pipeline.preview import LatentRgb, previews
-from pipeline.request import RANGES, RenderRequest
+from pipeline.request import SEEDS, RenderRequest
 from pipeline.samplers import FROM_NOISE, SAMPLERS, Array, NoiseSchedule, Start
 from pipeline.size import render_size
+from pipeline.tensor import shortest_decimal
 from pipeline.topology import SD15, Topology
 
-SEEDS = int(RANGES["seed"].high) + 1
 MANY_LINES = 0.05
 """Share of a sketch's edges that is worth a word when it is lost."""
 
@@ -99,7 +99,7 @@ async def render(
         on_step: awaited after each step; what it raises (a cancellation) ends the render.
         pinned: the versions that make it, all of it.
     """
-    image, sketch = await asyncio.to_thread(_pictures, request)
+    (image, mask), sketch = await asyncio.to_thread(_pictures, request)
     width, height = render_size(
         (image or sketch).size,
         request.width,
@@ -108,25 +108,28 @@ async def render(
         "image" if image else "sketch",
     )
     steps = request.steps_taken
-    seeds = _seeds(request)
+    seeds, variation = _seeds(request)
     guidance = _guidance(request, pack.topology)
     # Guidance is distilled into those weights, and more of it burns the picture.
     distilled = pack.few_steps and request.scheduler == "lcm" and not guidance.classifier_free
 
     started = time.perf_counter()
     conditioning, dropped_tokens = await _condition(
-        infer, pinned.ensemble("condition"), request, (width, height)
+        infer, pinned.ensemble("condition"), request, sketch, (width, height)
     )
     _require_edges(conditioning, request)
     conditioned = time.perf_counter()
-    start = FROM_NOISE
+    start, begun_with = FROM_NOISE, None
     if image:
-        latents = await _encoded(infer, image, (width, height))
-        start = Start(request.num_inference_steps - steps, latents)
+        begun_with = await asyncio.to_thread(
+            repaint.canvas, image, mask, (width, height), request.mask_blur
+        )
+        start = await _start(infer, begun_with, request, pack.topology.vae_scale_factor)
+        conditioning = _without_edges(conditioning, begun_with, request)
     sampling = SAMPLERS[request.scheduler](
         pack.schedule,
         request.num_inference_steps,
-        Noise(seeds, height, width, pack.topology),
+        Noise(seeds, height, width, pack.topology, variation),
         start,
     )
     latents = await denoise(
@@ -142,7 +145,7 @@ async def render(
     pixels = await decode(decode_one, latents, pack.vae_tile, pack.topology.vae_scale_factor)
     # PNG and Canny take longer than a step's arithmetic, so other renders' steps go first.
     files, scores, control_image = await asyncio.to_thread(
-        _finish, pixels, conditioning.control_image[0], request
+        _finish, pixels, conditioning.control_image[0], request, begun_with
     )
     lost = await asyncio.to_thread(
         lost_lines,
@@ -168,23 +171,38 @@ async def render(
     )
 
 
-def _pictures(request: RenderRequest) -> tuple[Image.Image | None, Image.Image]:
-    """The picture to begin with, if there is one, and what the edges are taken from."""
-    image = images.decode(request.image, "image") if request.image else None
-    if image and not request.sketch:
-        return image, image
-    return image, images.decode(request.sketch, "sketch")
+def _pictures(
+    request: RenderRequest,
+) -> tuple[tuple[Image.Image | None, Image.Image | None], Image.Image]:
+    """The image to begin with and its mask, if there are any, and what the edges are taken from."""
+    begun_with = repaint.begun_with(request) if request.image else (None, None)
+    if begun_with[0] and not request.sketch:
+        return begun_with, begun_with[0]
+    return begun_with, images.decode(request.sketch, "sketch")
 
 
-async def _encoded(infer: Infer, image: Image.Image, size: tuple[int, int]) -> Array:
-    """Latents ``[1, 4, h, w]`` of `image`, scaled to `size`.
+async def _start(
+    infer: Infer, canvas: repaint.Canvas, request: RenderRequest, factor: int
+) -> Start:
+    """Where a render begins that goes on from a picture.
 
-    They are the mode of the encoder's distribution and not drawn from it, so that every seed begins
-    with the same picture.
+    The picture's latents ``[1, 4, h, w]`` are the mode of the encoder's distribution and not drawn
+    from it, so that every seed begins with the same picture.
     """
-    pixels = images.to_pixels(np.asarray(images.scaled(image, size)))
-    latents: Array = (await infer("vae_encoder", {"pixels": pixels[None]}))["latents"]
-    return latents
+    pixels = images.to_pixels(canvas.picture)
+    latents = (await infer("vae_encoder", {"pixels": pixels[None]}))["latents"]
+    left_out = request.num_inference_steps - request.steps_taken
+    return Start(left_out, latents, canvas.change(factor), request.steps_taken)
+
+
+def _without_edges(
+    conditioning: Conditioning, canvas: repaint.Canvas, request: RenderRequest
+) -> Conditioning:
+    """`conditioning`, without edges in the mask of `canvas` if they are not to hold there."""
+    if request.control_in_mask or canvas.mask is None:
+        return conditioning
+    edges = np.where(canvas.mask > 0, np.uint8(0), conditioning.control_image)
+    return replace(conditioning, control_image=edges)
 
 
 def _with_previews(on_step: OnStep, request: RenderRequest, pack: PackFacts) -> OnPrediction:
@@ -200,22 +218,32 @@ def _with_previews(on_step: OnStep, request: RenderRequest, pack: PackFacts) -> 
     return on_prediction
 
 
-def _seeds(request: RenderRequest) -> list[int]:
+def _seeds(request: RenderRequest) -> tuple[list[int], tuple[float, list[int]]]:
+    """The seed of each picture; how far its noise is turned, and to that of which seeds."""
     first = secrets.randbelow(SEEDS) if request.seed is None else request.seed
-    return [(first + index) % SEEDS for index in range(request.num_images)]
+    strength = shortest_decimal(request.variation_strength)
+    if not strength:
+        return [(first + index) % SEEDS for index in range(request.num_images)], (0.0, [])
+    others = request.variation_seeds
+    return [first] * request.num_images, (strength, [seed or 0 for seed in others])
 
 
 async def _condition(
-    infer: Infer, ensemble: str, request: RenderRequest, size: tuple[int, int]
+    infer: Infer,
+    ensemble: str,
+    request: RenderRequest,
+    sketch: Image.Image,
+    size: tuple[int, int],
 ) -> tuple[Conditioning, dict[str, int]]:
     # Where it has no part, its length must not lengthen the prompt.
     negative = request.negative_prompt if request.guidance_scale > 1 else ""
     texts = [[negative.encode()], [request.prompt.encode()]]
     width, height = size
+    drawing = request.sketch or await asyncio.to_thread(images.encode_png, np.asarray(sketch))
     outputs = await infer(
         ensemble,
         {
-            "sketch": np.array([request.drawing], np.object_),
+            "sketch": np.array([drawing], np.object_),
             "width": np.array([width], np.int32),
             "height": np.array([height], np.int32),
             "canny_low_threshold": np.array([request.canny_low_threshold], np.int32),
@@ -304,10 +332,15 @@ def _guidance(request: RenderRequest, topology: Topology) -> Guidance:
 
 
 def _finish(
-    pixels: Array, edges: npt.NDArray[np.uint8], request: RenderRequest
+    pixels: Array,
+    edges: npt.NDArray[np.uint8],
+    request: RenderRequest,
+    begun_with: repaint.Canvas | None,
 ) -> tuple[tuple[bytes, ...], tuple[float, ...], bytes]:
     low, high = request.canny_low_threshold, request.canny_high_threshold
     pictures = [images.from_pixels(row) for row in pixels]
+    if begun_with:
+        pictures = [*map(begun_with.finished, pictures)]
     files = tuple(images.encode_png(picture) for picture in pictures)
     scores = tuple(fidelity.structure_f1(edges, picture, low, high) for picture in pictures)
     return files, scores, images.encode_png(edges)

@@ -23,9 +23,10 @@ MAX_TAG = 40
 SIZE_STEP = 64
 """With every pack. Stable Diffusion 1.5's latents are an eighth of the picture, and its UNet halves
 them three times; the exporter refuses a topology whose own step does not divide it."""
+SEEDS = 2**32
 STRENGTH = 0.8
 """Of a refined picture, as in diffusers' img2img pipelines."""
-SOURCES = ("image",)
+SOURCES = ("image", "mask")
 """Fields with a picture that a render begins with, beside the sketch."""
 RENDERED = "render/"
 """Begins an ``image`` that is no upload, but a picture of a render that is kept."""
@@ -86,7 +87,7 @@ class RenderRequest:
     seed: int | None = field(default=None, metadata=about(
         "Repeats a render; drawn when left out.",
         # Elsewhere -1 stands for "any"; the nearest seed would be no help to who sends it.
-        allowed=Range(0, 2**32 - 1), remedy="Leave it out to have one drawn.", dtype="INT64",
+        allowed=Range(0, SEEDS - 1), remedy="Leave it out to have one drawn.", dtype="INT64",
         pixels=True,
     ))  # fmt: skip
     num_inference_steps: int = field(default=20, metadata=about(
@@ -165,8 +166,33 @@ class RenderRequest:
     ))  # fmt: skip
     strength: float | None = field(default=None, metadata=about(
         f"How much of the image changes: the share of the steps that are taken; {STRENGTH:g} when "
-        "left out.",
+        "left out, 1 with a mask or pad.",
         allowed=Range(0.01, 1), pixels=True,
+    ))  # fmt: skip
+    mask: bytes = field(default=b"", metadata=about(
+        "Where the image is painted anew, of its size: white, or what is transparent. Grey goes "
+        "free on the way. Where it is black, the picture comes back pixel for pixel.", pixels=True,
+    ))  # fmt: skip
+    mask_blur: int = field(default=0, metadata=about(
+        "Pixels by which the mask's border is blurred.",
+        allowed=Range(0, 64), pixels=True,
+    ))  # fmt: skip
+    control_in_mask: bool = field(default=True, metadata=about(
+        "Whether the edges hold where it is painted anew.", pixels=True,
+    ))  # fmt: skip
+    pad: tuple[int, ...] = field(default=(), metadata=about(
+        "Pixels that are painted around the image: left, top, right, bottom.",
+        allowed=Range(0, 512), max_items=4, count_remedy="Send four, or none.", pixels=True,
+    ))  # fmt: skip
+    variation_strength: float = field(default=0.0, metadata=about(
+        "How far the noise is turned to that of variation_seed; above 0, several pictures have one "
+        "seed, and variation seeds in a row.",
+        allowed=_SHARE, pixels=True,
+    ))  # fmt: skip
+    variation_seed: int | None = field(default=None, metadata=about(
+        "The seed of the noise that is mixed in; drawn when left out.",
+        allowed=Range(0, SEEDS - 1), remedy="Leave it out to have one drawn.", dtype="INT64",
+        pixels=True,
     ))  # fmt: skip
 
     def __post_init__(self) -> None:
@@ -188,6 +214,19 @@ class RenderRequest:
         return {name: file for name, file in sent.items() if file} or {"sketch": b""}
 
     @property
+    def variation_seeds(self) -> tuple[int | None, ...]:
+        """Of each picture; in a row where they take part."""
+        first, count = self.variation_seed, self.num_images
+        if first is None or not self.variation_strength:
+            return (first,) * count
+        return tuple((first + index) % SEEDS for index in range(count))
+
+    @property
+    def repaints(self) -> bool:
+        """Whether only a part of the image, or what is around it, is painted."""
+        return bool(self.mask or any(self.pad))
+
+    @property
     def drawing(self) -> bytes:
         """What the edges are taken from."""
         return self.sketch or self.image
@@ -200,7 +239,8 @@ class RenderRequest:
         """
         if not self.image:
             return self.num_inference_steps
-        strength = STRENGTH if self.strength is None else shortest_decimal(self.strength)
+        usual = 1.0 if self.repaints else STRENGTH
+        strength = usual if self.strength is None else shortest_decimal(self.strength)
         return int(self.num_inference_steps * strength)
 
     @property
@@ -258,13 +298,19 @@ def _check_together(request: RenderRequest) -> None:
 
 
 def _check_image(request: RenderRequest) -> None:
-    if request.strength is None:
-        return
-    if not request.image:
-        remedy = "Send the picture to begin with as image, or leave strength out."
-        raise InvalidRequest("strength", request.strength, "empty without an image", remedy)
+    for name in ("strength", "mask", "pad"):
+        value = getattr(request, name)
+        if value not in (None, b"", ()) and not request.image:
+            remedy = f"Send the picture to begin with as image, or leave {name} out."
+            raise InvalidRequest(name, value, "empty without an image", remedy)
+    if len(request.pad) not in (0, 4):
+        found = Words(f"{len(request.pad)} values")
+        raise InvalidRequest("pad", found, "left, top, right, bottom", "Send four, or none.")
+    if request.mask_blur and not request.repaints:
+        remedy = "Send a mask, or leave mask_blur out."
+        raise InvalidRequest("mask_blur", request.mask_blur, "0 without a mask or pad", remedy)
     if not request.steps_taken:
         steps = request.num_inference_steps
         least = math.ceil(100 / steps) / 100
         allowed = f"{least:g} to 1 with {steps} steps, so that one is taken"
-        raise InvalidRequest("strength", request.strength, allowed, f"Try {least:g}.")
+        raise InvalidRequest("strength", request.strength or STRENGTH, allowed, f"Try {least:g}.")

@@ -36,6 +36,11 @@ class Start:
     """The first step that is taken, of those that the schedule has."""
     latents: Array | None = None
     """Of the picture, ``[1, 4, h, w]``."""
+    change: Array | None = None
+    """Where it is repainted, ``[h, w]``: from 0, where it is kept, to 1. What is between goes free
+    on the way, the sooner the higher it is. None repaints all of it."""
+    taken: int = 1
+    """Steps that are taken."""
 
     def begin(self, noise: Array, signal: float, sigma: float, scale: float = 1.0) -> Array:
         """The first latents.
@@ -44,12 +49,32 @@ class Start:
             signal, sigma: what a picture and its noise are multiplied by at that step.
             scale: of latents that are noise alone.
         """
-        if self.latents is None:
+        if self.latents is None or (self.change is not None and not self.step):
             return noise * scale
         return signal * self.latents + sigma * noise
 
+    def hold(self, latents: Array, noise: Array, done: int, level: tuple[float, float]) -> Array:
+        """`latents` with those of the picture, and `noise`, where they are not free yet.
+
+        Source: diffusers' inpainting pipelines for a UNet of 4 channels; for what is between 0 and
+        1, Levin and Fried (2023), "Differential Diffusion".
+
+        Args:
+            noise: that the sampling began with.
+            done: steps that were taken by now.
+            level: what a picture and its noise are multiplied by after them.
+        """
+        if self.latents is None or self.change is None:
+            return latents
+        # What was never free in a step is the picture's to the end.
+        kept = 1 - self.change > min(done, self.taken - 1) / self.taken
+        signal, sigma = level
+        return np.where(kept, signal * self.latents + sigma * noise, latents).astype(np.float32)
+
 
 FROM_NOISE = Start()
+CLEAN = (1.0, 0.0)
+"""The level at the end."""
 
 
 @dataclass(frozen=True)
@@ -89,8 +114,10 @@ class NoiseSchedule:
         """Progress of the forward process; timesteps run from 0 to one less."""
         return len(self.alphas_cumprod)
 
-    def level(self, timestep: int) -> tuple[float, float]:
-        """What a picture and its noise are multiplied by at `timestep`."""
+    def level(self, timestep: int | None) -> tuple[float, float]:
+        """What a picture and its noise are multiplied by at `timestep`; None is the end."""
+        if timestep is None:
+            return CLEAN
         alpha = float(self.alphas_cumprod[timestep])
         return alpha**0.5, (1 - alpha) ** 0.5
 
@@ -163,15 +190,17 @@ def ddim(schedule: NoiseSchedule, steps: int, draw: Draw, start: Start = FROM_NO
     timesteps = schedule.spaced(steps, default="leading").round()
     stride = schedule.num_train_timesteps // steps
     final = 1.0 if schedule.set_alpha_to_one else float(schedule.alphas_cumprod[0])
-    levels = timesteps.astype(int).tolist()[start.step :]
-    latents = start.begin(draw(), *schedule.level(levels[0]))
-    for timestep in levels:
+    taken = timesteps.astype(int).tolist()[start.step :]
+    latents = start.begin(noise := draw(), *schedule.level(taken[0]))
+    for done, timestep in enumerate(taken, 1):
         noise_pred = yield latents, float(timestep)
         earlier = timestep - stride
         alpha = float(schedule.alphas_cumprod[timestep])
         alpha_next = float(schedule.alphas_cumprod[earlier]) if earlier >= 0 else final
         clean = (latents - (1 - alpha) ** 0.5 * noise_pred) / alpha**0.5
         latents = alpha_next**0.5 * clean + (1 - alpha_next) ** 0.5 * noise_pred
+        level = schedule.level(taken[done] if done < len(taken) else None)
+        latents = start.hold(latents, noise, done, level)
     return latents
 
 
@@ -181,10 +210,13 @@ def euler(schedule: NoiseSchedule, steps: int, draw: Draw, start: Start = FROM_N
     Source: algorithm 2 of Karras et al. (2022) without churn.
     """
     timesteps, sigmas, scale = _euler_schedule(schedule, steps, start.step)
-    latents = start.begin(draw(), 1, sigmas[0], scale)
-    for timestep, sigma, sigma_next in zip(timesteps, sigmas, sigmas[1:], strict=False):
+    latents = start.begin(noise := draw(), 1, sigmas[0], scale)
+    for done, (timestep, sigma, sigma_next) in enumerate(
+        zip(timesteps, sigmas, sigmas[1:], strict=False), 1
+    ):
         noise_pred = yield latents / (sigma**2 + 1) ** 0.5, timestep
         latents = latents + noise_pred * (sigma_next - sigma)
+        latents = start.hold(latents, noise, done, (1, sigma_next))
     return latents
 
 
@@ -195,14 +227,17 @@ def euler_a(schedule: NoiseSchedule, steps: int, draw: Draw, start: Start = FROM
     variables of Karras et al. (2022).
     """
     timesteps, sigmas, scale = _euler_schedule(schedule, steps, start.step)
-    latents = start.begin(draw(), 1, sigmas[0], scale)
-    for timestep, sigma, sigma_next in zip(timesteps, sigmas, sigmas[1:], strict=False):
+    latents = start.begin(noise := draw(), 1, sigmas[0], scale)
+    for done, (timestep, sigma, sigma_next) in enumerate(
+        zip(timesteps, sigmas, sigmas[1:], strict=False), 1
+    ):
         noise_pred = yield latents / (sigma**2 + 1) ** 0.5, timestep
         added = sigma_next / sigma * (sigma**2 - sigma_next**2) ** 0.5
         reached = (sigma_next**2 - added**2) ** 0.5
         latents = latents + noise_pred * (reached - sigma)
         if sigma_next > 0:
             latents = latents + added * draw()
+        latents = start.hold(latents, noise, done, (1, sigma_next))
     return latents
 
 
@@ -226,20 +261,21 @@ def dpmpp_2m(
     """
     timesteps = _dpm_timesteps(schedule, steps)[start.step :]
     sigmas = schedule.sigmas(timesteps)
-    latents = previous = start.begin(draw(), *_signal_and_noise(sigmas[0]))
+    latents = previous = start.begin(noise := draw(), *_signal_and_noise(sigmas[0]))
     previous_width = 0.0
     for index, timestep in enumerate(timesteps.tolist()):
         noise_pred = yield latents, timestep
         alpha, sigma = _signal_and_noise(sigmas[index])
         clean = (latents - sigma * noise_pred) / alpha
         if sigmas[index + 1] == 0:
-            return clean
+            return start.hold(clean, noise, index + 1, CLEAN)
         alpha_next, sigma_next = _signal_and_noise(sigmas[index + 1])
         width = float(np.log(sigmas[index] / sigmas[index + 1]))
         target = clean
         if index > 0:
             target = clean + 0.5 * (width / previous_width) * (clean - previous)
         latents = (sigma_next / sigma) * latents - alpha_next * float(np.expm1(-width)) * target
+        latents = start.hold(latents, noise, index + 1, (alpha_next, sigma_next))
         previous, previous_width = clean, width
     return latents
 
@@ -268,8 +304,10 @@ def lcm(schedule: NoiseSchedule, steps: int, draw: Draw, start: Start = FROM_NOI
     distilled = np.arange(LCM_STEPS, 0, -1) * (schedule.num_train_timesteps // LCM_STEPS) - 1
     picked = np.floor(np.linspace(0, LCM_STEPS, num=steps, endpoint=False)).astype(int)
     timesteps = distilled[picked].tolist()[start.step :]
-    latents = start.begin(draw(), *schedule.level(timesteps[0]))
-    for timestep, following in zip(timesteps, [*timesteps[1:], None], strict=True):
+    latents = start.begin(noise := draw(), *schedule.level(timesteps[0]))
+    for done, (timestep, following) in enumerate(
+        zip(timesteps, [*timesteps[1:], None], strict=True), 1
+    ):
         noise_pred = yield latents, float(timestep)
         alpha = float(schedule.alphas_cumprod[timestep])
         clean = (latents - (1 - alpha) ** 0.5 * noise_pred) / alpha**0.5
@@ -279,6 +317,7 @@ def lcm(schedule: NoiseSchedule, steps: int, draw: Draw, start: Start = FROM_NOI
         if following is not None:
             alpha_next = float(schedule.alphas_cumprod[following])
             latents = alpha_next**0.5 * latents + (1 - alpha_next) ** 0.5 * draw()
+        latents = start.hold(latents, noise, done, schedule.level(following))
     return latents
 
 

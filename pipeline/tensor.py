@@ -7,8 +7,9 @@ from typing import Literal
 
 import numpy as np
 
-Dtype = Literal["BYTES", "FP32", "INT32", "INT64", "UINT8"]
+Dtype = Literal["BOOL", "BYTES", "FP32", "INT32", "INT64", "UINT8"]
 NUMPY_DTYPES: dict[Dtype, type[np.generic]] = {
+    "BOOL": np.bool_,
     "BYTES": np.object_,
     "FP32": np.float32,
     "INT32": np.int32,

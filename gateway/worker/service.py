@@ -26,8 +26,7 @@ from pipeline import images, provenance, topology
 from pipeline.errors import NotFound
 from pipeline.png import size_of
 from pipeline.prompt import without_weights
-from pipeline.render import SEEDS
-from pipeline.request import RenderRequest
+from pipeline.request import SEEDS, RenderRequest
 from retrieval.library import StyleLibrary
 from retrieval.styles import NewStyle, ScoredStyle, Style
 from versions.canary import Counts
@@ -158,7 +157,10 @@ class Service:
         request = checked.request
         # Drawn here and not in the model, so that a render that starts again is the same one.
         seed = secrets.randbelow(SEEDS) if request.seed is None else request.seed
-        request = replace(request, seed=seed)
+        other = request.variation_seed
+        if request.variation_strength and other is None:
+            other = secrets.randbelow(SEEDS)
+        request = replace(request, seed=seed, variation_seed=other)
         steps = request.steps_taken
         async with self._admission.slot() as queued:
             tell(Stepped(0, steps))
@@ -252,12 +254,13 @@ class Service:
             pack=self._identities.of(json.loads(output["pack"][0]), _versions(output)),
             version=VERSION,
             used=styled.request if self._embed_sketch else None,
+            variation_seed=styled.request.variation_seed,
         )
+        scores = output["structure_f1"].tolist()
+        others = styled.request.variation_seeds
         return tuple(
-            Picture(provenance.stamp(png, provenance.with_seed(made_by, seed)), seed, score)
-            for png, seed, score in zip(
-                output["images"], seeds, output["structure_f1"].tolist(), strict=True
-            )
+            Picture(provenance.stamp(png, provenance.with_seed(made_by, seed, other)), seed, score)
+            for png, seed, score, other in zip(output["images"], seeds, scores, others, strict=True)
         )
 
     async def search(

@@ -124,7 +124,8 @@ def option(field: Field) -> inspect.Parameter:
     """The option that sets `field`, None where it is not given."""
     kind: Any = list[field.kind] if field.several else field.kind  # type: ignore[name-defined]
     says = f"{field.described} Repeatable." if field.several else field.described
-    declared = typer.Option(f"--{field.option}", help=in_options(says))
+    switch = f"/--no-{field.option}" if field.kind is bool else ""
+    declared = typer.Option(f"--{field.option}{switch}", help=in_options(says))
     return inspect.Parameter(
         field.name,
         inspect.Parameter.POSITIONAL_OR_KEYWORD,

@@ -67,6 +67,9 @@ def recall(
         Path | None,
         typer.Option("--image", help="The image it began with, where the picture holds none."),
     ] = None,
+    mask: Annotated[
+        Path | None, typer.Option(help="The mask, where the picture holds none.")
+    ] = None,
     style_image: Annotated[
         list[Path] | None,
         typer.Option(help="A reference that the library does not have; repeatable."),
@@ -92,7 +95,7 @@ def recall(
             check_output("--out", out)
             if out.resolve() == image.resolve():
                 raise ValueError(f"--out is {out}, the picture to compare with. Choose another.")
-        given = {"sketch": sketch, "image": begun_with}
+        given = {"sketch": sketch, "image": begun_with, "mask": mask}
         sources = {
             name: _source(name, source, given[name]) for name, source in made.sources.items()
         }

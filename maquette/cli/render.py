@@ -34,7 +34,7 @@ from pipeline.request import FIELDS, RENDERED
 NEW = Path("render.png")
 """Where a picture goes that no place is named for, if nothing is there."""
 _ASKED_ELSEWHERE = {
-    "sketch", "prompt", "image", "style", "style_images", "canny_low_threshold",
+    "sketch", "prompt", "image", "mask", "style", "style_images", "canny_low_threshold",
     "canny_high_threshold", "preview_interval",
 }  # fmt: skip
 """Fields whose option is not just their value."""
@@ -70,6 +70,7 @@ def render(
         list[Path] | None, typer.Option(help=f"{FIELDS['style_images'].help} Repeatable.")
     ] = None,
     image: Annotated[str | None, typer.Option(help=FIELDS["image"].help)] = None,
+    mask: Annotated[Path | None, typer.Option(help=FIELDS["mask"].help)] = None,
     canny: Annotated[
         tuple[int, int] | None,
         typer.Option(
@@ -94,7 +95,7 @@ def render(
         pictures = numbered(out, asked["num_images"] or 1) if out else []
         outputs = [*(("--out", picture) for picture in pictures), ("--board", board)]
         file = None if image is None or image.startswith(RENDERED) else Path(image)
-        inputs = [path for path in (sketch, file, *(style_image or [])) if path]
+        inputs = [path for path in (sketch, file, mask, *(style_image or [])) if path]
         check_output("--out", out or NEW)
         _check_files(inputs, [*outputs, ("--preview", preview)])
         drawing = read(sketch) if sketch else None
@@ -107,6 +108,7 @@ def render(
                 style=_only(style),
                 style_images=own,
                 image=begun_with,
+                mask=read(mask) if mask else None,
                 canny_low_threshold=canny[0] if canny else None,
                 canny_high_threshold=canny[1] if canny else None,
                 preview_interval=1 if preview else None,

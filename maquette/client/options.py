@@ -71,8 +71,22 @@ class RenderOptions(TypedDict, total=False):
     """A picture to go on from: PNG, JPEG or WebP, or render/<id>/<n> for the picture n (from 0) of
     a render of yours that is kept."""
     strength: float | None
-    """How much of the image changes: the share of the steps that are taken; 0.8 when left out.
-    (0.01 to 1)"""
+    """How much of the image changes: the share of the steps that are taken; 0.8 when left out, 1
+    with a mask or pad. (0.01 to 1)"""
+    mask: File | None
+    """Where the image is painted anew, of its size: white, or what is transparent. Grey goes free
+    on the way. Where it is black, the picture comes back pixel for pixel."""
+    mask_blur: int | None
+    """Pixels by which the mask's border is blurred. (0 to 64; default: 0)"""
+    control_in_mask: bool | None
+    """Whether the edges hold where it is painted anew. (default: true)"""
+    pad: Sequence[int] | None
+    """Pixels that are painted around the image: left, top, right, bottom. (0 to 512)"""
+    variation_strength: float | None
+    """How far the noise is turned to that of variation_seed; above 0, several pictures have one
+    seed, and variation seeds in a row. (0 to 1; default: 0)"""
+    variation_seed: int | None
+    """The seed of the noise that is mixed in; drawn when left out. (0 to 4294967295)"""
     id: str | None
     """The render's id, your choice: letters, digits, dots, hyphens, underscores."""
     keep_running: bool | None

@@ -7,7 +7,10 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from diffusers import StableDiffusionControlNetImg2ImgPipeline
+from diffusers import (
+    StableDiffusionControlNetImg2ImgPipeline,
+    StableDiffusionControlNetInpaintPipeline,
+)
 from PIL import Image
 
 from export.pack import Pack
@@ -74,6 +77,26 @@ def test_a_refined_picture_equals_diffusers(stub, reference, sketch, style_image
     found = served(stub, sketch, style_image, scheduler, 20, image=image, strength=0.6)
     assert expected.std() > 10, "a flat picture would prove nothing"
     assert np.abs(found - expected).max() <= 2
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_a_repainted_part_equals_diffusers(stub, reference, sketch, style_image, scheduler):
+    image = (ROOT / "examples/styles/ghibli.png").read_bytes()
+    scaled = picture(image).resize(SIZE, Image.Resampling.LANCZOS)
+    mask = Image.new("L", SIZE)
+    mask.paste(255, (48, 32, 144, 96))
+    inside = np.asarray(mask) > 0
+    expected = from_image_by_diffusers(
+        reference, StableDiffusionControlNetInpaintPipeline, sketch, scheduler, 12,
+        image=scaled, mask_image=mask, strength=1.0,
+        prompt=PROMPT, negative_prompt=NEGATIVE, seed=SEED, width=SIZE[0], height=SIZE[1],
+        ip_adapter_image=picture(style_image),
+    )  # fmt: skip
+    found = served(
+        stub, sketch, style_image, scheduler, 12, image=encoded(scaled), mask=encoded(mask)
+    )
+    assert np.abs(found - expected)[inside].max() <= 2
+    assert np.array_equal(found[~inside], np.asarray(scaled, int)[~inside])
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,9 @@ def test_the_same_picture_comes_back(made, run, tmp_path, asked):
 def test_what_began_with_an_image_comes_back(
     made, client, gateway, run, sketch, style_image, tmp_path, with_sketch
 ):
-    asked = {"image": style_image, "strength": 0.4, "num_inference_steps": 10, "seed": 3}
+    asked = {"image": style_image, "strength": 0.4, "num_inference_steps": 10, "seed": 3,
+             "mask": style_image, "pad": (0, 0, 64, 0), "control_in_mask": False,
+             "variation_seed": 8, "variation_strength": 0.25}  # fmt: skip
     result = client.render(sketch if with_sketch else None, "a house", **asked)
     picture, file = tmp_path / "refined.png", tmp_path / "image.png"
     picture.write_bytes(result.images[0].png)
@@ -110,7 +112,10 @@ def test_what_began_with_an_image_comes_back(
     file.write_bytes(sketch)
     assert "--image is not the one that made the picture" in words(run(picture, "--image", file))
     file.write_bytes(style_image)
-    assert run(picture, "--image", file).exit_code == 0
+    assert "The picture holds no mask. Name its file with --mask" in words(
+        run(picture, "--image", file)
+    )
+    assert run(picture, "--image", file, "--mask", file).exit_code == 0
 
 
 def test_what_comes_back_can_be_recalled(made, run, tmp_path):

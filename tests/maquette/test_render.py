@@ -83,10 +83,13 @@ def test_versions_are_told_in_one_order():
 
 def test_an_image_can_stand_in_for_the_sketch(run, tmp_path, style_image):
     Path("photo.png").write_bytes(style_image)
-    told = run("--image", "photo.png", "--strength", "0.5", "--steps", "4", "--out", "one.png")
+    Path("mask.png").write_bytes(style_image)
+    begun = ["--image", "photo.png", "--strength", "0.5", "--steps", "4", "--out", "one.png"]
+    told = run(*begun, "--mask", "mask.png", "--no-control-in-mask")
     assert told.exit_code == 0, told.stderr
     made = read(Path("one.png").read_bytes())
-    assert set(made.sources) == {"sketch", "image"}
+    assert set(made.sources) == {"sketch", "image", "mask"}
+    assert not made.parameters["control_in_mask"]
     again = run.alone("a house", "--image", "photo.png", "--steps", "4", "--out", "two.png")
     assert again.exit_code == 0, again.stderr
     assert set(read(Path("two.png").read_bytes()).sources) == {"image"}

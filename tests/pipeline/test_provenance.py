@@ -87,7 +87,8 @@ def test_it_says_what_was_asked_and_what_was_made(request_, sketch, style_image)
         "controlnet_conditioning_scale": 1.5,
         "control_guidance_start": 0.0, "control_guidance_end": 0.75, "ip_adapter_scale": (0.8,),
         "canny_low_threshold": 50, "canny_high_threshold": 150, "scheduler": "dpmpp_2m",
-        "width": 320, "height": 256, "prompt_syntax": "weighted",
+        "width": 320, "height": 256, "prompt_syntax": "weighted", "mask_blur": 0,
+        "control_in_mask": True, "pad": (), "variation_strength": 0.0,
     }  # fmt: skip
     assert type(made.parameters["guidance_scale"]) is float
     assert made.style_images == (StyleImage(hashlib.sha256(style_image).hexdigest(), 0.5),)

@@ -15,7 +15,7 @@ from pipeline.errors import InvalidRequest
 from pipeline.pinned_versions import PinnedVersions
 from pipeline.render import PackFacts, render
 from pipeline.request import RenderRequest
-from pipeline.samplers import NoiseSchedule
+from pipeline.samplers import SAMPLERS, NoiseSchedule
 from tests.pictures import encoded
 from tests.pipeline.test_control import fine_and_thick
 from tests.pipeline.test_samplers import SD15
@@ -252,3 +252,93 @@ async def test_several_refined_pictures_equal_the_single_ones(sketch, style_imag
     several = await render(ClosedFormStack(), replace(asked, num_images=3), PACK, ignore)
     single = await render(ClosedFormStack(), replace(asked, seed=6), PACK, ignore)
     assert several.images[1] == single.images[0]
+
+
+def mask(size=(256, 256), mode="L", grey=255):
+    drawn = Image.new(mode, size, 0)
+    drawn.paste(grey, (96, 64, 200, 160))
+    return encoded(drawn)
+
+
+def pixels(png):
+    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"), int)
+
+
+@pytest.mark.parametrize("scheduler", SAMPLERS)
+async def test_outside_a_mask_the_picture_is_the_same(sketch, style_image, scheduler):
+    asked = request(
+        sketch, style_image, image=photo(), mask=mask(), scheduler=scheduler, num_images=2
+    )
+    stack = ClosedFormStack()
+    done = await render(stack, asked, PACK, ignore)
+    # All steps are taken, since nothing of what is there has to stay.
+    assert stack.called.count("denoiser") == 4
+    inside, original = pixels(mask())[..., 0] > 0, pixels(photo())
+    for png in done.images:
+        assert np.array_equal(pixels(png)[~inside], original[~inside])
+        assert np.abs(pixels(png) - original)[inside].mean() > 5
+    single = await render(ClosedFormStack(), replace(asked, num_images=1), PACK, ignore)
+    assert single.images[0] == done.images[0]
+
+
+async def test_with_blur_it_is_the_same_outside_the_blur(sketch, style_image):
+    asked = request(sketch, style_image, image=photo(), mask=mask(), mask_blur=4)
+    changed = pixels((await render(ClosedFormStack(), asked, PACK, ignore)).images[0])
+    differs = (changed != pixels(photo())).any(axis=-1)
+    far = np.ones_like(differs)
+    far[96 - 40 : 160 + 40, 96 - 40 : 200 + 40] = False
+    hard = pixels(mask())[..., 0] > 0
+    assert not differs[far].any()
+    assert differs[~hard].any()
+
+
+async def test_the_transparent_part_of_a_mask_is_painted(sketch, style_image):
+    hole = Image.open(io.BytesIO(photo())).convert("RGBA")
+    hole.putalpha(Image.open(io.BytesIO(mask())).point(lambda grey: 255 - grey))
+    asked = request(sketch, style_image, image=photo(), mask=encoded(hole))
+    done = await render(ClosedFormStack(), asked, PACK, ignore)
+    white = await render(ClosedFormStack(), replace(asked, mask=mask()), PACK, ignore)
+    assert done.images == white.images
+
+
+async def test_edges_need_not_hold_in_the_mask(sketch, style_image):
+    asked = request(b"", style_image, image=photo(), mask=mask())
+    held = await render(ClosedFormStack(), asked, PACK, ignore)
+    free = await render(ClosedFormStack(), replace(asked, control_in_mask=False), PACK, ignore)
+    inside = pixels(mask())[..., 0] > 0
+    assert pixels(held.control_image)[inside].any()
+    assert not pixels(free.control_image)[inside].any()
+    assert np.array_equal(pixels(held.control_image)[~inside], pixels(free.control_image)[~inside])
+
+
+async def test_what_is_around_an_image_is_painted(style_image):
+    asked = request(b"", style_image, image=photo(), pad=(64, 0, 0, 128))
+    done = pixels((await render(ClosedFormStack(), asked, PACK, ignore)).images[0])
+    assert done.shape == (384, 320, 3)
+    assert np.array_equal(done[:256, 64:], pixels(photo()))
+
+
+async def test_a_mask_of_another_size_is_refused(sketch, style_image):
+    asked = request(sketch, style_image, image=photo(), mask=mask((256, 192)))
+    message = "^mask is 256 x 192 pixels; allowed: 256 x 256, as the image. Scale it to the size"
+    with pytest.raises(InvalidRequest, match=message):
+        await render(ClosedFormStack(), asked, PACK, ignore)
+
+
+async def test_a_seed_is_varied(sketch, style_image):
+    asked = request(sketch, style_image, num_images=3, variation_seed=9, variation_strength=0.3)
+    done = await render(ClosedFormStack(), asked, PACK, ignore)
+    assert done.seeds == (5, 5, 5)
+    single = await render(
+        ClosedFormStack(), replace(asked, num_images=1, variation_seed=10), PACK, ignore
+    )
+    assert single.images[0] == done.images[1] != done.images[0]
+    plain = await render(ClosedFormStack(), request(sketch, style_image), PACK, ignore)
+    other = await render(ClosedFormStack(), request(sketch, style_image, seed=10), PACK, ignore)
+    near, far = (
+        np.abs(pixels(end.images[0]) - pixels(single.images[0])).mean() for end in (plain, other)
+    )
+    assert 0 < near < far
+    whole = replace(asked, num_images=1, variation_seed=10, variation_strength=1.0)
+    turned = await render(ClosedFormStack(), whole, PACK, ignore)
+    assert np.abs(pixels(turned.images[0]) - pixels(other.images[0])).max() <= 1

@@ -65,7 +65,9 @@ def test_a_bad_value_is_refused_with_its_name_and_range(field, value):
     assert len(str(refused.value)) < 300
 
 
-@pytest.mark.parametrize("field", sorted(RANGES.keys() - {"seed", "style_weights"}))
+@pytest.mark.parametrize(
+    "field", sorted(RANGES.keys() - {"seed", "style_weights", "variation_seed"})
+)
 def test_the_value_that_a_message_proposes_is_accepted(field):
     allowed = RANGES[field]
     for wrong in (allowed.low - 1, allowed.high + 1):
@@ -98,6 +100,24 @@ def test_a_strength_needs_an_image_and_a_step():
     with pytest.raises(InvalidRequest, match=message):
         RenderRequest(**few, strength=0.3)
     assert RenderRequest(**few, strength=0.34).steps_taken == 1
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("mask", b"m"), ("pad", (0, 0, 64, 0)), ("mask_blur", 3), ("pad", (1, 2, 3)),
+     ("pad", (-1,) * 4), ("mask_blur", 65), ("variation_strength", math.nan),
+     ("variation_seed", -1)],
+)  # fmt: skip
+def test_what_is_painted_anew_is_a_part_of_an_image(field, value):
+    with pytest.raises(InvalidRequest, match=rf"^{field} is .+; allowed: .+") as refused:
+        RenderRequest(**VALID, **{field: value})
+    assert refused.value.field == field
+
+
+def test_variations_of_one_seed_have_seeds_in_a_row():
+    asked = RenderRequest(**VALID, variation_seed=2**32 - 1, num_images=2, variation_strength=0.1)
+    assert asked.variation_seeds == (2**32 - 1, 0)
+    assert RenderRequest(**VALID, num_images=2).variation_seeds == (None, None)
 
 
 def test_the_steps_of_a_refined_picture_are_diffusers():

@@ -80,8 +80,8 @@ def theirs(name, config, steps, draw):
     return latents.numpy(), scheduler.timesteps.tolist()
 
 
-def refined_by_theirs(name, config, steps, taken, draw, picture):
-    """What `get_timesteps` and `prepare_latents` of diffusers' img2img pipelines do."""
+def refined_by_theirs(name, config, steps, taken, draw, picture, mask=None):
+    """What diffusers' img2img and, with a `mask` of 0 and 1, inpainting pipelines do."""
     scheduler = REFERENCES[name].from_config(config)
     scheduler.set_timesteps(steps)
     timesteps = scheduler.timesteps[steps - taken :]
@@ -90,11 +90,18 @@ def refined_by_theirs(name, config, steps, taken, draw, picture):
     noise = torch.from_numpy(draw())
     original = torch.from_numpy(picture).repeat(len(noise), 1, 1, 1)
     latents = scheduler.add_noise(original, noise, timesteps[:1].repeat(len(noise)))
+    if mask is not None and steps == taken:
+        latents = noise * scheduler.init_noise_sigma
     with same_noise(lambda *_, **__: torch.from_numpy(draw())):
         for timestep in timesteps:
             sample = scheduler.scale_model_input(latents, timestep)
             predicted = network(sample.numpy(), float(timestep)).astype(np.float32)
             latents = scheduler.step(torch.from_numpy(predicted), timestep, latents).prev_sample
+            if mask is not None:
+                kept, index = original, timesteps.tolist().index(timestep)
+                if index < taken - 1:
+                    kept = scheduler.add_noise(original, noise, timesteps[index + 1 : index + 2])
+                latents = torch.where(torch.from_numpy(mask > 0), latents, kept)
     return latents.numpy()
 
 
@@ -136,6 +143,37 @@ def test_a_picture_is_refined_as_in_diffusers(name, spacing, steps, taken):
     assert len(timesteps) == taken
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=2e-4)
     assert found.dtype == np.float32
+
+
+MASK = np.zeros((6, 5), np.float32)
+MASK[1:4, 2:] = 1
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize(("steps", "taken"), [(20, 20), (20, 13), (4, 1)])
+def test_a_part_is_repainted_as_in_diffusers(name, steps, taken):
+    picture = draws(99, (1, 4, 6, 5))()
+    expected = refined_by_theirs(name, SD15, steps, taken, draws(steps), picture, MASK)
+    start = Start(steps - taken, picture, MASK, taken)
+    found, _ = ours(name, SD15, steps, draws(steps), start)
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=2e-4)
+    kept = np.broadcast_to(picture, found.shape)[..., MASK == 0]
+    np.testing.assert_allclose(found[..., MASK == 0], kept, atol=1e-6)
+
+
+def test_grey_goes_free_at_the_step_that_it_says():
+    picture, steps = draws(99, (1, 4, 6, 5))(), 8
+    grey = np.linspace(0, 1, 30, dtype=np.float32).reshape(6, 5)
+    start = Start(0, picture, grey, steps)
+    free = [
+        start.hold(np.full_like(picture, 9), np.zeros_like(picture), done, (1, 0))[0, 0] == 9
+        for done in range(1, steps + 1)
+    ]
+    for done, found in enumerate(free[:-1], 1):
+        assert np.array_equal(found, 1 - grey <= done / steps)
+    # What never took part in a step is the picture's.
+    assert np.array_equal(free[-1], free[-2])
+    assert not free[-1][0, 0]
 
 
 @pytest.mark.parametrize("name", ["euler_a", "lcm"])

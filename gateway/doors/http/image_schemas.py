@@ -23,7 +23,6 @@ MAX_PARTIAL = 3
 
 # What else OpenAI's models know. Nothing is dropped without a word.
 NEVER = {
-    "mask": "The whole sketch is painted: leave it out.",
     "markup": "The sketch itself guides the render: leave it out.",
     "svg": "Pictures are PNG files.",
     "frame_count": "Pictures are PNG files.",
@@ -149,7 +148,7 @@ class EditSubmission(ImagesSubmission):
     @property
     def begins_with_image(self) -> bool:
         """Whether `image` is a picture to go on from: what says how is there."""
-        return not self.model_fields_set.isdisjoint({"sketch", "strength"})
+        return not self.model_fields_set.isdisjoint({"sketch", "strength", "mask", "pad"})
 
     def render_request(self, **changed: Any) -> RenderRequest:
         """The render that is asked for.

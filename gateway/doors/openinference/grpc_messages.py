@@ -16,6 +16,7 @@ from pipeline.tensor import Tensor
 CONTENTS = {
     "BYTES": "bytes_contents",
     "FP32": "fp32_contents",
+    "BOOL": "bool_contents",
     "INT32": "int_contents",
     "INT64": "int64_contents",
 }

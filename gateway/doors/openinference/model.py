@@ -50,7 +50,7 @@ OUTPUTS: Mapping[str, Tensor] = {
 }
 
 _DATA_TYPES = {"BYTES": "TYPE_STRING", "FP32": "TYPE_FP32"} | {
-    name: f"TYPE_{name}" for name in ("INT32", "INT64", "UINT8")
+    name: f"TYPE_{name}" for name in ("BOOL", "INT32", "INT64", "UINT8")
 }
 
 

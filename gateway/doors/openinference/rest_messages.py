@@ -27,11 +27,15 @@ MAX_TENSORS = 64
 JSON_TYPES: Mapping[str, tuple[type, ...]] = {
     "BYTES": (str,),
     "FP32": (int, float),
+    "BOOL": (bool,),
     "INT32": (int,),
     "INT64": (int,),
 }
-LIMITS = {"FP32": 2**127, "INT32": 2**31, "INT64": 2**63}
-WORDS = {"BYTES": "text", "FP32": "a number", "INT32": "a whole number", "INT64": "a whole number"}
+LIMITS = {"BOOL": 2, "FP32": 2**127, "INT32": 2**31, "INT64": 2**63}
+WORDS = {
+    "BOOL": "true or false", "BYTES": "text", "FP32": "a number", "INT32": "a whole number",
+    "INT64": "a whole number",
+}  # fmt: skip
 
 
 class NamedTensor(BaseModel):

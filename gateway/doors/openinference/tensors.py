@@ -26,7 +26,7 @@ REQUIRED = [name for name, tensor in INPUTS.items() if not tensor.optional]
 Values = tuple[Any, ...]
 
 _LENGTH = struct.Struct("<I")
-_FORMATS = {"FP32": "f", "INT32": "i", "INT64": "q"}
+_FORMATS = {"BOOL": "?", "FP32": "f", "INT32": "i", "INT64": "q"}
 _UNHEARD = {
     "shared_memory_region": "The gateway shares no memory with its callers; send the data itself.",
     "classification": "No output of this model is a classification; leave it out.",

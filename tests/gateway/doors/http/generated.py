@@ -129,9 +129,11 @@ def _together(body: dict[str, Any]) -> dict[str, Any]:
 
 def _begun(body: dict[str, Any]) -> dict[str, Any]:
     """What goes with the strength of an image."""
-    if body.get("strength") in (None, ""):
-        return {}
-    return {"strength": 1, "image": body.get("image") or SKETCH}
+    needs = {"strength": 1, "mask": SKETCH, "pad": [0, 64, 0, 0], "mask_blur": 1}
+    sent = {name: value for name, value in needs.items() if body.get(name) not in (None, "")}
+    if "mask_blur" in sent:
+        sent["mask"] = SKETCH
+    return {**sent, "image": body.get("image") or SKETCH} if sent else {}
 
 
 def _of(body: dict[str, Any], name: str) -> Any:

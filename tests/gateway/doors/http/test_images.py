@@ -41,6 +41,8 @@ async def test_edit_refines_the_image_where_a_strength_is_sent(client, served, s
     assert (served.painter.newest.sketch, served.painter.newest.image) == (sketch, b"")
     await client.images.edit(**sent, extra_body={**FAST, "id": "kept", "strength": 0.5})
     assert (served.painter.newest.sketch, served.painter.newest.image) == (b"", sketch)
+    await client.images.edit(**sent, mask=("mask.png", sketch), extra_body=FAST)
+    assert served.painter.newest.image == served.painter.newest.mask == sketch
     drawn = {"sketch": base64.b64encode(sketch).decode(), "image": "render/kept/0", **FAST}
     await client.images.generate(prompt="a house", extra_body=drawn)
     assert served.painter.newest.image not in (b"", sketch)
@@ -163,7 +165,7 @@ async def test_generate_says_how_to_send_a_sketch(client):
         ({"extra_body": {"guidance_scal": 3}}, "'guidance_scal'", "Did you mean guidance_scale?"),
         ({"extra_body": {"frame_count": 3}}, "frame_count", "Pictures are PNG files"),
         ({"image": ("x.png", b"hello")}, "image", "PNG, JPEG or WebP"),
-        ({"mask": ("x.png", b"hello")}, "mask", "leave it out"),
+        ({"mask": ("x.png", b"hello")}, "mask", "PNG, JPEG or WebP"),
     ],
 )
 async def test_what_is_wrong(client, sketch, fields, param, words):

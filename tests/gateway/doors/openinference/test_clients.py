@@ -51,6 +51,11 @@ EVERYTHING = {
     "versions": [b"champion"],
     "strength": [0.5],
     "prompt_syntax": [b"plain"],
+    "mask_blur": [3],
+    "control_in_mask": [False],
+    "pad": [0, 64, 0, 0],
+    "variation_strength": [0.25],
+    "variation_seed": [7],
 }
 every_flavour = pytest.mark.parametrize("flavour", FLAVOURS.values(), ids=FLAVOURS)
 
@@ -96,7 +101,7 @@ async def test_a_render_comes_back_whole(open_inference, flavour, tiny_sketch):
 async def test_every_field_arrives(open_inference, flavour, tiny_sketch):
     values = retrieved(tiny_sketch, **EVERYTHING, style_filter=[], style=[b""])
     values["style_images"] = [tiny_sketch, tiny_sketch]
-    values["image"] = [tiny_sketch]
+    values["image"] = values["mask"] = [tiny_sketch]
     assert set(values) == set(INPUTS)
     result = await flavour.infer(address_of(open_inference, flavour), values)
     assert open_inference.painter.painted[-1] == RenderRequest(**as_fields(values))
