@@ -255,8 +255,12 @@ def test_json_of_other_types_is_damage(request_, picture):
             yield from places(value, (*path, key))
 
     harmless = {("softwareAgent", "name"), ("digitalSourceType",)}
+    # A boolean, and a list that may be empty.
+    sound = (("control_in_mask", True), ("pad", []))
     for path in set(places(good)) - harmless:
         for wrong in (True, [], [True], 10**400):
+            if (path[-1], wrong) in sound:
+                continue
             changed = json.loads(json.dumps(good))
             place = changed
             for key in path[:-1]:
