@@ -74,6 +74,10 @@ def _condition(networks: InProcess, case: Case) -> dict[str, npt.NDArray[Any]]:
             "height": np.array([SIDE]),
             "canny_low_threshold": np.array([DEFAULTS["canny_low_threshold"]]),
             "canny_high_threshold": np.array([DEFAULTS["canny_high_threshold"]]),
+            **{
+                name: np.array([value.encode()], np.object_)
+                for name, value in (("sketch_kind", "clean"), ("control_mode", "canny"))
+            },
             "texts": np.array([[b""], [ask.prompt.encode()]], np.object_),
             "prompt_syntax": np.array([DEFAULTS["prompt_syntax"].encode()], np.object_),
             "style_images": np.array([[ask.style_image]], np.object_),

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 from tokenizers import Tokenizer
 
 from pipeline import contract, control, images, style
@@ -60,10 +59,8 @@ class InProcess(ABC):
         prompts = self.prompts.split(texts, inputs["prompt_syntax"][0].decode())
         pictures = np.stack([self.picture(data) for data in inputs["style_images"].reshape(-1)])
         embeds = self.run("image_encoder", pixel_values=pictures)
-        sketch: Image.Image = images.decode(inputs["sketch"][0], "sketch")
-        sizes = ("width", "height", "canny_low_threshold", "canny_high_threshold")
         return {
-            "control_image": control.canny(sketch, *(int(inputs[name][0]) for name in sizes)),
+            "control_image": control.of_tensors(inputs),
             **self.run("text_encoder", input_ids=prompts.input_ids),
             "token_weights": prompts.token_weights,
             "dropped_tokens": prompts.dropped_tokens,

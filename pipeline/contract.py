@@ -66,6 +66,8 @@ CANNY_INPUTS = (
     Tensor("height", "INT32", (1,)),
     Tensor("canny_low_threshold", "INT32", (1,)),
     Tensor("canny_high_threshold", "INT32", (1,)),
+    Tensor("sketch_kind", "BYTES", (1,)),
+    Tensor("control_mode", "BYTES", (1,)),
 )
 PROMPT_INPUTS = (
     Tensor("texts", "BYTES", (-1, 1)),
@@ -112,6 +114,7 @@ _OF_ANY_TOPOLOGY = (
             Tensor("control_image", "BYTES", (1,)),
             Tensor("seeds", "INT64", (-1,)),
             Tensor("structure_f1", "FP32", (-1,)),
+            Tensor("sketch_kind", "BYTES", (1,)),
             Tensor("warnings", "BYTES", (-1,)),
             Tensor("condition_seconds", "FP32", (1,)),
             Tensor("denoise_seconds", "FP32", (1,)),

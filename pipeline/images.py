@@ -50,6 +50,9 @@ _TURNS = {
 }
 """What makes a picture upright, by its EXIF orientation."""
 
+OPAQUE = 255
+_TRANSPARENT = "transparent"
+
 
 @dataclass(frozen=True)
 class Decoded:
@@ -58,6 +61,8 @@ class Decoded:
     png: bytes
     """RGB, upright, at most ``MAX_SIDE`` pixels a side."""
     warnings: tuple[str, ...] = ()
+    transparent: bool = False
+    """Whether a part of what was sent is transparent."""
 
 
 def decode(data: bytes, field: str) -> Image.Image:
@@ -89,7 +94,12 @@ def to_png(data: bytes, field: str) -> Decoded:
             f"{field} of {sent[0] * sent[1]:,} pixels was scaled down to {_words(image.size)}: "
             f"more than {MAX_SIDE} a side are not used.",
         )
-    return Decoded(encode_png(np.asarray(image)), warnings)
+    return Decoded(encode_png(np.asarray(image)), warnings, is_transparent(image))
+
+
+def is_transparent(image: Image.Image) -> bool:
+    """Whether :func:`decode` laid a part of `image` over paper."""
+    return bool(image.info.get(_TRANSPARENT))
 
 
 def _decoded(data: bytes, field: str) -> tuple[Image.Image, tuple[int, int]]:
@@ -207,10 +217,11 @@ def _on_paper(image: Image.Image) -> Image.Image:
     """Lay `image` over white paper, or over black where nothing of it could be seen on white."""
     if image.mode == "RGB":
         return image
-    on_white = _over(image, "white")
-    if _contrast(on_white) < FAINT < _contrast(on_black := _over(image, "black")):
-        return on_black
-    return on_white
+    laid = _over(image, "white")
+    if _contrast(laid) < FAINT < _contrast(on_black := _over(image, "black")):
+        laid = on_black
+    laid.info[_TRANSPARENT] = np.asarray(image)[..., 3].min() < OPAQUE
+    return laid
 
 
 def _over(image: Image.Image, paper: str) -> Image.Image:

@@ -123,6 +123,7 @@ def describe(
     *,
     seed: int,
     size: tuple[int, int],
+    sketch_kind: str,
     style: str | None,
     pack: Mapping[str, Any],
     version: str,
@@ -135,6 +136,7 @@ def describe(
         request: as it was sent, with the style's stored picture in ``style_images`` when it is the
             library's.
         size: of the picture, ``(width, height)`` in pixels.
+        sketch_kind: what the sketch was taken for.
         style: the library's id; None for pictures of the caller's own.
         pack: as the ``render`` model tells it (``pipeline.wire.pack_identity``), its ``versions``
             and their ``sha256``.
@@ -143,7 +145,13 @@ def describe(
         used: the same, with PNGs of the pixels that were used. Its sources, and references that are
             the caller's own, are put in while ``MAX_HELD`` lasts. None: no picture is put in.
     """
-    actual = {"seed": seed, "width": size[0], "height": size[1], "variation_seed": variation_seed}
+    actual = {
+        "seed": seed,
+        "width": size[0],
+        "height": size[1],
+        "variation_seed": variation_seed,
+        "sketch_kind": sketch_kind,
+    }
     weights = request.style_weights or (1.0,) * len(request.style_images)
     drawn, own = _held(used, size, is_own=not style) if used else ({}, [])
     own += [None] * (len(request.style_images) - len(own))

@@ -33,6 +33,7 @@ from pipeline.preview import LatentRgb, previews
 from pipeline.request import SEEDS, RenderRequest
 from pipeline.samplers import FROM_NOISE, SAMPLERS, Array, NoiseSchedule, Start
 from pipeline.size import render_size
+from pipeline.sketch import kind_of
 from pipeline.tensor import shortest_decimal
 from pipeline.topology import SD15, Topology
 
@@ -75,6 +76,8 @@ class Rendered:
     control_image: bytes
     seeds: tuple[int, ...]
     structure_f1: tuple[float, ...]
+    sketch_kind: str
+    """What the sketch was taken for."""
     warnings: tuple[str, ...]
     """What the caller may want to change, in sentences."""
     condition_seconds: float
@@ -108,6 +111,9 @@ async def render(
         "image" if image else "sketch",
     )
     steps = request.steps_taken
+    if request.sketch_kind == "auto":
+        kind = await asyncio.to_thread(kind_of, sketch) if request.sketch else "clean"
+        request = replace(request, sketch_kind=kind)
     seeds, variation = _seeds(request)
     guidance = _guidance(request, pack.topology)
     # Guidance is distilled into those weights, and more of it burns the picture.
@@ -159,6 +165,7 @@ async def render(
         control_image=control_image,
         seeds=tuple(seeds),
         structure_f1=scores,
+        sketch_kind=request.sketch_kind,
         warnings=_warnings(
             dropped_tokens,
             _lost_words(lost, (width, height)),
@@ -248,6 +255,8 @@ async def _condition(
             "height": np.array([height], np.int32),
             "canny_low_threshold": np.array([request.canny_low_threshold], np.int32),
             "canny_high_threshold": np.array([request.canny_high_threshold], np.int32),
+            "sketch_kind": np.array([request.sketch_kind.encode()], np.object_),
+            "control_mode": np.array([request.control_mode.encode()], np.object_),
             "texts": np.array(texts, np.object_),
             "prompt_syntax": np.array([request.prompt_syntax.encode()], np.object_),
             "style_images": np.array([[image] for image in request.style_images], np.object_),

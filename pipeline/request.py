@@ -18,6 +18,8 @@ from pipeline.topology import MAX_LAYERS
 
 MAX_PROMPT = 2000
 MAX_STYLE_IMAGES = 8
+SKETCH_KINDS = ("auto", "clean", "inverted", "photo", "transparent")
+CONTROL_MODES = ("canny", "lines")
 MAX_TAGS = 16
 MAX_TAG = 40
 SIZE_STEP = 64
@@ -124,6 +126,16 @@ class RenderRequest:
         "the server's information says.",
         allowed=_SCALE, min_items=1, max_items=MAX_LAYERS,
         count_remedy="Send one value for all layers.", option="style-scale", pixels=True,
+    ))  # fmt: skip
+    sketch_kind: str = field(default="auto", metadata=about(
+        "What the sketch is: clean, inverted (light lines on dark), photo (of a drawing on paper, "
+        "which is freed of paper and shadow; also faint pencil) or transparent; auto looks at it.",
+        choices=SKETCH_KINDS, before="clean", pixels=True,
+    ))  # fmt: skip
+    control_mode: str = field(default="canny", metadata=about(
+        "What holds of the sketch: canny, its edges, or lines, the straight ones, of which nearly "
+        "level and upright ones are made so.",
+        choices=CONTROL_MODES, pixels=True,
     ))  # fmt: skip
     canny_low_threshold: int = field(default=50, metadata=about(
         "Edges weaker than this are dropped; at most canny_high_threshold.",

@@ -56,6 +56,8 @@ class Finished:
     timings: Timings
     versions: Mapping[str, int]
     """Of the networks that took part."""
+    sketch_kind: str
+    """What the sketch was taken for."""
 
 
 Event = Chosen | Stepped | Finished

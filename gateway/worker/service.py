@@ -144,6 +144,10 @@ class Service:
         styles = [await self._decoder.decode(one, "style_images") for one in request.style_images]
         decoded: dict[str, Any] = {name: each.png for name, each in drawn.items()}
         decoded["style_images"] = tuple(style.png for style in styles)
+        is_transparent = "sketch" in drawn and drawn["sketch"].transparent
+        if request.sketch_kind == "auto" and is_transparent:
+            # What is decoded no longer shows it.
+            decoded["sketch_kind"] = "transparent"
         warnings = sum((each.warnings for each in (*drawn.values(), *styles)), ())
         return Checked(request, replace(request, **decoded), warnings)
 
@@ -242,6 +246,7 @@ class Service:
                 total=time.perf_counter() - started,
             ),
             versions=_versions(output),
+            sketch_kind=output["sketch_kind"][0].decode(),
         )
 
     def _pictures(self, styled: _Styled, output: Arrays) -> tuple[Picture, ...]:
@@ -250,6 +255,7 @@ class Service:
             styled.sent,
             seed=seeds[0],
             size=size_of(output["images"][0]),
+            sketch_kind=output["sketch_kind"][0].decode(),
             style=styled.chosen.style.id if styled.chosen else None,
             pack=self._identities.of(json.loads(output["pack"][0]), _versions(output)),
             version=VERSION,

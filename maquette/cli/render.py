@@ -220,6 +220,7 @@ def facts(result: Result) -> dict[str, object]:
         "style_score": None if result.style_score is None else round(result.style_score, 4),
         "seed": image.seed,
         "structure_f1": round(image.structure_f1, 4),
+        "sketch_kind": result.sketch_kind,
         "width": width,
         "height": height,
         "versions": dict(sorted(result.versions.items())),

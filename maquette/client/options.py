@@ -49,6 +49,13 @@ class RenderOptions(TypedDict, total=False):
     ip_adapter_scale: float | Sequence[float] | None
     """How strongly the style shows: once, or once per cross-attention layer of the pack, as the
     server's information says. (0 to 2; default: 0.8)"""
+    sketch_kind: str | None
+    """What the sketch is: clean, inverted (light lines on dark), photo (of a drawing on paper,
+    which is freed of paper and shadow; also faint pencil) or transparent; auto looks at it. (auto,
+    clean, inverted, photo, transparent; default: auto)"""
+    control_mode: str | None
+    """What holds of the sketch: canny, its edges, or lines, the straight ones, of which nearly
+    level and upright ones are made so. (canny, lines; default: canny)"""
     canny_low_threshold: int | None
     """Edges weaker than this are dropped; at most canny_high_threshold. (0 to 1000; default: 50)"""
     canny_high_threshold: int | None

@@ -116,6 +116,8 @@ class Result:
     timings: Timings
     versions: Mapping[str, int]
     """Of the networks that took part, by their names."""
+    sketch_kind: str
+    """What the sketch was taken for."""
 
     def save(self, path: str | Path) -> list[Path]:
         """Write the first picture to `path` and the others beside it: house.png, house-2.png.

@@ -127,6 +127,7 @@ def _last(request: RenderRequest, pinned: PinnedVersions) -> Arrays:
     return {
         "images": _files([_painted(seed) for seed in seeds]),
         "seeds": np.array(seeds, np.int64),
+        "sketch_kind": _files([b"clean"]),
         "structure_f1": np.full(len(seeds), 0.75, np.float32),
         "control_image": _files([_painted(0)]),
         "warnings": _files(warnings),

@@ -38,6 +38,8 @@ def drawn(number):
         "guidance_scale": pick.choice((1.0, 7.5, round(pick.uniform(0, 12), 3))),
         "controlnet_conditioning_scale": round(pick.uniform(0.5, 2), 4),
         "guidance_end": pick.choice((1.0, 0.5)),
+        "sketch_kind": pick.choice(("auto", "photo", "clean")),
+        "control_mode": pick.choice(("canny", "lines")),
         "prompt_syntax": pick.choice(("weighted", "plain")),
         "control_guidance_end": pick.choice((1.0, 0.7)),
         "ip_adapter_scale": [pick.random() for _ in range(pick.choice((1, 16)))],

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline import contract, control, images, pinned_versions
+from pipeline import contract, control, pinned_versions
 from pipeline.errors import InvalidRequest
 from pipeline.pinned_versions import PinnedVersions
 from pipeline.render import PackFacts, render
@@ -37,18 +37,10 @@ class ClosedFormStack:
 
     @staticmethod
     def condition(inputs):
-        sketch = images.decode(inputs["sketch"][0], "sketch")
-        edges = control.canny(
-            sketch,
-            int(inputs["width"][0]),
-            int(inputs["height"][0]),
-            int(inputs["canny_low_threshold"][0]),
-            int(inputs["canny_high_threshold"][0]),
-        )
         lengths = np.array([len(row[0]) for row in inputs["texts"]], np.float32)
         weighted = (inputs["style_weights"] * [len(i[0]) for i in inputs["style_images"]]).sum()
         return {
-            "control_image": edges,
+            "control_image": control.of_tensors(inputs),
             "prompt_embeds": lengths[:, None, None] * np.ones((2, 77, 4), np.float32),
             "token_weights": np.ones((2, 77), np.float32),
             "ip_adapter_image_embeds": np.full((2, 4, 4), weighted, np.float32),

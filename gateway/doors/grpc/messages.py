@@ -139,6 +139,7 @@ def finished(identity: str, done: events.Finished) -> pb.RenderResponse:
         style_image=done.style_image,
         warnings=done.warnings,
         versions=done.versions,
+        sketch_kind=done.sketch_kind,
         timings=_timings(done.timings),
     )
 

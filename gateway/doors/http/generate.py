@@ -65,6 +65,7 @@ def _headers(render: Render, result: Finished) -> dict[str, str]:
     told = {
         "X-Seed": str(picture.seed),
         "X-Structure-F1": f"{picture.structure_f1:.4f}",
+        "X-Sketch-Kind": result.sketch_kind,
         "X-Render-Id": render.id,
     }
     if chosen:

@@ -134,6 +134,9 @@ class RenderBody(BaseModel):
     versions: dict[str, int] = Field(
         default={}, description="The version of each network that took part."
     )
+    sketch_kind: str | None = Field(
+        default=None, description="What the sketch was taken for, once it is rendered."
+    )
     error: Problem | None = Field(default=None, description="Why it failed, if it did.")
     links: dict[str, str] = Field(description="Paths: self, events, cancel, control_image.")
 
@@ -155,6 +158,7 @@ class RenderBody(BaseModel):
             timings=result.timings if result else None,
             warnings=list(result.warnings) if result else [],
             versions=dict(result.versions) if result else {},
+            sketch_kind=result.sketch_kind if result else None,
             error=Problem.of(render.error) if render.error else None,
             links=links(render),
         )

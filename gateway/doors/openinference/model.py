@@ -46,6 +46,7 @@ OUTPUTS: Mapping[str, Tensor] = {
         Tensor("warnings", "BYTES", (-1,)),
         Tensor("id", "BYTES", (1,)),
         Tensor("versions", "BYTES", (1,)),
+        Tensor("sketch_kind", "BYTES", (1,)),
     )
 }
 
@@ -129,6 +130,7 @@ def outputs(identity: str, done: Finished) -> dict[str, Output]:
         "warnings": tuple(warning.encode() for warning in done.warnings),
         "id": (identity.encode(),),
         "versions": (json.dumps(done.versions, sort_keys=True).encode(),),
+        "sketch_kind": (done.sketch_kind.encode(),),
     }
     return {name: Output(tensor, values[name]) for name, tensor in OUTPUTS.items()}
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline import control, images, triton
+from pipeline import control, triton
 
 
 class TritonPythonModel:
-    """Triton's interface to ``control.canny``."""
+    """Triton's interface to ``control.trace``."""
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Answer each request on its own."""
@@ -17,12 +17,4 @@ class TritonPythonModel:
     @staticmethod
     def trace(inputs: triton.Arrays) -> dict[str, Any]:
         """``sketch [1]`` to ``control_image [1, height, width]``."""
-        sketch = images.decode(inputs["sketch"][0], "sketch")
-        edges = control.canny(
-            sketch,
-            width=int(inputs["width"][0]),
-            height=int(inputs["height"][0]),
-            low_threshold=int(inputs["canny_low_threshold"][0]),
-            high_threshold=int(inputs["canny_high_threshold"][0]),
-        )
-        return {"control_image": edges}
+        return {"control_image": control.of_tensors(inputs)}

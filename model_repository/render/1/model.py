@@ -81,6 +81,7 @@ def _outputs(rendered: Rendered) -> dict[str, Any]:
         "images": rendered.images,
         "control_image": [rendered.control_image],
         "seeds": rendered.seeds,
+        "sketch_kind": [rendered.sketch_kind.encode()],
         "structure_f1": rendered.structure_f1,
         "warnings": [warning.encode() for warning in rendered.warnings],
         "condition_seconds": [rendered.condition_seconds],

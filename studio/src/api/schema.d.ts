@@ -1032,6 +1032,12 @@ export interface components {
                 [key: string]: number;
             };
             /**
+             * Sketch Kind
+             * @description What the sketch was taken for, once it is rendered.
+             * @default null
+             */
+            sketch_kind: string | null;
+            /**
              * @description Why it failed, if it did.
              * @default null
              */
@@ -1395,6 +1401,20 @@ export interface operations {
                      */
                     ip_adapter_scale?: (number | "")[] | (number | "") | "";
                     /**
+                     * Sketch Kind
+                     * @description What the sketch is: clean, inverted (light lines on dark), photo (of a drawing on paper, which is freed of paper and shadow; also faint pencil) or transparent; auto looks at it.
+                     * @default auto
+                     * @enum {string}
+                     */
+                    sketch_kind?: "" | "auto" | "clean" | "inverted" | "photo" | "transparent";
+                    /**
+                     * Control Mode
+                     * @description What holds of the sketch: canny, its edges, or lines, the straight ones, of which nearly level and upright ones are made so.
+                     * @default canny
+                     * @enum {string}
+                     */
+                    control_mode?: "" | "canny" | "lines";
+                    /**
                      * Canny Low Threshold
                      * @description Edges weaker than this are dropped; at most canny_high_threshold.
                      * @default 50
@@ -1572,6 +1592,18 @@ export interface operations {
                      *     ]
                      */
                     ip_adapter_scale?: number[] | number | null;
+                    /**
+                     * Sketch Kind
+                     * @description What the sketch is: clean, inverted (light lines on dark), photo (of a drawing on paper, which is freed of paper and shadow; also faint pencil) or transparent; auto looks at it.
+                     * @default auto
+                     */
+                    sketch_kind?: ("auto" | "clean" | "inverted" | "photo" | "transparent") | null;
+                    /**
+                     * Control Mode
+                     * @description What holds of the sketch: canny, its edges, or lines, the straight ones, of which nearly level and upright ones are made so.
+                     * @default canny
+                     */
+                    control_mode?: ("canny" | "lines") | null;
                     /**
                      * Canny Low Threshold
                      * @description Edges weaker than this are dropped; at most canny_high_threshold.

@@ -39,7 +39,7 @@ def request(prompt="a house"):
 def finished(size=10):
     return Finished(
         pictures=(Picture(bytes(size), 1, 0.5),), chosen=None, control_image=b"", style_image=b"",
-        warnings=(), timings=Timings(0, 0, 0, 0, 0, 0, 0), versions={},
+        warnings=(), timings=Timings(0, 0, 0, 0, 0, 0, 0), versions={}, sketch_kind="clean",
     )  # fmt: skip
 
 

@@ -85,6 +85,7 @@ def finished(chosen):
         warnings=("too long",),
         timings=events.Timings(1, 2, 3, 4, 5, 6, 7),
         versions={"unet": 3},
+        sketch_kind="photo",
     )
 
 

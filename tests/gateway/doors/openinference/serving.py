@@ -113,6 +113,7 @@ class Painter:
             warnings=("The prompt was cut.",) if len(request.prompt) > 400 else (),
             timings=TIMINGS,
             versions=PinnedVersions().versions,
+            sketch_kind="clean",
         )
 
 

@@ -56,6 +56,8 @@ EVERYTHING = {
     "pad": [0, 64, 0, 0],
     "variation_strength": [0.25],
     "variation_seed": [7],
+    "sketch_kind": [b"photo"],
+    "control_mode": [b"lines"],
 }
 every_flavour = pytest.mark.parametrize("flavour", FLAVOURS.values(), ids=FLAVOURS)
 
@@ -92,6 +94,7 @@ async def test_a_render_comes_back_whole(open_inference, flavour, tiny_sketch):
         "control_image": [tiny_sketch],
         "warnings": [],
         "versions": [json.dumps(PinnedVersions().versions, sort_keys=True).encode()],
+        "sketch_kind": [b"clean"],
     }
     response = result.get_response()
     assert (response["id"] if flavour.is_http else response.id) == "mine"
