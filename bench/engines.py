@@ -127,7 +127,7 @@ def real_inputs(
     noise = random.standard_normal((PAIR, SD15.latent_channels, latents, latents), np.float32)
     ids = _infer(triton, "tokenizer", {"text": np.array([[b""], [prompt.encode()]], object)})
     pixels = _infer(triton, "image_processor", {"image": np.array([[style]], object)})
-    values = (sketch, side, side, 50, 150)
+    values = (sketch, side, side, 50, 150, b"clean", b"canny")
     edges = _infer(
         triton,
         "canny",
