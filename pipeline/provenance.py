@@ -123,7 +123,6 @@ def describe(
     *,
     seed: int,
     size: tuple[int, int],
-    sketch_kind: str,
     style: str | None,
     pack: Mapping[str, Any],
     version: str,
@@ -133,10 +132,10 @@ def describe(
     """What made the picture of `seed`. That of others in its batch differs in the seed alone.
 
     Args:
-        request: as it was sent, with the style's stored picture in ``style_images`` when it is the
+        request: as it was sent, but with what its sketch was taken for in ``sketch_kind``, and with
+            the style's stored picture in ``style_images`` when it is the
             library's.
         size: of the picture, ``(width, height)`` in pixels.
-        sketch_kind: what the sketch was taken for.
         style: the library's id; None for pictures of the caller's own.
         pack: as the ``render`` model tells it (``pipeline.wire.pack_identity``), its ``versions``
             and their ``sha256``.
@@ -145,13 +144,7 @@ def describe(
         used: the same, with PNGs of the pixels that were used. Its sources, and references that are
             the caller's own, are put in while ``MAX_HELD`` lasts. None: no picture is put in.
     """
-    actual = {
-        "seed": seed,
-        "width": size[0],
-        "height": size[1],
-        "variation_seed": variation_seed,
-        "sketch_kind": sketch_kind,
-    }
+    actual = {"seed": seed, "width": size[0], "height": size[1], "variation_seed": variation_seed}
     weights = request.style_weights or (1.0,) * len(request.style_images)
     drawn, own = _held(used, size, is_own=not style) if used else ({}, [])
     own += [None] * (len(request.style_images) - len(own))

@@ -252,10 +252,9 @@ class Service:
     def _pictures(self, styled: _Styled, output: Arrays) -> tuple[Picture, ...]:
         seeds = output["seeds"].tolist()
         made_by = provenance.describe(
-            styled.sent,
+            replace(styled.sent, sketch_kind=output["sketch_kind"][0].decode()),
             seed=seeds[0],
             size=size_of(output["images"][0]),
-            sketch_kind=output["sketch_kind"][0].decode(),
             style=styled.chosen.style.id if styled.chosen else None,
             pack=self._identities.of(json.loads(output["pack"][0]), _versions(output)),
             version=VERSION,

@@ -248,7 +248,7 @@ class LittleGateway(MaquetteServiceServicer):
             }
             made = describe(
                 shown, seed=seed, size=size, style=style.id if style else None, pack=pack,
-                version="9.9", used=decoded if self.embed_sketch else None, sketch_kind="clean",
+                version="9.9", used=decoded if self.embed_sketch else None,
             )  # fmt: skip
             png = stamp(self._paint(shown, made), made)
             images.append(pb.RenderedImage(png=png, seed=seed, structure_f1=0.5))

@@ -43,7 +43,7 @@ def described(request, **changed):
     sketch, *styles = (to_png(picture, "picture").png for picture in request.uploads)
     used = replace(request, sketch=sketch, style_images=tuple(styles))
     known = {"seed": 5, "size": (256, 192), "style": "cyberpunk", "pack": PACK,
-             "version": "1.2.3", "used": used, "sketch_kind": "photo"}  # fmt: skip
+             "version": "1.2.3", "used": used}  # fmt: skip
     return describe(request, **{**known, **changed})
 
 
@@ -89,7 +89,7 @@ def test_it_says_what_was_asked_and_what_was_made(request_, sketch, style_image)
         "canny_low_threshold": 50, "canny_high_threshold": 150, "scheduler": "dpmpp_2m",
         "width": 320, "height": 256, "prompt_syntax": "weighted", "mask_blur": 0,
         "control_in_mask": True, "pad": (), "variation_strength": 0.0,
-        "sketch_kind": "photo", "control_mode": "canny",
+        "sketch_kind": "auto", "control_mode": "canny",
     }  # fmt: skip
     assert type(made.parameters["guidance_scale"]) is float
     assert made.style_images == (StyleImage(hashlib.sha256(style_image).hexdigest(), 0.5),)

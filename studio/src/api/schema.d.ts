@@ -1469,9 +1469,43 @@ export interface operations {
                     image?: string;
                     /**
                      * Strength
-                     * @description How much of the image changes: the share of the steps that are taken; 0.8 when left out.
+                     * @description How much of the image changes: the share of the steps that are taken; 0.8 when left out, 1 with a mask or pad.
                      */
                     strength?: number | "";
+                    /**
+                     * Mask
+                     * Format: binary
+                     * @description Where the image is painted anew, of its size: white, or what is transparent. Grey goes free on the way. Where it is black, the picture comes back pixel for pixel.
+                     */
+                    mask?: string;
+                    /**
+                     * Mask Blur
+                     * @description Pixels by which the mask's border is blurred.
+                     * @default 0
+                     */
+                    mask_blur?: number | "";
+                    /**
+                     * Control In Mask
+                     * @description Whether the edges hold where it is painted anew.
+                     * @default true
+                     */
+                    control_in_mask?: boolean | "";
+                    /**
+                     * Pad
+                     * @description Pixels that are painted around the image: left, top, right, bottom.
+                     */
+                    pad?: (number | "")[] | (number | "") | "";
+                    /**
+                     * Variation Strength
+                     * @description How far the noise is turned to that of variation_seed; above 0, several pictures have one seed, and variation seeds in a row.
+                     * @default 0
+                     */
+                    variation_strength?: number | "";
+                    /**
+                     * Variation Seed
+                     * @description The seed of the noise that is mixed in; drawn when left out.
+                     */
+                    variation_seed?: number | "";
                 } | unknown | unknown;
                 /**
                  * @example {
@@ -1657,9 +1691,42 @@ export interface operations {
                     image?: string;
                     /**
                      * Strength
-                     * @description How much of the image changes: the share of the steps that are taken; 0.8 when left out.
+                     * @description How much of the image changes: the share of the steps that are taken; 0.8 when left out, 1 with a mask or pad.
                      */
                     strength?: number | null;
+                    /**
+                     * Mask
+                     * @description Where the image is painted anew, of its size: white, or what is transparent. Grey goes free on the way. Where it is black, the picture comes back pixel for pixel.
+                     */
+                    mask?: string | null;
+                    /**
+                     * Mask Blur
+                     * @description Pixels by which the mask's border is blurred.
+                     * @default 0
+                     */
+                    mask_blur?: number | null;
+                    /**
+                     * Control In Mask
+                     * @description Whether the edges hold where it is painted anew.
+                     * @default true
+                     */
+                    control_in_mask?: boolean | null;
+                    /**
+                     * Pad
+                     * @description Pixels that are painted around the image: left, top, right, bottom.
+                     */
+                    pad?: number[] | number | null;
+                    /**
+                     * Variation Strength
+                     * @description How far the noise is turned to that of variation_seed; above 0, several pictures have one seed, and variation seeds in a row.
+                     * @default 0
+                     */
+                    variation_strength?: number | null;
+                    /**
+                     * Variation Seed
+                     * @description The seed of the noise that is mixed in; drawn when left out.
+                     */
+                    variation_seed?: number | null;
                 } | unknown | unknown;
             };
         };
