@@ -108,7 +108,8 @@ def test_the_proto_is_one_with_the_table_of_fields(message):
         described = in_proto[name]
         assert described.type in KINDS[field.kind.__name__], name
         assert described.is_repeated == field.several, name
-        must_tell_zero = field.kind in (int, float) and not field.several
+        is_number = field.kind in (int, float) and not field.several
+        must_tell_zero = is_number or field.default is True
         assert described.has_presence == must_tell_zero, name
         if field.kind is int:
             unsigned = described.type == FieldDescriptor.TYPE_UINT32
