@@ -5,14 +5,37 @@ from __future__ import annotations
 import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor, wait
+from functools import partial
 
 import pytest
+from PIL import Image
 
 from maquette.v1 import maquette_pb2 as pb
 from tests.integration.stack import settled, stub_of, wait_until
-from tests.pictures import difference
+from tests.pictures import difference, encoded
 
 LONG = 60
+
+
+def render(live, request):
+    with live.channel() as channel:
+        return stub_of(channel).Render(request).images[0].png
+
+
+def check_company(live, requests, steps):
+    """Each of `requests` gives the same picture among the others, in shared batches.
+
+    Args:
+        steps: that all of them take together, two rows each.
+    """
+    alone = [render(live, request) for request in requests]
+    inferences, executions = live.inferences(), live.executions()
+    with ThreadPoolExecutor(len(requests)) as pool:
+        together = list(pool.map(partial(render, live), requests))
+    assert max(difference(*pair) for pair in zip(alone, together, strict=True)) <= 1
+    rows = live.inferences() - inferences
+    assert rows == 2 * steps
+    assert rows / (live.executions() - executions) > 2
 
 
 def test_eight_at_once_are_batched_and_each_is_right(live, request_for):
@@ -20,19 +43,19 @@ def test_eight_at_once_are_batched_and_each_is_right(live, request_for):
         request_for(seed=seed, num_inference_steps=8 + seed % 3, guidance_scale=3.0 + seed)
         for seed in range(8)
     ]
+    check_company(live, requests, sum(request.num_inference_steps for request in requests))
 
-    def render(request):
-        with live.channel() as channel:
-            return stub_of(channel).Render(request).images[0].png
 
-    alone = [render(request) for request in requests]
-    inferences, executions = live.inferences(), live.executions()
-    with ThreadPoolExecutor(len(requests)) as pool:
-        together = list(pool.map(render, requests))
-    assert [difference(*pair) for pair in zip(alone, together, strict=True)] <= [1] * 8
-    rows = live.inferences() - inferences
-    assert rows == 2 * sum(request.num_inference_steps for request in requests)
-    assert rows / (live.executions() - executions) > 2
+def test_what_begins_with_a_picture_joins_the_others_batches(live, request_for):
+    image = render(live, request_for())
+    mask = Image.new("L", (256, 256))
+    mask.paste(255, (64, 64, 192, 192))
+    refined = {"image": image, "strength": 0.5, "num_inference_steps": 16}
+    repainted = {"image": image, "mask": encoded(mask), "num_inference_steps": 8}
+    plain = {"num_inference_steps": 8}
+    begun = (refined, repainted, plain) * 2
+    requests = [request_for(seed=seed, **fields) for seed, fields in enumerate(begun)]
+    check_company(live, requests, 8 * len(requests))
 
 
 def test_a_short_render_among_long_ones_is_finished_first(live, request_for):

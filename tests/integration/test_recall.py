@@ -57,7 +57,22 @@ def drawn(number):
         request |= {"style": "", "style_images": own, "style_weights": [0.3, 0.7]}
     if number % 5 == 2:
         request["sketch"] = photo()
+    if number % 5 >= 3:
+        request |= begun_with_a_picture(repaints=number % 5 == 3)
     return request
+
+
+def begun_with_a_picture(*, repaints):
+    """Fields of a render that goes on from a picture: all of it under a sketch, or a part alone."""
+    image = (ROOT / "examples/styles/ghibli.png").read_bytes()
+    if not repaints:
+        return {"image": image, "strength": 0.75, "num_inference_steps": 4}
+    mask = Image.new("L", Image.open(io.BytesIO(image)).size)
+    mask.paste(255, (0, 0, mask.width // 2, mask.height))
+    return {
+        "sketch": b"", "image": image, "mask": encoded(mask), "mask_blur": 3,
+        "variation_seed": 5, "variation_strength": 0.3,
+    }  # fmt: skip
 
 
 def photo():
@@ -67,7 +82,7 @@ def photo():
     return encoded(view, "JPEG", quality=90)
 
 
-@pytest.mark.parametrize("number", sample(range(20), {0, 1, 2, 3, 5}))
+@pytest.mark.parametrize("number", sample(range(20), {0, 1, 2, 3, 4}))
 def test_a_random_render_is_recalled(live, stub, request_for, tmp_path, number):
     wanted = request_for(**drawn(number))
     if "seed" not in drawn(number):
