@@ -247,7 +247,7 @@ def _held(
     # What is around an image is measured in its own pixels.
     if sum(map(len, drawn.values())) > room and not any(used.pad):
         drawn = {name: _at_size(png, name, size) for name, png in drawn.items()}
-    sources = {name: held(png) for name, png in drawn.items()}
+    sources: dict[str, bytes | None] = {name: held(png) for name, png in drawn.items()}
     return sources, [held(png) for png in used.style_images] if is_own else []
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from pipeline.errors import InvalidRequest, Words
 from pipeline.fields import Field, Range, about, table
@@ -28,7 +28,8 @@ them three times; the exporter refuses a topology whose own step does not divide
 SEEDS = 2**32
 STRENGTH = 0.8
 """Of a refined picture, as in diffusers' img2img pipelines."""
-SOURCES = ("image", "mask")
+Drawn = Literal["sketch", "image", "mask"]
+SOURCES: tuple[Drawn, ...] = ("image", "mask")
 """Fields with a picture that a render begins with, beside the sketch."""
 RENDERED = "render/"
 """Begins an ``image`` that is no upload, but a picture of a render that is kept."""
@@ -220,9 +221,10 @@ class RenderRequest:
         return (*self.drawn.values(), *self.style_images)
 
     @property
-    def drawn(self) -> dict[str, bytes]:
+    def drawn(self) -> dict[Drawn, bytes]:
         """The pictures that are no references, by field. Where there is none, one is missing."""
-        sent = {name: getattr(self, name) for name in ("sketch", *SOURCES)}
+        fields: tuple[Drawn, ...] = ("sketch", *SOURCES)
+        sent = {name: getattr(self, name) for name in fields}
         return {name: file for name, file in sent.items() if file} or {"sketch": b""}
 
     @property

@@ -15,12 +15,15 @@ from typing import Literal, Protocol, runtime_checkable
 from gateway.telemetry import tracing
 from pipeline import images
 from pipeline.errors import InvalidRequest, Refused, Unavailable
-from pipeline.request import RenderRequest
+from pipeline.request import Drawn, RenderRequest
 
-Kind = Literal["sketch", "style", "render"]
+Kind = Drawn | Literal["style", "render"]
 
 UNDECIDED = "Moderation could not decide; nothing is rendered without it. Try again later."
-NAMES: dict[Kind, str] = {"sketch": "sketch", "style": "style image", "render": "finished render"}
+NAMES: dict[Kind, str] = {
+    "sketch": "sketch", "image": "image", "mask": "mask", "style": "style image",
+    "render": "finished render",
+}  # fmt: skip
 
 INVISIBLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\ufe00-\ufe0f]")
 """Fillers, joiners and variation selectors: what cannot be seen, beside format characters."""
@@ -63,7 +66,8 @@ class Moderation:
         """
         # Not the negative prompt: it names what should not be seen, and often is such a list.
         await self.check_text(request.prompt, "prompt")
-        await self.check_pictures([*request.drawn.values()], "sketch")
+        for name, picture in request.drawn.items():
+            await self.check_pictures([picture], name)
         await self.check_pictures(request.style_images, "style")
 
     @property

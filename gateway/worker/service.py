@@ -127,7 +127,8 @@ class Service:
             checked = await self.decoded(request)
         if request.style:
             await self.library.get(request.style)
-        await self._moderation.check_files([*request.drawn.values()], "sketch")
+        for name, file in request.drawn.items():
+            await self._moderation.check_files([file], name)
         await self._moderation.check_files(request.style_images, "style")
         await self._moderation.check_request(checked.request)
         return checked

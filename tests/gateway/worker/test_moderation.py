@@ -205,13 +205,19 @@ async def test_every_moderator_sees_the_prompt_and_every_picture_sent():
     first, second = Fake(lambda _: None), Fake(lambda _: None)
     moderation = Moderation([first, second], 5)
     await moderation.check_request(
-        request("a house", negative_prompt="nudity", style_images=(b"one", b"two"))
-    )
-    seen = [("prompt", "a house"), ("sketch", b"sketch"), ("style", b"one"), ("style", b"two")]
+        request(
+            "a house", negative_prompt="nudity", style_images=(b"one", b"two"),
+            image=b"begun with", mask=b"where",
+        )
+    )  # fmt: skip
+    seen = [
+        ("prompt", "a house"), ("sketch", b"sketch"), ("image", b"begun with"), ("mask", b"where"),
+        ("style", b"one"), ("style", b"two"),
+    ]  # fmt: skip
     assert first.asked == second.asked == seen
     await moderation.check_pictures([b"three"])
     await moderation.check_pictures([b"four"], "style")
-    assert first.asked[4:] == [("render", b"three"), ("style", b"four")]
+    assert first.asked[len(seen) :] == [("render", b"three"), ("style", b"four")]
 
 
 @pytest.mark.parametrize(
