@@ -35,7 +35,7 @@ PYTHON = ROOT / ".venv/bin/python"
 SECONDS = 120
 MODEL = "vae_decoder"
 KIND = KINDS["onnx"]
-TRITON = """#!{python}
+TRITON = """#!/usr/bin/env python
 import os, sys
 from pathlib import Path
 from serving.installation import find
@@ -121,9 +121,7 @@ def triton(folder, port):
     """serve.sh, as in the image."""
     program = folder / "bin/tritonserver"
     program.parent.mkdir()
-    program.write_text(
-        TRITON.format(python=PYTHON, state=str(folder), regions=REGIONS, backends=BACKENDS)
-    )
+    program.write_text(TRITON.format(state=str(folder), regions=REGIONS, backends=BACKENDS))
     program.chmod(0o755)
     script = (ROOT / "docker/serve.sh").read_text(encoding="utf-8")
     places = {

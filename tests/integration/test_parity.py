@@ -215,7 +215,9 @@ def test_the_thresholds_decide_what_controlnet_sees(stub, request_for):
     faint = Image.new("RGB", (256, 256), "white")
     faint.paste((205, 205, 205), (60, 60, 200, 200))
     # Where the sketch is to hold nothing, it may be without edges.
-    asked = partial(request_for, sketch=encoded(faint), controlnet_conditioning_scale=0.0)
+    asked = partial(
+        request_for, sketch=encoded(faint), sketch_kind="clean", controlnet_conditioning_scale=0.0
+    )
     edges = [
         pixels(stub.Render(asked(**thresholds)).control_image)
         for thresholds in ({}, {"canny_low_threshold": 900, "canny_high_threshold": 1000})

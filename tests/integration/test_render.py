@@ -93,7 +93,7 @@ def test_the_render_takes_the_sketchs_shape(stub, request_for):
 
 
 def test_a_prompt_that_is_cut_is_told(stub, request_for):
-    long = stub.Render(request_for(prompt="tall grey stone house " * 20, num_inference_steps=1))
+    long = stub.Render(request_for(prompt="tall grey stone house " * 80, num_inference_steps=1))
     assert len(long.warnings) == 1
     assert "prompt is longer than the model reads: its last " in long.warnings[0]
     assert not stub.Render(request_for(num_inference_steps=1)).warnings

@@ -8,6 +8,7 @@ import pytest
 import pytest_asyncio
 from PIL import Image
 
+from pipeline.request import MAX_PROMPT
 from tests.gateway.fakes import STYLES
 from tests.pictures import encoded
 
@@ -113,7 +114,7 @@ async def test_pictures_are_sent_once(served, teal):
         ("/v1/styles?page_size=many", "page_size", "a whole number"),
         ("/v1/styles/winter/image?size=8", "size", "16 or more"),
         ("/v1/styles/search", "q", "missing"),
-        ("/v1/styles/search?q=+", "q", "1 to 500"),
+        ("/v1/styles/search?q=+", "q", f"1 to {MAX_PROMPT}"),
         ("/v1/styles/search?q=a&tag=", "tag", "1 to 40"),
         ("/v1/styles/search?q=a&limit=1e9", "limit", "a whole number"),
     ],

@@ -40,30 +40,30 @@ async def heard(socket, last=("result", "error")):
 
 async def test_the_events_are_those_of_the_other_routes(served, asked):
     async with talking(served) as socket:
-        await socket.send(json.dumps({"render": {**asked, "id": "mine", "keep_running": True}}))
+        await socket.send(json.dumps({"render": {**asked, "id": "spoken", "keep_running": True}}))
         messages = await heard(socket)
         names = [message["event"] for message in messages]
         assert names == ["accepted", "progress", "style", *["progress"] * STEPS, "result"]
         assert [message["id"] for message in messages] == list(range(len(messages)))
-        assert {message["render"] for message in messages} == {"mine"}
+        assert {message["render"] for message in messages} == {"spoken"}
         assert base64.b64decode(messages[-1]["data"]["images"][0]["png"]).startswith(b"\x89PNG")
-        await socket.send(json.dumps({"follow": "mine", "after": len(messages) - 2}))
+        await socket.send(json.dumps({"follow": "spoken", "after": len(messages) - 2}))
         assert await heard(socket) == messages[-1:]
 
 
 async def test_a_render_is_cancelled_by_message(served, asked):
     served.painter.hold()
     async with talking(served) as socket:
-        for name in ("one", "two"):
+        for name in ("first", "second"):
             await socket.send(json.dumps({"render": {**asked, "id": name}}))
         await until(lambda: served.painter.begun == 2)
-        await socket.send(json.dumps({"cancel": "one"}))
+        await socket.send(json.dumps({"cancel": "first"}))
         *_, last = await heard(socket, last=["error"])
-        assert last["render"] == "one"
+        assert last["render"] == "first"
         assert "cancelled" in last["data"]["detail"]
         served.painter.go_on()
         *_, last = await heard(socket, last=["result"])
-        assert last["render"] == "two"
+        assert last["render"] == "second"
 
 
 async def test_who_leaves_ends_what_need_not_go_on(served, asked):

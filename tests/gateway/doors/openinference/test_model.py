@@ -42,6 +42,7 @@ def test_its_config_is_one_that_triton_could_read():
     config = ParseDict(model.config(), model_config_pb2.ModelConfig())
     assert not config.model_transaction_policy.decoupled
     assert {one.data_type for one in config.input} <= {
+        model_config_pb2.TYPE_BOOL,
         model_config_pb2.TYPE_STRING,
         model_config_pb2.TYPE_FP32,
         model_config_pb2.TYPE_INT32,
