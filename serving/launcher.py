@@ -7,6 +7,7 @@ import json
 import os
 import re
 import secrets
+import stat
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -72,7 +73,9 @@ class Triton:
         """Take from others the right to read the shared memory, which Triton gives to everybody."""
         for region in self._regions():
             with contextlib.suppress(FileNotFoundError):
-                if region.stat().st_mode & 0o077:
+                mode = region.lstat().st_mode
+                # The link to the environment is there, too, and a mode is that of what it names.
+                if stat.S_ISREG(mode) and mode & 0o077:
                     region.chmod(0o600)
 
     def _regions(self) -> Iterator[Path]:

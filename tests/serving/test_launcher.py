@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import stat
+import subprocess
+import uuid
 
 import pytest
 
@@ -64,3 +67,34 @@ def test_engines_for_a_gpu_are_not_served_on_a_cpu(tmp_path, file, kind):
         launcher.require_engines(tmp_path)
     facts.write_text(json.dumps({"engine": "onnx", "precision": "fp32"}))
     launcher.require_engines(tmp_path)
+
+
+@pytest.fixture
+def triton(tmp_path):
+    """One that has ended, with a region of its shared memory and the link to its environment."""
+    prefix = f"maquette_test_{uuid.uuid4().hex[:8]}_"
+    region = launcher.SHARED_MEMORY / f"{prefix}region"
+    region.touch(mode=0o644)
+    environment = tmp_path / "environment"
+    environment.mkdir(mode=0o755)
+    (launcher.SHARED_MEMORY / f"{prefix}python").symlink_to(environment)
+    process = subprocess.Popen(["true"])
+    process.wait()
+    made = launcher.Triton(process, "localhost:1", tmp_path / "log", prefix)
+    yield made, region, environment
+    made.stop()
+
+
+def test_memory_is_hidden_from_others_and_the_environment_stays_as_it_is(triton):
+    made, region, environment = triton
+    made.hide_memory()
+    assert stat.S_IMODE(region.stat().st_mode) == 0o600
+    assert stat.S_IMODE(environment.stat().st_mode) == 0o755
+
+
+def test_a_stopped_server_takes_its_memory_back_and_no_environment(triton):
+    made, region, environment = triton
+    made.stop()
+    assert not region.exists()
+    assert not list(launcher.SHARED_MEMORY.glob(f"{made.region_prefix}*"))
+    assert environment.is_dir()
