@@ -10,7 +10,8 @@ SERVING := .venv
 DEV := .venv-dev
 LOCK := requirements.lock
 TRITON_WHEEL := nvidia-pytriton==0.7.0
-PIP := -m pip install --quiet --disable-pip-version-check --constraint $(LOCK)
+# Of 23,000 modules a few thousand are ever imported: those are compiled then, and not all now.
+PIP := -m pip install --quiet --disable-pip-version-check --no-compile --constraint $(LOCK)
 
 # Two environments: the one that serves has no torch, the other has everything.
 SERVING_READY := $(SERVING)/.ready
@@ -32,7 +33,8 @@ unexport PYTHONDONTWRITEBYTECODE
 help: ## Show what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(SERVING_READY) $(DEV_READY) ## Make both environments, from the lock file
+setup: ## Make both environments, from the lock file
+	@$(MAKE) --silent --no-print-directory --jobs 2 $(SERVING_READY) $(DEV_READY)
 
 $(SERVING_READY): $(LOCK)
 	@echo "Setting up $(SERVING): what serves renders"
