@@ -20,7 +20,7 @@ GROUPS = {
     "auth": "Who may call",
     "calls_per_minute": "How much of it, for each caller who has a key or token",
     "denied_words": "What may be rendered, and what is written down",
-    "log_format": "How it tells what it does",
+    "log_format": "Logs and traces",
 }
 """Headings for readers, by the first field of each group."""
 
