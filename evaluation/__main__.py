@@ -147,7 +147,8 @@ def _measure(
         found = report.measure(Evaluation(painter, advance), renders, variants, out)
     durable.write_json(out / "report.json", found)
     console = Console()
-    console.print(table(found, bars), _styles(found))
+    others = ("clip_score", "style_score", "structure_f1_hands", "structure_f1_hands_attempts")
+    console.print(table(found, bars, others), _styles(found))
     for file in report.FILES:
         console.print(f"wrote {out / file}", highlight=False)
     if not all(bar.holds(found) for bar in bars):

@@ -30,6 +30,7 @@ class Ask:
     seed: int
     controlnet_conditioning_scale: float = DEFAULTS["controlnet_conditioning_scale"]
     ip_adapter_scale: float = DEFAULTS["ip_adapter_scale"][0]
+    structure_min: float = DEFAULTS["structure_min"]
 
 
 @dataclass(frozen=True)

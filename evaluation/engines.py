@@ -89,16 +89,18 @@ class ClipEngines:
 
     def __init__(self, networks: InProcess) -> None:
         self.networks = networks
-        self._library = np.concatenate([self._picture(png) for png in style_pngs()])
+        self._library = np.stack([*map(self.embed_picture, style_pngs())])
 
     def styles_for_text(self, phrase: str) -> list[str]:
-        ids = self.networks.token_ids([phrase])
-        found = self.networks.run("clip_text", input_ids=ids)
-        return nearest_styles(self._library, found["text_embedding"][0])
+        return nearest_styles(self._library, self.embed_text(phrase))
 
     def styles_for_picture(self, picture: bytes) -> list[str]:
-        return nearest_styles(self._library, self._picture(picture)[0])
+        return nearest_styles(self._library, self.embed_picture(picture))
 
-    def _picture(self, picture: bytes) -> npt.NDArray[Any]:
+    def embed_text(self, text: str) -> npt.NDArray[Any]:
+        ids = self.networks.token_ids([text])
+        return self.networks.run("clip_text", input_ids=ids)["text_embedding"][0]
+
+    def embed_picture(self, picture: bytes) -> npt.NDArray[Any]:
         values = self.networks.picture(picture)[None]
-        return self.networks.run("clip_image", pixel_values=values)["image_embedding"]
+        return self.networks.run("clip_image", pixel_values=values)["image_embedding"][0]

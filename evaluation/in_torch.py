@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 
 from evaluation.cases import Ask
@@ -13,7 +14,7 @@ from evaluation.engines import ClipEngines
 from evaluation.in_process import Arrays, InProcess
 from export.networks import NAMES, wrap
 from export.pack import Pack
-from pipeline import images
+from pipeline import attempts, images
 from pipeline.denoise import Tensors
 from pipeline.images import Picture
 from pipeline.render import PackFacts, render
@@ -43,14 +44,20 @@ class TorchPainter(ClipEngines):
             seed=ask.seed,
             controlnet_conditioning_scale=ask.controlnet_conditioning_scale,
             ip_adapter_scale=(ask.ip_adapter_scale,),
+            structure_min=ask.structure_min,
             **self.settings,
         )
 
         async def ignore(_step: int, _previews: tuple[bytes, ...]) -> None:
             pass
 
-        rendered = asyncio.run(render(self.networks, request, self.facts, ignore))
-        return rendered.images[0]
+        async def paint(asked: RenderRequest) -> Arrays:
+            rendered = await render(self.networks, asked, self.facts, ignore)
+            names = ("images", "seeds", "structure_f1")
+            return {name: np.array(getattr(rendered, name), object) for name in names}
+
+        made = asyncio.run(attempts.make(paint, request, lambda *_ended: None))
+        return made.pictures[0].png
 
     def through_vae(self, picture: Picture) -> Picture:
         latents = self.networks.run("vae_encoder", pixels=images.to_pixels(picture)[None])

@@ -72,6 +72,16 @@ class Evaluation:
         """The share of renders that wear the style of their reference."""
         return mean(self.stylometer.style_of(one.picture) == one.case.style for one in made)
 
+    def similarities(self, made: Sequence[Painted]) -> dict[str, float]:
+        """The renders' mean ``clip_score`` and ``style_score``, as an answer has them."""
+        embed_picture, embed_text = self.painter.embed_picture, self.painter.embed_text
+        vectors = [embed_picture(images.encode_png(one.picture)) for one in made]
+        pairs = [*zip(vectors, (one.ask for one in made), strict=True)]
+        return {
+            "clip_score": mean(vector @ embed_text(ask.prompt) for vector, ask in pairs),
+            "style_score": mean(vector @ embed_picture(ask.style_image) for vector, ask in pairs),
+        }
+
     def vae_f1(self, asked: Sequence[Case]) -> float:
         """The mean structure F1 of the true renders after the VAE alone."""
         return mean(

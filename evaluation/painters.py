@@ -24,6 +24,12 @@ class Finder(Protocol):
     def styles_for_picture(self, picture: bytes) -> list[str]:
         """The names of the bundled styles, the nearest to an encoded picture first."""
 
+    def embed_text(self, text: str) -> npt.NDArray[Any]:
+        """The vector ``[512]`` of `text`, of length 1."""
+
+    def embed_picture(self, picture: bytes) -> npt.NDArray[Any]:
+        """The vector ``[512]`` of an encoded picture, of length 1."""
+
 
 def nearest_styles(library: npt.NDArray[Any], vector: npt.NDArray[Any]) -> list[str]:
     """The names of the bundled styles, whose vectors are `library`, the nearest first."""

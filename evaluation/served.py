@@ -44,11 +44,11 @@ class ServedPainter:
     ) -> None:
         self.gateway, self.triton, self.settings = gateway, triton, settings
         self.vae = str(champions.champion("vae_decoder"))
-        self.clip = pinned_versions.clip_ensemble("embed_image", champions.champion(CLIP[0]))
+        self.clip = champions.champion(CLIP[0])
         found = sorted(style.name for style in gateway.styles())
         if found != sorted(style.name for style in STYLES):
             raise ValueError(f"the library must hold the bundled styles alone; it holds {found}")
-        self.library = np.concatenate([self._embed_picture(png) for png in style_pngs()])
+        self.library = np.stack([*map(self.embed_picture, style_pngs())])
 
     def paint(self, ask: Ask) -> bytes:
         result = self.gateway.render(
@@ -58,6 +58,7 @@ class ServedPainter:
             seed=ask.seed,
             controlnet_conditioning_scale=ask.controlnet_conditioning_scale,
             ip_adapter_scale=ask.ip_adapter_scale,
+            structure_min=ask.structure_min,
             **self.settings,
         )
         return result.images[0].png
@@ -72,10 +73,17 @@ class ServedPainter:
         return [scored.style.name for scored in found]
 
     def styles_for_picture(self, picture: bytes) -> list[str]:
-        return nearest_styles(self.library, self._embed_picture(picture)[0])
+        return nearest_styles(self.library, self.embed_picture(picture))
 
-    def _embed_picture(self, picture: bytes) -> npt.NDArray[Any]:
-        return self._infer(self.clip, "image", np.array([[picture]], object), "image_embedding")
+    def embed_text(self, text: str) -> npt.NDArray[Any]:
+        return self._embed("text", text.encode())
+
+    def embed_picture(self, picture: bytes) -> npt.NDArray[Any]:
+        return self._embed("image", picture)
+
+    def _embed(self, what: str, content: bytes) -> npt.NDArray[Any]:
+        model = pinned_versions.clip_ensemble(f"embed_{what}", self.clip)
+        return self._infer(model, what, np.array([[content]], object), f"{what}_embedding")[0]
 
     def _infer(
         self, model: str, name: str, array: npt.NDArray[Any], output: str, version: str = ""

@@ -12,12 +12,13 @@ import html
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from PIL.Image import Resampling
 
+from pipeline.attempts import Attempt
 from pipeline.errors import InvalidRequest
 from pipeline.fields import Field
 from pipeline.images import decode, encode_png, scaled
@@ -39,6 +40,8 @@ MAX_HELD = 2**20
 MAX_PICTURE = 64 * 2**20
 MAX_ENGINES = 64
 """More networks than any pack has."""
+MAX_NUMBERS = 16
+"""More than a picture has scores or attempts."""
 
 PICTURES = frozenset({"sketch", *SOURCES, "style", "style_images", "style_weights"})
 """What a render starts from; it is told by checksums, and not among the parameters."""
@@ -49,6 +52,8 @@ PARAMETERS: Mapping[str, Field] = {
     if field.pixels and name not in PICTURES | {"versions"}
 }
 """The other fields of the request that decide the pixels."""
+ASKED = ("fidelity", "structure_min", "max_attempts")
+"""Fields that decide of others; a picture is made again without them."""
 ACTUAL = frozenset({"seed", "width", "height"})
 """Those that are known of every picture, whether or not the request had them."""
 
@@ -116,6 +121,12 @@ class Provenance:
     pack: Pack
     version: str
     """Of maquette."""
+    scores: Mapping[str, float] = field(default_factory=dict)
+    """What the picture was measured by, to three digits; not needed to make it again."""
+    asked: Mapping[str, float] = field(default_factory=dict)
+    """What decided of the parameters, by the names in ``ASKED``, as far as it was set."""
+    attempts: tuple[Attempt, ...] = ()
+    """Every one at this picture, itself among them, where ``structure_min`` was set."""
 
 
 def describe(
@@ -181,6 +192,35 @@ def with_seed(provenance: Provenance, seed: int, variation_seed: int | None = No
     if variation_seed is not None:
         seeds["variation_seed"] = variation_seed
     return replace(provenance, parameters={**provenance.parameters, **seeds})
+
+
+def of_one(
+    provenance: Provenance,
+    asked: RenderRequest,
+    scores: Mapping[str, float | None],
+    seeds: tuple[int, int | None],
+    attempts: tuple[Attempt, ...],
+) -> Provenance:
+    """What made one picture of the same batch, and how it came about.
+
+    Scores are rounded to three digits, so that equal pictures are equal files: their last digits
+    go by what else is computed at the time.
+
+    Args:
+        asked: what was sent, with the fields in ``ASKED``.
+        seeds: its seed and its variation seed.
+        attempts: at this picture.
+    """
+    return replace(
+        with_seed(provenance, *seeds),
+        scores={name: round(score, 3) for name, score in scores.items() if score is not None},
+        asked={
+            name: _plain(value)
+            for name in ASKED
+            if (value := getattr(asked, name)) != FIELDS[name].default
+        },
+        attempts=tuple(replace(one, structure_f1=round(one.structure_f1, 3)) for one in attempts),
+    )
 
 
 def stamp(png: bytes, provenance: Provenance) -> bytes:
@@ -276,6 +316,9 @@ def _to_json(provenance: Provenance) -> str:
             for name, source in provenance.sources.items()
         },
         "pack": vars(provenance.pack),
+        "scores": provenance.scores,
+        "asked": provenance.asked,
+        "attempts": [vars(one) for one in provenance.attempts],
     }
     return json.dumps(document, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
@@ -351,6 +394,33 @@ def _provenance(found: Mapping[str, Any]) -> Provenance:
             sha256={_typed(name, str): _checksum(digest) for name, digest in digests.items()},
         ),
         version=_typed(found["softwareAgent"]["version"], str),
+        scores=_numbers(found.get("scores", {})),
+        asked=_numbers(found.get("asked", {})),
+        attempts=_attempts(found.get("attempts", [])),
+    )
+
+
+def _numbers(found: Any) -> dict[str, float]:
+    if len(found) > MAX_NUMBERS:
+        raise ValueError("no picture has so many numbers")
+    return {_typed(name, str): _typed(number, float) for name, number in found.items()}
+
+
+def _attempts(found: Any) -> tuple[Attempt, ...]:
+    if len(_typed(found, list)) > MAX_NUMBERS:
+        raise ValueError("no picture has so many attempts")
+    return tuple(
+        Attempt(
+            attempt=_typed(one["attempt"], int),
+            image=_typed(one["image"], int),
+            seed=_typed(one["seed"], int),
+            structure_f1=_typed(one["structure_f1"], float),
+            controlnet_conditioning_scale=_typed(one["controlnet_conditioning_scale"], float),
+            variation_seed=(
+                None if one["variation_seed"] is None else _typed(one["variation_seed"], int)
+            ),
+        )
+        for one in found
     )
 
 

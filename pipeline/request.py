@@ -11,7 +11,7 @@ from pipeline.errors import InvalidRequest, Words
 from pipeline.fields import Field, Range, about, table
 from pipeline.images import PICTURE
 from pipeline.pinned_versions import ALIASES
-from pipeline.prompt import SYNTAXES, parse
+from pipeline.prompt import SYNTAXES, parse, without_weights
 from pipeline.samplers import SAMPLERS, STEP_LIMITS
 from pipeline.tensor import shortest_decimal
 from pipeline.topology import MAX_LAYERS
@@ -29,6 +29,9 @@ SEEDS = 2**32
 STRENGTH = 0.8
 """Of a refined picture, as in diffusers' img2img pipelines."""
 Drawn = Literal["sketch", "image", "mask"]
+SET_BY_FIDELITY = (
+    "controlnet_conditioning_scale", "control_guidance_start", "control_guidance_end",
+)  # fmt: skip
 SOURCES: tuple[Drawn, ...] = ("image", "mask")
 """Fields with a picture that a render begins with, beside the sketch."""
 RENDERED = "render/"
@@ -208,12 +211,34 @@ class RenderRequest:
         pixels=True,
     ))  # fmt: skip
 
+    structure_min: float = field(default=0.0, metadata=about(
+        "The least structure_f1 of a picture: one that is below it is painted again, and the best "
+        "is returned. 0 takes every picture.",
+        allowed=_SHARE, served=False,
+    ))  # fmt: skip
+    max_attempts: int = field(default=3, metadata=about(
+        "How often a picture is painted to reach structure_min: with other seeds, from the third "
+        "time on with more control.",
+        allowed=Range(1, 5), served=False,
+    ))  # fmt: skip
+    fidelity: float | None = field(default=None, metadata=about(
+        "How much of the sketch holds: 0 nothing, 0.75 as much as by default, 1 most; stands for "
+        "controlnet_conditioning_scale, control_guidance_start and control_guidance_end.",
+        allowed=_SHARE, served=False,
+    ))  # fmt: skip
+
     def __post_init__(self) -> None:
         for name, known in FIELDS.items():
             known.check(getattr(self, name))
         _check_styles(self)
         _check_together(self)
         _check_image(self)
+        _check_fidelity(self)
+
+    @property
+    def words(self) -> str:
+        """The prompt as CLIP is to read it: what it says, without weights."""
+        return self.prompt if self.prompt_syntax == "plain" else without_weights(self.prompt)
 
     @property
     def uploads(self) -> tuple[bytes, ...]:
@@ -328,3 +353,10 @@ def _check_image(request: RenderRequest) -> None:
         least = math.ceil(100 / steps) / 100
         allowed = f"{least:g} to 1 with {steps} steps, so that one is taken"
         raise InvalidRequest("strength", request.strength or STRENGTH, allowed, f"Try {least:g}.")
+
+
+def _check_fidelity(request: RenderRequest) -> None:
+    for name in SET_BY_FIDELITY if request.fidelity is not None else ():
+        if (value := getattr(request, name)) != DEFAULTS[name]:
+            allowed = f"left out where fidelity ({request.fidelity:g}) is set"
+            raise InvalidRequest(name, value, allowed, "Send one of the two.")

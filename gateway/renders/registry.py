@@ -234,8 +234,8 @@ class Renders:
         self._desk.metrics.render_ended(
             outcome=render.outcome,
             timings=result.timings if result else None,
-            steps=request.steps_taken,
-            scores=[picture.structure_f1 for picture in result.pictures] if result else [],
+            steps=request.steps_taken * (result.rounds if result else 1),
+            scores=[picture.scores for picture in result.pictures] if result else [],
         )
         if self._desk.audit:
             ids = {"render": render.id, "style": chosen.style.id if chosen else ""}

@@ -23,7 +23,7 @@ from prometheus_client import (
     generate_latest,
 )
 
-from gateway.telemetry.outcomes import RenderOutcome, Timings
+from gateway.telemetry.outcomes import RenderOutcome, Scores, Timings
 from pipeline import contract
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60)
@@ -32,6 +32,12 @@ RENDER_SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600)
 STEP_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2, 5, 10)
 SCORES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1)
 """Finer where renders that keep their sketch lie."""
+OF_PICTURES = {
+    "structure_f1": "How well pictures keep the edges of their sketch, 0 to 1.",
+    "clip_score": "Cosine similarity of pictures and their prompts.",
+    "style_score": "Cosine similarity of pictures and their references.",
+}
+"""The fields of ``Scores``."""
 
 CALL = ("grpc_type", "grpc_service", "grpc_method")
 HTTP = ("http_request_method", "http_route", "http_response_status_code")
@@ -104,12 +110,10 @@ class Metrics:
             buckets=STEP_SECONDS,
             registry=registry,
         )
-        self._scores = Histogram(
-            "maquette_structure_f1",
-            "How well pictures keep the edges of their sketch, 0 to 1.",
-            buckets=SCORES,
-            registry=registry,
-        )
+        self._scores = {
+            name: Histogram(f"maquette_{name}", told, buckets=SCORES, registry=registry)
+            for name, told in OF_PICTURES.items()
+        }
         self._mended = Counter(
             "maquette_models_mended",
             "Times that a served model had died and was started again.",
@@ -172,18 +176,20 @@ class Metrics:
         self._http_seconds.labels(method, route, str(status)).observe(seconds)
 
     def render_ended(
-        self, outcome: str, timings: Timings | None, steps: int, scores: Sequence[float]
+        self, outcome: str, timings: Timings | None, steps: int, scores: Sequence[Scores]
     ) -> None:
         """A render has ended.
 
         Args:
             outcome: ``succeeded``, or the gRPC status it ended with, in small letters.
             timings: None when it brought no picture.
-            scores: ``structure_f1`` of each picture.
+            scores: of each picture.
         """
         self._renders.labels(outcome).inc()
-        for score in scores:
-            self._scores.observe(score)
+        for name, histogram in self._scores.items():
+            for score in (getattr(each, name) for each in scores):
+                if score is not None:
+                    histogram.observe(score)
         if timings is None:
             return
         stages = asdict(timings)

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.telemetry.outcomes import Timings
+from gateway.telemetry.outcomes import Scores, Timings
+from pipeline.attempts import Attempt
 from retrieval.styles import Style
 
 
@@ -35,12 +36,29 @@ class Stepped:
 
 
 @dataclass(frozen=True)
+class Attempted:
+    """An attempt to reach ``structure_min`` has ended; the next begins with step 1 again."""
+
+    attempt: int
+    """From 1."""
+    max_attempts: int
+    images: tuple[Attempt, ...]
+    """The pictures that were painted in it."""
+
+
+@dataclass(frozen=True)
 class Picture:
     """One finished picture."""
 
     png: bytes
     seed: int
-    structure_f1: float
+    scores: Scores
+
+
+def flat(scores: Scores) -> dict[str, float | None]:
+    """`scores` by the names they have where ``style_score`` is that of the style and the prompt."""
+    other = {"style_score": "image_style_score"}
+    return {other.get(name, name): score for name, score in vars(scores).items()}
 
 
 @dataclass(frozen=True)
@@ -58,8 +76,15 @@ class Finished:
     """Of the networks that took part."""
     sketch_kind: str
     """What the sketch was taken for."""
+    attempts: tuple[Attempt, ...] = ()
+    """Every picture that was painted, where ``structure_min`` was set."""
+
+    @property
+    def rounds(self) -> int:
+        """How often its steps were taken."""
+        return max((one.attempt for one in self.attempts), default=1)
 
 
-Event = Chosen | Stepped | Finished
+Event = Chosen | Stepped | Attempted | Finished
 Tell = Callable[[Event], None]
 """Takes each event of a render as it comes."""

@@ -13,20 +13,23 @@ from typing import Any
 from gateway.background import offload
 from gateway.information import exported
 from gateway.telemetry import tracing
-from gateway.telemetry.outcomes import RenderOutcome, Timings
+from gateway.telemetry.outcomes import RenderOutcome, Scores, Timings
 from gateway.triton.identity import Identities
-from gateway.triton.inference import Arrays, Inference
+from gateway.triton.inference import STAGES, Arrays, Inference
 from gateway.version import VERSION
 from gateway.worker.admission import Admission
 from gateway.worker.decoding import PictureDecoder
-from gateway.worker.events import Chosen, Finished, Picture, Stepped, Tell
+from gateway.worker.events import Attempted, Chosen, Finished, Picture, Stepped, Tell
 from gateway.worker.moderation import Moderation
 from gateway.worker.painting import Painting
-from pipeline import images, provenance, topology
+from gateway.worker.scoring import scored
+from pipeline import attempts, images, provenance, topology
+from pipeline.attempts import Made, Painted
 from pipeline.errors import NotFound
 from pipeline.png import size_of
-from pipeline.prompt import without_weights
+from pipeline.provenance import Provenance
 from pipeline.request import SEEDS, RenderRequest
+from pipeline.slider import resolved
 from retrieval.library import StyleLibrary
 from retrieval.styles import NewStyle, ScoredStyle, Style
 from versions.canary import Counts
@@ -165,7 +168,7 @@ class Service:
         other = request.variation_seed
         if request.variation_strength and other is None:
             other = secrets.randbelow(SEEDS)
-        request = replace(request, seed=seed, variation_seed=other)
+        request = replace(resolved(request), seed=seed, variation_seed=other)
         steps = request.steps_taken
         async with self._admission.slot() as queued:
             tell(Stepped(0, steps))
@@ -180,12 +183,21 @@ class Service:
                 if "step" in output:
                     tell(Stepped.of(output, steps))
 
-            output = await self._painting.paint(styled.request, step)
+            made = await attempts.make(
+                lambda asked: self._painting.paint(asked, step),
+                styled.request,
+                lambda *ended: tell(Attempted(*ended)),
+            )
         # From here on a client that is slow to read holds no place.
-        await self._moderation.check_pictures(list(output["images"]))
-        finishing = self._is_little(styled, output)
+        pictures = [one.png for one in made.pictures]
+        await self._moderation.check_pictures(pictures)
+        f1 = [one.structure_f1 for one in made.pictures]
+        scores = await scored(self.inference, styled.request, pictures, f1, self.library.clip)
+        finishing = self._is_little(styled, made)
         with tracing.span("encode"):
-            done = await offload.run(finishing, self._finished, styled, output, queued, started)
+            done = await offload.run(
+                finishing, self._finished, styled, made, scores, queued, started
+            )
         tell(replace(done, warnings=checked.warnings + done.warnings))
 
     async def _looks_at_renders(self) -> bool:
@@ -222,51 +234,73 @@ class Service:
             return png
         return await asyncio.to_thread(images.thumbnail, png, longest_side)
 
-    def _is_little(self, styled: _Styled, output: Arrays) -> bool:
+    def _is_little(self, styled: _Styled, made: Made) -> bool:
         """Whether it is little work to describe the pictures and to stamp them."""
-        pictures = output["images"]
+        pictures = [one.png for one in made.pictures]
         # What the render started from goes into each of them.
         held = [*styled.request.uploads] * len(pictures)
-        is_known = self._identities.are_known(_versions(output))
+        is_known = all(self._identities.are_known(_versions(each)) for each in made.outputs)
         return is_known and offload.are_little([*held, *pictures])
 
-    def _finished(self, styled: _Styled, output: Arrays, queued: float, started: float) -> Finished:
+    def _finished(
+        self,
+        styled: _Styled,
+        made: Made,
+        scores: tuple[Scores, ...],
+        queued: float,
+        started: float,
+    ) -> Finished:
+        output = made.pictures[0].output
         return Finished(
-            pictures=self._pictures(styled, output),
+            pictures=self._pictures(styled, made, scores),
             chosen=styled.chosen,
             control_image=output["control_image"][0],
             style_image=_shown(styled.request.style_images[0]),
-            warnings=tuple(warning.decode() for warning in output["warnings"]),
+            warnings=(*(warning.decode() for warning in output["warnings"]), *made.warnings),
             timings=Timings(
                 queue=queued,
                 embed=styled.embed_seconds,
                 search=styled.search_seconds,
-                condition=float(output["condition_seconds"][0]),
-                denoise=float(output["denoise_seconds"][0]),
-                decode=float(output["decode_seconds"][0]),
+                **{stage: made.seconds(stage) for stage in STAGES},
                 total=time.perf_counter() - started,
             ),
             versions=_versions(output),
             sketch_kind=output["sketch_kind"][0].decode(),
+            attempts=made.attempts,
         )
 
-    def _pictures(self, styled: _Styled, output: Arrays) -> tuple[Picture, ...]:
-        seeds = output["seeds"].tolist()
-        made_by = provenance.describe(
-            replace(styled.sent, sketch_kind=output["sketch_kind"][0].decode()),
-            seed=seeds[0],
+    def _pictures(
+        self, styled: _Styled, made: Made, scores: tuple[Scores, ...]
+    ) -> tuple[Picture, ...]:
+        of_attempt = {one.number: one for one in made.pictures}
+        made_by = {number: self._described(styled, one) for number, one in of_attempt.items()}
+        pictures = []
+        for image, (one, score) in enumerate(zip(made.pictures, scores, strict=True)):
+            told = provenance.of_one(
+                made_by[one.number],
+                styled.sent,
+                vars(score),
+                (one.seed, one.variation_seed),
+                tuple(each for each in made.attempts if each.image == image),
+            )
+            pictures.append(Picture(provenance.stamp(one.png, told), one.seed, score))
+        return tuple(pictures)
+
+    def _described(self, styled: _Styled, one: Painted) -> Provenance:
+        output, sent = one.output, resolved(styled.sent)
+        return provenance.describe(
+            replace(
+                sent,
+                sketch_kind=output["sketch_kind"][0].decode(),
+                controlnet_conditioning_scale=one.request.controlnet_conditioning_scale,
+            ),
+            seed=one.seed,
             size=size_of(output["images"][0]),
             style=styled.chosen.style.id if styled.chosen else None,
             pack=self._identities.of(json.loads(output["pack"][0]), _versions(output)),
             version=VERSION,
             used=styled.request if self._embed_sketch else None,
-            variation_seed=styled.request.variation_seed,
-        )
-        scores = output["structure_f1"].tolist()
-        others = styled.request.variation_seeds
-        return tuple(
-            Picture(provenance.stamp(png, provenance.with_seed(made_by, seed, other)), seed, score)
-            for png, seed, score, other in zip(output["images"], seeds, scores, others, strict=True)
+            variation_seed=one.variation_seed,
         )
 
     async def search(
@@ -289,9 +323,7 @@ class Service:
             return await self._dressed(
                 request, sent, Chosen(await self.library.get(request.style), None)
             )
-        plain = request.prompt_syntax == "plain"
-        said = request.prompt if plain else without_weights(request.prompt)
-        found, embed, search = await self.search(said, request.style_filter, limit=1)
+        found, embed, search = await self.search(request.words, request.style_filter, limit=1)
         if not found:
             raise NotFound(_nothing_found(request))
         chosen = Chosen(found[0].style, found[0].score)

@@ -25,7 +25,16 @@ from maquette.cli.common import (
     with_options,
 )
 from maquette.cli.files import check_output, read, write, write_new
-from maquette.client import CallFailed, Event, Progress, Result, StyleChosen, Timings
+from maquette.client import (
+    Attempted,
+    CallFailed,
+    Event,
+    Image,
+    Progress,
+    Result,
+    StyleChosen,
+    Timings,
+)
 from maquette.client.results import numbered
 from pipeline.errors import shorten
 from pipeline.images import decode
@@ -123,7 +132,7 @@ def render(
         raise fail(error) from error
     if as_json:
         images = [
-            {"file": str(file), "seed": image.seed, "structure_f1": round(image.structure_f1, 4)}
+            {"file": str(file), "seed": image.seed, **scores(image)}
             for file, image in zip(files, result.images, strict=True)
         ]
         typer.echo(json.dumps({"images": images, **facts(result)}, indent=2))
@@ -205,6 +214,10 @@ def follow(events: Iterable[Event], preview: Path | None = None) -> Result:
                     progress.update(task, completed=event.step, total=event.steps)
                     if preview and event.previews:
                         write(preview, event.previews[0])
+                case Attempted():
+                    best = max(one.structure_f1 for one in event.images)
+                    told = f"attempt {event.attempt} of {event.max_attempts}: structure {best:.2f}"
+                    progress.update(task, description=told)
                 case Result():
                     return event
     raise CallFailed("The gateway ended the render without a picture. Try again.")
@@ -223,12 +236,19 @@ def facts(result: Result) -> dict[str, object]:
         "sketch_kind": result.sketch_kind,
         "width": width,
         "height": height,
+        "attempts": [vars(one) for one in result.attempts],
         "versions": dict(sorted(result.versions.items())),
         "warnings": list(result.warnings),
         "seconds": {
             stage.removesuffix("_seconds"): round(getattr(seconds, stage), 3) for stage in stages
         },
     }
+
+
+def scores(image: Image) -> dict[str, float]:
+    """What a picture is measured by."""
+    found = {name: getattr(image, name) for name in ("structure_f1", "clip_score", "style_score")}
+    return {name: round(score, 4) for name, score in found.items() if score is not None}
 
 
 def board_of(sketch: bytes | None, result: Result, own: Sequence[bytes] = ()) -> list[Panel]:
@@ -245,6 +265,16 @@ def board_of(sketch: bytes | None, result: Result, own: Sequence[bytes] = ()) ->
             for image, seed in zip(result.images, seeds, strict=True)
         ),
     ]
+
+
+def _similarities(images: Sequence[Image]) -> dict[str, str]:
+    """How near the pictures are to prompt and references, as far as that was measured."""
+    return {
+        name.replace("_", " "): ", ".join(
+            f"{each[name]:.3f}" for each in map(scores, images) if name in each
+        )
+        for name in ("clip_score", "style_score")
+    }
 
 
 def _numbered(name: str, pictures: Sequence[bytes]) -> list[str]:
@@ -265,6 +295,10 @@ def _print(result: Result, files: Sequence[Path]) -> None:
     rows = {
         "style": f"{result.style.id if result.style else 'your own pictures'}{score}",
         "structure": f"{structure} of 1 (edges of the sketch kept)",
+        **_similarities(images),
+        "attempts": ", ".join(
+            f"{one.structure_f1:.2f} (seed {one.seed})" for one in result.attempts
+        ),
         "seed": ", ".join(str(image.seed) for image in images),
         "time": (
             f"{seconds.total_seconds:.1f} s: queue {seconds.queue_seconds:.2f}, "
@@ -278,4 +312,4 @@ def _print(result: Result, files: Sequence[Path]) -> None:
     }
     for warning in result.warnings:
         note(in_options(warning))
-    print_facts(rows)
+    print_facts({name: value for name, value in rows.items() if value})

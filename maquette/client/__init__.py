@@ -9,6 +9,8 @@ from maquette.client.options import File, RenderOptions, StyleOptions
 from maquette.client.results import (
     Accepted,
     AddedStyle,
+    Attempt,
+    Attempted,
     Event,
     Image,
     Progress,
@@ -30,6 +32,8 @@ __all__ = [
     "Accepted",
     "AddedStyle",
     "AsyncClient",
+    "Attempt",
+    "Attempted",
     "CallFailed",
     "Client",
     "Event",

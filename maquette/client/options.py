@@ -94,6 +94,15 @@ class RenderOptions(TypedDict, total=False):
     seed, and variation seeds in a row. (0 to 1; default: 0)"""
     variation_seed: int | None
     """The seed of the noise that is mixed in; drawn when left out. (0 to 4294967295)"""
+    structure_min: float | None
+    """The least structure_f1 of a picture: one that is below it is painted again, and the best is
+    returned. 0 takes every picture. (0 to 1; default: 0)"""
+    max_attempts: int | None
+    """How often a picture is painted to reach structure_min: with other seeds, from the third time
+    on with more control. (1 to 5; default: 3)"""
+    fidelity: float | None
+    """How much of the sketch holds: 0 nothing, 0.75 as much as by default, 1 most; stands for
+    controlnet_conditioning_scale, control_guidance_start and control_guidance_end. (0 to 1)"""
     id: str | None
     """The render's id, your choice: letters, digits, dots, hyphens, underscores."""
     keep_running: bool | None

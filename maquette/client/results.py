@@ -61,6 +61,25 @@ class Image:
     seed: int
     structure_f1: float
     """How well it keeps the sketch's edges, 0 to 1."""
+    clip_score: float | None
+    """Cosine similarity of picture and prompt, -1 to 1; None where it was not measured."""
+    style_score: float | None
+    """Cosine similarity of picture and references, -1 to 1: of several, the weighted mean."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One picture that was painted to reach ``structure_min``."""
+
+    attempt: int
+    """From 1."""
+    image: int
+    """Which of the render's pictures it was to become, from 0."""
+    seed: int
+    structure_f1: float
+    controlnet_conditioning_scale: float
+    variation_seed: int | None
+    """None where the noise was not turned."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +118,17 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class Attempted:
+    """An attempt to reach ``structure_min`` has ended; the next begins with step 1 again."""
+
+    attempt: int
+    """From 1."""
+    max_attempts: int
+    images: tuple[Attempt, ...]
+    """The pictures that were painted in it."""
+
+
+@dataclass(frozen=True)
 class Result:
     """A finished render; the last event of a stream."""
 
@@ -118,6 +148,8 @@ class Result:
     """Of the networks that took part, by their names."""
     sketch_kind: str
     """What the sketch was taken for."""
+    attempts: tuple[Attempt, ...]
+    """Every picture that was painted, where ``structure_min`` was set."""
 
     def save(self, path: str | Path) -> list[Path]:
         """Write the first picture to `path` and the others beside it: house.png, house-2.png.
@@ -131,7 +163,7 @@ class Result:
         return files
 
 
-Event = Accepted | StyleChosen | Progress | Result
+Event = Accepted | StyleChosen | Progress | Attempted | Result
 
 
 class State(StrEnum):
@@ -242,6 +274,8 @@ def event(message: pb.RenderStreamResponse) -> Event | None:
             return _read(StyleChosen, message.style)
         case "progress":
             return _read(Progress, message.progress)
+        case "attempted":
+            return _read(Attempted, message.attempted)
         case "result":
             return result(message.result)
     return None
@@ -284,6 +318,7 @@ def reembedded(message: pb.ReembedStylesResponse) -> Reembedded:
 
 
 NESTED: Mapping[type, type] = {
+    pb.Attempt: Attempt,
     pb.Progress: Progress,
     pb.RenderedImage: Image,
     pb.ScoredStyle: ScoredStyle,

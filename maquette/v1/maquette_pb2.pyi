@@ -26,7 +26,7 @@ RENDER_STATE_FAILED: RenderState
 RENDER_STATE_CANCELLED: RenderState
 
 class RenderRequest(_message.Message):
-    __slots__ = ("sketch", "prompt", "negative_prompt", "style", "style_filter", "style_images", "style_weights", "seed", "num_inference_steps", "guidance_scale", "guidance_start", "guidance_end", "controlnet_conditioning_scale", "control_guidance_start", "control_guidance_end", "ip_adapter_scale", "canny_low_threshold", "canny_high_threshold", "scheduler", "width", "height", "num_images", "preview_interval", "image", "strength", "mask", "mask_blur", "control_in_mask", "pad", "variation_strength", "variation_seed", "id", "keep_running", "versions", "prompt_syntax", "sketch_kind", "control_mode")
+    __slots__ = ("sketch", "prompt", "negative_prompt", "style", "style_filter", "style_images", "style_weights", "seed", "num_inference_steps", "guidance_scale", "guidance_start", "guidance_end", "controlnet_conditioning_scale", "control_guidance_start", "control_guidance_end", "ip_adapter_scale", "canny_low_threshold", "canny_high_threshold", "scheduler", "width", "height", "num_images", "preview_interval", "image", "strength", "mask", "mask_blur", "control_in_mask", "pad", "variation_strength", "variation_seed", "id", "keep_running", "versions", "prompt_syntax", "sketch_kind", "structure_min", "max_attempts", "fidelity", "control_mode")
     SKETCH_FIELD_NUMBER: _ClassVar[int]
     PROMPT_FIELD_NUMBER: _ClassVar[int]
     NEGATIVE_PROMPT_FIELD_NUMBER: _ClassVar[int]
@@ -63,6 +63,9 @@ class RenderRequest(_message.Message):
     VERSIONS_FIELD_NUMBER: _ClassVar[int]
     PROMPT_SYNTAX_FIELD_NUMBER: _ClassVar[int]
     SKETCH_KIND_FIELD_NUMBER: _ClassVar[int]
+    STRUCTURE_MIN_FIELD_NUMBER: _ClassVar[int]
+    MAX_ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    FIDELITY_FIELD_NUMBER: _ClassVar[int]
     CONTROL_MODE_FIELD_NUMBER: _ClassVar[int]
     sketch: bytes
     prompt: str
@@ -100,8 +103,11 @@ class RenderRequest(_message.Message):
     versions: str
     prompt_syntax: str
     sketch_kind: str
+    structure_min: float
+    max_attempts: int
+    fidelity: float
     control_mode: str
-    def __init__(self, sketch: _Optional[bytes] = ..., prompt: _Optional[str] = ..., negative_prompt: _Optional[str] = ..., style: _Optional[str] = ..., style_filter: _Optional[_Iterable[str]] = ..., style_images: _Optional[_Iterable[bytes]] = ..., style_weights: _Optional[_Iterable[float]] = ..., seed: _Optional[int] = ..., num_inference_steps: _Optional[int] = ..., guidance_scale: _Optional[float] = ..., guidance_start: _Optional[float] = ..., guidance_end: _Optional[float] = ..., controlnet_conditioning_scale: _Optional[float] = ..., control_guidance_start: _Optional[float] = ..., control_guidance_end: _Optional[float] = ..., ip_adapter_scale: _Optional[_Iterable[float]] = ..., canny_low_threshold: _Optional[int] = ..., canny_high_threshold: _Optional[int] = ..., scheduler: _Optional[str] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., num_images: _Optional[int] = ..., preview_interval: _Optional[int] = ..., image: _Optional[bytes] = ..., strength: _Optional[float] = ..., mask: _Optional[bytes] = ..., mask_blur: _Optional[int] = ..., control_in_mask: _Optional[bool] = ..., pad: _Optional[_Iterable[int]] = ..., variation_strength: _Optional[float] = ..., variation_seed: _Optional[int] = ..., id: _Optional[str] = ..., keep_running: _Optional[bool] = ..., versions: _Optional[str] = ..., prompt_syntax: _Optional[str] = ..., sketch_kind: _Optional[str] = ..., control_mode: _Optional[str] = ...) -> None: ...
+    def __init__(self, sketch: _Optional[bytes] = ..., prompt: _Optional[str] = ..., negative_prompt: _Optional[str] = ..., style: _Optional[str] = ..., style_filter: _Optional[_Iterable[str]] = ..., style_images: _Optional[_Iterable[bytes]] = ..., style_weights: _Optional[_Iterable[float]] = ..., seed: _Optional[int] = ..., num_inference_steps: _Optional[int] = ..., guidance_scale: _Optional[float] = ..., guidance_start: _Optional[float] = ..., guidance_end: _Optional[float] = ..., controlnet_conditioning_scale: _Optional[float] = ..., control_guidance_start: _Optional[float] = ..., control_guidance_end: _Optional[float] = ..., ip_adapter_scale: _Optional[_Iterable[float]] = ..., canny_low_threshold: _Optional[int] = ..., canny_high_threshold: _Optional[int] = ..., scheduler: _Optional[str] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., num_images: _Optional[int] = ..., preview_interval: _Optional[int] = ..., image: _Optional[bytes] = ..., strength: _Optional[float] = ..., mask: _Optional[bytes] = ..., mask_blur: _Optional[int] = ..., control_in_mask: _Optional[bool] = ..., pad: _Optional[_Iterable[int]] = ..., variation_strength: _Optional[float] = ..., variation_seed: _Optional[int] = ..., id: _Optional[str] = ..., keep_running: _Optional[bool] = ..., versions: _Optional[str] = ..., prompt_syntax: _Optional[str] = ..., sketch_kind: _Optional[str] = ..., structure_min: _Optional[float] = ..., max_attempts: _Optional[int] = ..., fidelity: _Optional[float] = ..., control_mode: _Optional[str] = ...) -> None: ...
 
 class Style(_message.Message):
     __slots__ = ("id", "name", "tags", "sha256", "width", "height")
@@ -128,14 +134,44 @@ class ScoredStyle(_message.Message):
     def __init__(self, style: _Optional[_Union[Style, _Mapping]] = ..., score: _Optional[float] = ...) -> None: ...
 
 class RenderedImage(_message.Message):
-    __slots__ = ("png", "seed", "structure_f1")
+    __slots__ = ("png", "seed", "structure_f1", "clip_score", "style_score")
     PNG_FIELD_NUMBER: _ClassVar[int]
     SEED_FIELD_NUMBER: _ClassVar[int]
     STRUCTURE_F1_FIELD_NUMBER: _ClassVar[int]
+    CLIP_SCORE_FIELD_NUMBER: _ClassVar[int]
+    STYLE_SCORE_FIELD_NUMBER: _ClassVar[int]
     png: bytes
     seed: int
     structure_f1: float
-    def __init__(self, png: _Optional[bytes] = ..., seed: _Optional[int] = ..., structure_f1: _Optional[float] = ...) -> None: ...
+    clip_score: float
+    style_score: float
+    def __init__(self, png: _Optional[bytes] = ..., seed: _Optional[int] = ..., structure_f1: _Optional[float] = ..., clip_score: _Optional[float] = ..., style_score: _Optional[float] = ...) -> None: ...
+
+class Attempt(_message.Message):
+    __slots__ = ("attempt", "image", "seed", "structure_f1", "controlnet_conditioning_scale", "variation_seed")
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    STRUCTURE_F1_FIELD_NUMBER: _ClassVar[int]
+    CONTROLNET_CONDITIONING_SCALE_FIELD_NUMBER: _ClassVar[int]
+    VARIATION_SEED_FIELD_NUMBER: _ClassVar[int]
+    attempt: int
+    image: int
+    seed: int
+    structure_f1: float
+    controlnet_conditioning_scale: float
+    variation_seed: int
+    def __init__(self, attempt: _Optional[int] = ..., image: _Optional[int] = ..., seed: _Optional[int] = ..., structure_f1: _Optional[float] = ..., controlnet_conditioning_scale: _Optional[float] = ..., variation_seed: _Optional[int] = ...) -> None: ...
+
+class Attempted(_message.Message):
+    __slots__ = ("attempt", "max_attempts", "images")
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    MAX_ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    IMAGES_FIELD_NUMBER: _ClassVar[int]
+    attempt: int
+    max_attempts: int
+    images: _containers.RepeatedCompositeFieldContainer[Attempt]
+    def __init__(self, attempt: _Optional[int] = ..., max_attempts: _Optional[int] = ..., images: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ...) -> None: ...
 
 class Timings(_message.Message):
     __slots__ = ("queue_seconds", "embed_seconds", "search_seconds", "condition_seconds", "denoise_seconds", "decode_seconds", "total_seconds")
@@ -156,7 +192,7 @@ class Timings(_message.Message):
     def __init__(self, queue_seconds: _Optional[float] = ..., embed_seconds: _Optional[float] = ..., search_seconds: _Optional[float] = ..., condition_seconds: _Optional[float] = ..., denoise_seconds: _Optional[float] = ..., decode_seconds: _Optional[float] = ..., total_seconds: _Optional[float] = ...) -> None: ...
 
 class RenderResponse(_message.Message):
-    __slots__ = ("images", "style", "style_score", "control_image", "style_image", "timings", "warnings", "id", "versions", "sketch_kind")
+    __slots__ = ("images", "style", "style_score", "control_image", "style_image", "timings", "warnings", "id", "versions", "sketch_kind", "attempts")
     class VersionsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -174,6 +210,7 @@ class RenderResponse(_message.Message):
     ID_FIELD_NUMBER: _ClassVar[int]
     VERSIONS_FIELD_NUMBER: _ClassVar[int]
     SKETCH_KIND_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
     images: _containers.RepeatedCompositeFieldContainer[RenderedImage]
     style: Style
     style_score: float
@@ -184,19 +221,22 @@ class RenderResponse(_message.Message):
     id: str
     versions: _containers.ScalarMap[str, int]
     sketch_kind: str
-    def __init__(self, images: _Optional[_Iterable[_Union[RenderedImage, _Mapping]]] = ..., style: _Optional[_Union[Style, _Mapping]] = ..., style_score: _Optional[float] = ..., control_image: _Optional[bytes] = ..., style_image: _Optional[bytes] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ..., warnings: _Optional[_Iterable[str]] = ..., id: _Optional[str] = ..., versions: _Optional[_Mapping[str, int]] = ..., sketch_kind: _Optional[str] = ...) -> None: ...
+    attempts: _containers.RepeatedCompositeFieldContainer[Attempt]
+    def __init__(self, images: _Optional[_Iterable[_Union[RenderedImage, _Mapping]]] = ..., style: _Optional[_Union[Style, _Mapping]] = ..., style_score: _Optional[float] = ..., control_image: _Optional[bytes] = ..., style_image: _Optional[bytes] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ..., warnings: _Optional[_Iterable[str]] = ..., id: _Optional[str] = ..., versions: _Optional[_Mapping[str, int]] = ..., sketch_kind: _Optional[str] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ...) -> None: ...
 
 class RenderStreamResponse(_message.Message):
-    __slots__ = ("style", "progress", "result", "accepted")
+    __slots__ = ("style", "progress", "result", "accepted", "attempted")
     STYLE_FIELD_NUMBER: _ClassVar[int]
     PROGRESS_FIELD_NUMBER: _ClassVar[int]
     RESULT_FIELD_NUMBER: _ClassVar[int]
     ACCEPTED_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPTED_FIELD_NUMBER: _ClassVar[int]
     style: ScoredStyle
     progress: Progress
     result: RenderResponse
     accepted: Accepted
-    def __init__(self, style: _Optional[_Union[ScoredStyle, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., result: _Optional[_Union[RenderResponse, _Mapping]] = ..., accepted: _Optional[_Union[Accepted, _Mapping]] = ...) -> None: ...
+    attempted: Attempted
+    def __init__(self, style: _Optional[_Union[ScoredStyle, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., result: _Optional[_Union[RenderResponse, _Mapping]] = ..., accepted: _Optional[_Union[Accepted, _Mapping]] = ..., attempted: _Optional[_Union[Attempted, _Mapping]] = ...) -> None: ...
 
 class Accepted(_message.Message):
     __slots__ = ("id",)

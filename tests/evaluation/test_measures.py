@@ -15,12 +15,14 @@ from evaluation.bars import BARS, FEW_STEPS_BARS
 from evaluation.cases import Case, cases
 from evaluation.freehand import SHEETS
 from evaluation.measures import Evaluation, decoded, mean_f1
-from pipeline.images import encode_png
+from evaluation.sheets import panel
+from pipeline.images import decode, encode_png
 from pipeline.request import DEFAULTS
 from training.phrases import PHRASES
 from training.styles import STYLES
 
 NAMES = [style.name for style in STYLES]
+GREY = np.full(3, 1 / np.sqrt(3))
 
 
 @cache
@@ -46,6 +48,8 @@ class Generator:
 
     def paint(self, ask):
         self.asked.append(ask)
+        if ask.structure_min and "structure_min" not in self.blind:
+            return encode_png(panel(ask.sketch))
         if ask.controlnet_conditioning_scale == 0 and "control" not in self.blind:
             return drawn(ask.seed, partner=True)
         if ask.ip_adapter_scale == 0 and "style" not in self.blind:
@@ -61,6 +65,14 @@ class Generator:
 
     def styles_for_picture(self, picture):
         return NAMES
+
+    def embed_text(self, text):
+        return GREY
+
+    def embed_picture(self, picture):
+        """The direction of its mean colour."""
+        colour = np.asarray(decode(picture, "picture")).mean(axis=(0, 1))
+        return colour / np.linalg.norm(colour)
 
 
 class Quick(Evaluation):
@@ -96,7 +108,8 @@ def test_the_report_holds_what_it_promises(found):
     measures, out = found
     assert {
         "structure_f1", "structure_f1_vae", "structure_f1_no_control", "style_accuracy",
-        "style_accuracy_no_ip", "reference_wins", "text_top1", "text_top3", "image_top1",
+        "style_accuracy_no_ip", "reference_wins", "clip_score", "style_score", "text_top1",
+        "text_top3", "image_top1", "structure_f1_hands", "structure_f1_hands_attempts",
         "renders", "size", "seconds_per_render",
     } <= set(measures)  # fmt: skip
     assert list(measures["styles"]) == NAMES
@@ -115,7 +128,11 @@ def test_it_counts_the_renders_it_will_make(tmp_path):
 
 @pytest.mark.parametrize(
     ("blind", "measure"),
-    [("control", "structure_f1_gained_by_control"), ("style", "style_accuracy_no_ip")],
+    [
+        ("control", "structure_f1_gained_by_control"),
+        ("structure_min", "structure_f1_gained_by_attempts"),
+        ("style", "style_accuracy_no_ip"),
+    ],
 )
 def test_a_painter_that_ignores_a_condition_is_found_out(tmp_path, blind, measure):
     found = report.measure(evaluation(Generator(blind=(blind,))), 12, 12, tmp_path)
@@ -149,6 +166,7 @@ def test_the_bars_are_these():
         ("structure_f1", None): 0.85,
         ("structure_f1", "structure_f1_vae"): 0.95,
         ("structure_f1_gained_by_control", None): 0.35,
+        ("structure_f1_gained_by_attempts", None): 0.02,
         ("style_accuracy", None): 0.9,
         ("style_accuracy_no_ip", None): 0.1667,
         ("reference_wins", None): 0.8,
@@ -168,6 +186,7 @@ def test_in_few_steps_painting_may_be_five_points_worse_and_retrieval_may_not():
         ("structure_f1", None): -0.05,
         ("structure_f1", "structure_f1_vae"): -0.05,
         ("structure_f1_gained_by_control", None): -0.05,
+        ("structure_f1_gained_by_attempts", None): -0.05,
         ("style_accuracy", None): -0.05,
         ("style_accuracy_no_ip", None): 0.05,
         ("reference_wins", None): -0.05,
@@ -201,6 +220,17 @@ def test_the_score_is_of_the_case_s_own_sketch():
     swapped = [type(one)(one.case, one.ask, other.picture, 0.0) for one, other in
                zip(made, reversed(made), strict=True)]  # fmt: skip
     assert mean_f1(swapped) < 0.6
+
+
+def test_similarities_are_the_mean_over_each_render_and_its_own_prompt_and_reference():
+    painter = Generator()
+    made = evaluation(painter).paint(cases(3), Case.ask)
+    vectors = [painter.embed_picture(encode_png(one.picture)) for one in made]
+    styles = [painter.embed_picture(one.ask.style_image) for one in made]
+    assert evaluation(painter).similarities(made) == {
+        "clip_score": round(np.mean([vector @ GREY for vector in vectors]), 4),
+        "style_score": round(np.mean([*map(np.dot, vectors, styles)]), 4),
+    }
 
 
 def test_sketches_by_another_hand_are_many_and_repeatable():

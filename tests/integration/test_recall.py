@@ -10,6 +10,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from maquette.__main__ import app
+from pipeline.request import SET_BY_FIDELITY
 from pipeline.samplers import SAMPLERS
 from tests.amounts import sample
 from tests.conftest import ROOT
@@ -57,6 +58,11 @@ def drawn(number):
         request |= {"style": "", "style_images": own, "style_weights": [0.3, 0.7]}
     if number % 5 == 2:
         request["sketch"] = photo()
+    if number % 4 == 0:
+        request |= {"structure_min": 0.98, "max_attempts": pick.choice((2, 3))}
+    if number % 4 == 2:
+        request = {name: value for name, value in request.items() if name not in SET_BY_FIDELITY}
+        request["fidelity"] = round(pick.random(), 3)
     if number % 5 >= 3:
         request |= begun_with_a_picture(repaints=number % 5 == 3)
     return request

@@ -16,16 +16,19 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from pipeline import provenance
+from pipeline.attempts import Attempt
 from pipeline.control import canny
 from pipeline.errors import InvalidRequest
 from pipeline.images import decode, encode_png, to_png
 from pipeline.provenance import (
     ACTUAL,
+    ASKED,
     MAX_HELD,
     PARAMETERS,
     PICTURES,
     StyleImage,
     describe,
+    of_one,
     read,
     stamp,
     with_seed,
@@ -109,7 +112,7 @@ def test_a_picture_of_before_there_were_versions_names_none(request_, picture, k
 
 
 def test_no_field_that_decides_the_pixels_is_forgotten():
-    without_effect = {"style_filter", "num_images", "preview_interval"}
+    without_effect = {"style_filter", "num_images", "preview_interval", *ASKED}
     assert {name for name, field in FIELDS.items() if not field.pixels} == without_effect
     assert set(FIELDS) == {*PARAMETERS, *PICTURES, *without_effect, "versions"}
 
@@ -243,11 +246,40 @@ def saying(text: str | bytes, flags: bytes = b"\0\0\0\0") -> bytes:
     return png[:33] + chunk + png[33:]
 
 
+def came_about(request):
+    """Of a picture that took two attempts."""
+    asked = replace(request, fidelity=0.5, structure_min=0.9)
+    attempts = tuple(Attempt(n, 0, n, n / 4, 1.5, None) for n in (1, 2))
+    return of_one(described(request), asked, {"structure_f1": 0.5}, (2, None), attempts)
+
+
+def test_it_says_how_it_came_about(request_, picture):
+    made = came_about(request_)
+    again = read(stamp(picture, made))
+    assert again == made
+    assert again.asked == {"fidelity": 0.5, "structure_min": 0.9}
+    assert again.scores == {"structure_f1": 0.5}
+    assert [one.structure_f1 for one in again.attempts] == [0.25, 0.5]
+    assert again.parameters["seed"] == 2
+
+
+@pytest.mark.parametrize(
+    "attempts", [[{}], [1], [{"attempt": "1"}], {}, [{**vars(Attempt(1, 0, 1, 1, 1)), "seed": None}],
+                 [vars(Attempt(1, 0, 1, 1, 1))] * 17]
+)  # fmt: skip
+def test_attempts_of_another_form_are_damage(request_, picture, attempts):
+    with Image.open(io.BytesIO(stamp(picture, came_about(request_)))) as image:
+        told = json.loads(image.info["maquette"])
+    told["attempts"] = attempts
+    with pytest.raises(InvalidRequest, match="not what maquette writes"):
+        read(saying(json.dumps(told)))
+
+
 def test_json_of_other_types_is_damage(request_, picture):
-    stamped = stamp(picture, described(request_))
+    stamped = stamp(picture, came_about(request_))
     with Image.open(io.BytesIO(stamped)) as image:
         good = json.loads(image.info["maquette"])
-    assert read(saying(json.dumps(good))) == described(request_)
+    assert read(saying(json.dumps(good))) == came_about(request_)
 
     def places(node, path=()):
         if path:
@@ -256,8 +288,8 @@ def test_json_of_other_types_is_damage(request_, picture):
             yield from places(value, (*path, key))
 
     harmless = {("softwareAgent", "name"), ("digitalSourceType",)}
-    # A boolean, and a list that may be empty.
-    sound = (("control_in_mask", True), ("pad", []))
+    # A boolean, and lists that may be empty.
+    sound = (("control_in_mask", True), ("pad", []), ("attempts", []))
     for path in set(places(good)) - harmless:
         for wrong in (True, [], [True], 10**400):
             if (path[-1], wrong) in sound:

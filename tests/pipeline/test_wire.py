@@ -9,6 +9,7 @@ import pytest
 from pipeline import contract, wire
 from pipeline.errors import InvalidRequest
 from pipeline.pinned_versions import PinnedVersions
+from pipeline.provenance import ASKED
 from pipeline.request import RenderRequest
 from pipeline.tensor import NUMPY_DTYPES
 
@@ -53,7 +54,7 @@ def test_tensors_have_the_contracts_dtypes():
 
 
 def test_every_field_but_the_librarys_travels():
-    at_the_gateway = {"style", "style_filter", "versions"}
+    at_the_gateway = {"style", "style_filter", "versions", *ASKED}
     travelling = {tensor.name for tensor in contract.MODELS["render"].inputs}
     assert (
         travelling - {"pinned"} == {field.name for field in fields(RenderRequest)} - at_the_gateway

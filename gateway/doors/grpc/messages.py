@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from gateway import errors
@@ -12,6 +13,7 @@ from gateway.renders.render import Render, State
 from gateway.telemetry.outcomes import Timings
 from gateway.worker import events
 from maquette.v1 import maquette_pb2 as pb
+from pipeline.attempts import Attempt
 from pipeline.request import RenderRequest
 from retrieval.reembedding import Progress
 from retrieval.styles import NewStyle, ScoredStyle, Style
@@ -62,6 +64,10 @@ def event(identity: str, happened: events.Event) -> pb.RenderStreamResponse:
             return pb.RenderStreamResponse(style=_chosen(happened))
         case events.Stepped():
             return pb.RenderStreamResponse(progress=_progress(happened))
+        case events.Attempted():
+            images = _attempts(happened.images)
+            told = pb.Attempted(**{**vars(happened), "images": images})
+            return pb.RenderStreamResponse(attempted=told)
         case events.Finished():
             return pb.RenderStreamResponse(result=finished(identity, happened))
 
@@ -130,7 +136,7 @@ def finished(identity: str, done: events.Finished) -> pb.RenderResponse:
     return pb.RenderResponse(
         id=identity,
         images=[
-            pb.RenderedImage(png=image.png, seed=image.seed, structure_f1=image.structure_f1)
+            pb.RenderedImage(png=image.png, seed=image.seed, **vars(image.scores))
             for image in done.pictures
         ],
         style=style(chosen.style) if chosen else None,
@@ -141,7 +147,12 @@ def finished(identity: str, done: events.Finished) -> pb.RenderResponse:
         versions=done.versions,
         sketch_kind=done.sketch_kind,
         timings=_timings(done.timings),
+        attempts=_attempts(done.attempts),
     )
+
+
+def _attempts(made: Iterable[Attempt]) -> list[pb.Attempt]:
+    return [pb.Attempt(**vars(one)) for one in made]
 
 
 def _timings(seconds: Timings) -> pb.Timings:

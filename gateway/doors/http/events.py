@@ -14,10 +14,17 @@ from starlette.types import Receive, Scope, Send
 from gateway.background import offload
 from gateway.background.jobs import Step
 from gateway.doors.http.errors import Problem
-from gateway.doors.http.schemas import Accepted, ProgressBody, RenderBody, Scored, links
+from gateway.doors.http.schemas import (
+    Accepted,
+    AttemptedBody,
+    ProgressBody,
+    RenderBody,
+    Scored,
+    links,
+)
 from gateway.doors.http_bodies import unless_gone
 from gateway.renders.render import Following, Render
-from gateway.worker.events import Chosen, Event, Finished, Stepped
+from gateway.worker.events import Attempted, Chosen, Event, Finished, Stepped
 from pipeline.errors import MaquetteError, StageFailed
 
 PING_SECONDS = 15.0
@@ -141,6 +148,8 @@ def _encoded(
             name, body = "style", Scored.of(event)
         case Stepped():
             name, body = "progress", ProgressBody.of(event)
+        case Attempted():
+            name, body = "attempt", AttemptedBody(**vars(event))
         case Finished():
             name, body = "result", RenderBody.of(render, with_images=True)
     return encode(name, body.model_dump_json(), number)

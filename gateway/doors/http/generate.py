@@ -15,7 +15,7 @@ from gateway.doors.http.openapi import EXAMPLE, PROBLEMS, png, request_body
 from gateway.doors.http.submissions import Submission
 from gateway.doors.validation import called
 from gateway.renders.render import Render
-from gateway.worker.events import Finished
+from gateway.worker.events import Finished, flat
 from pipeline.errors import InvalidRequest
 from pipeline.fields import Range
 from pipeline.request import FIELDS
@@ -25,6 +25,9 @@ TOLD = {
     "X_Style_Score": "Cosine similarity of prompt and style; absent when nothing was compared.",
     "X_Seed": "Repeats the render.",
     "X_Structure_F1": "F1 of the picture's edges against the sketch's, 0 to 1.",
+    "X_Clip_Score": "Cosine similarity of picture and prompt.",
+    "X_Image_Style_Score": "Cosine similarity of picture and references.",
+    "X_Attempts": "A JSON list of what was painted; absent without structure_min.",
     "X_Render_Id": "Looks the render up at /v1/renders/{id}.",
     "X_Warnings": "A JSON list of sentences; absent when there is none.",
 }
@@ -64,14 +67,20 @@ def _headers(render: Render, result: Finished) -> dict[str, str]:
     picture, chosen = result.pictures[0], result.chosen
     told = {
         "X-Seed": str(picture.seed),
-        "X-Structure-F1": f"{picture.structure_f1:.4f}",
         "X-Sketch-Kind": result.sketch_kind,
         "X-Render-Id": render.id,
+    }
+    told |= {
+        f"X-{name.replace('_', '-').title()}": f"{score:.4f}"
+        for name, score in flat(picture.scores).items()
+        if score is not None
     }
     if chosen:
         told["X-Retrieved-Style"] = chosen.style.id
     if chosen and chosen.score is not None:
         told["X-Style-Score"] = f"{chosen.score:.4f}"
+    if result.attempts:
+        told["X-Attempts"] = json.dumps([vars(one) for one in result.attempts])
     if result.warnings:
         # JSON escapes what a header cannot carry.
         told["X-Warnings"] = json.dumps(result.warnings)

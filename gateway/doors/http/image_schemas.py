@@ -14,6 +14,7 @@ from gateway.doors.http.bodies import Boolean, Text, Whole, model_of
 from gateway.doors.http.submissions import Submission
 from gateway.doors.validation import refused
 from gateway.information import VIRTUAL_MODEL
+from pipeline.attempts import Attempt
 from pipeline.errors import InvalidRequest, Words
 from pipeline.request import FIELDS, RANGES, SIZE_STEP, RenderRequest
 
@@ -189,6 +190,8 @@ class ImageBody(BaseModel):
     b64_json: str
     seed: int
     structure_f1: float
+    clip_score: float | None
+    image_style_score: float | None
 
 
 class RenderFacts(ImageForm):
@@ -196,6 +199,7 @@ class RenderFacts(ImageForm):
 
     style: str | None
     style_score: float | None
+    attempts: tuple[Attempt, ...]
     warnings: list[str]
     usage: Usage = Usage()
 

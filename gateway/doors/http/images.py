@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import time
 from collections.abc import AsyncGenerator
 from typing import Annotated, Any
@@ -33,7 +34,7 @@ from gateway.doors.http.schemas import in_base64, in_json
 from gateway.doors.parts import Parts
 from gateway.doors.validation import called
 from gateway.renders.render import Following
-from gateway.worker.events import Finished, Picture, Stepped
+from gateway.worker.events import Finished, Picture, Stepped, flat
 from pipeline.errors import InvalidRequest, NotFound, Words, shorten
 from pipeline.png import size_of
 
@@ -139,6 +140,7 @@ def _facts(result: Finished, asked: ImagesSubmission, png: bytes) -> dict[str, A
         "size": _size(png),
         "style": chosen.style.id if chosen else None,
         "style_score": chosen.score if chosen else None,
+        "attempts": result.attempts,
         "warnings": [*result.warnings, *asked.warnings],
     }
 
@@ -147,7 +149,7 @@ def _picture(picture: Picture) -> dict[str, Any]:
     return {
         "b64_json": in_base64(picture.png),
         "seed": picture.seed,
-        "structure_f1": picture.structure_f1,
+        **flat(picture.scores),
     }
 
 
@@ -161,10 +163,11 @@ async def _events(
     following: Following, kind: str, asked: ImagesSubmission
 ) -> AsyncGenerator[bytes]:
     """A render's events as OpenAI's clients expect them: partial images, and each picture."""
-    shown = 0
+    shown, most = 0, asked.partial_images or math.inf
     try:
         async for event in following:
-            if isinstance(event, Stepped) and event.previews:
+            # Further attempts show no more than was asked for.
+            if isinstance(event, Stepped) and event.previews and shown < most:
                 for n, png in enumerate(event.previews):
                     yield _event(
                         PartialImage,

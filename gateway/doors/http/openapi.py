@@ -14,7 +14,7 @@ from gateway.doors.http.bodies import JSON, Body
 from gateway.doors.http.errors import PROBLEM, Problem
 from gateway.doors.http.events import EVENT_STREAM
 from gateway.doors.http.forms import FORM
-from gateway.doors.http.schemas import Accepted, ProgressBody, RenderBody, Scored
+from gateway.doors.http.schemas import Accepted, AttemptedBody, ProgressBody, RenderBody, Scored
 from pipeline.images import encode_png
 
 Schema = dict[str, Any]
@@ -31,8 +31,8 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     }
 }
 RENDER_EVENTS: Mapping[str, type[BaseModel]] = {
-    "accepted": Accepted, "style": Scored, "progress": ProgressBody, "result": RenderBody,
-    "error": Problem,
+    "accepted": Accepted, "style": Scored, "progress": ProgressBody, "attempt": AttemptedBody,
+    "result": RenderBody, "error": Problem,
 }  # fmt: skip
 
 

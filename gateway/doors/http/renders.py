@@ -81,7 +81,8 @@ async def create(request: Request, caller: Rendering, behind: Behind) -> Respons
     """Render a sketch in the style that is nearest to the prompt.
 
     Answers when the picture is there. With `Accept: text/event-stream` it tells events as they
-    happen: `accepted`, `style`, `progress`, then `result` or `error`. With `Prefer: respond-async`
+    happen: `accepted`, `style`, `progress`, with `structure_min` `attempt`, then `result` or
+    `error`. With `Prefer: respond-async`
     it answers 202 at once. Unless it is to keep running, a render ends when its client leaves.
     """
     wish = Prefer.of(request)

@@ -17,6 +17,7 @@ from gateway.information import Facts
 from gateway.renders.render import Render, State
 from gateway.telemetry.outcomes import Timings
 from gateway.worker import events
+from pipeline.attempts import Attempt
 from retrieval.styles import ScoredStyle, Style
 
 THUMBNAIL = 256
@@ -92,12 +93,26 @@ class ProgressBody(BaseModel):
         return cls(step=step.step, steps=step.steps, previews=previews)
 
 
+class AttemptedBody(BaseModel):
+    """An attempt to reach structure_min has ended; the next one begins with step 1 again."""
+
+    attempt: int = Field(description="From 1.")
+    max_attempts: int
+    images: tuple[Attempt, ...] = Field(description="The pictures that were painted in it.")
+
+
 class Image(BaseModel):
     """One finished picture."""
 
     seed: int
     structure_f1: float = Field(
         description="F1 of its edges against the sketch's, 2 pixels tolerance, 0 to 1."
+    )
+    clip_score: float | None = Field(
+        default=None, description="Cosine similarity of picture and prompt; null: not measured."
+    )
+    style_score: float | None = Field(
+        default=None, description="Cosine similarity of picture and references, by their weights."
     )
     url: str = Field(description="Path of the PNG, while the result is kept.")
     png: Base64 | None = Field(
@@ -137,6 +152,9 @@ class RenderBody(BaseModel):
     sketch_kind: str | None = Field(
         default=None, description="What the sketch was taken for, once it is rendered."
     )
+    attempts: tuple[Attempt, ...] = Field(
+        default=(), description="Every picture that was painted, where structure_min was set."
+    )
     error: Problem | None = Field(default=None, description="Why it failed, if it did.")
     links: dict[str, str] = Field(description="Paths: self, events, cancel, control_image.")
 
@@ -159,6 +177,7 @@ class RenderBody(BaseModel):
             warnings=list(result.warnings) if result else [],
             versions=dict(result.versions) if result else {},
             sketch_kind=result.sketch_kind if result else None,
+            attempts=result.attempts if result else (),
             error=Problem.of(render.error) if render.error else None,
             links=links(render),
         )
@@ -250,7 +269,7 @@ def _images(render: Render, *, with_images: bool) -> list[Image]:
     return [
         Image(
             seed=picture.seed,
-            structure_f1=picture.structure_f1,
+            **vars(picture.scores),
             url=f"{path_of(render)}/images/{n}",
             png=in_base64(picture.png) if with_images else None,
         )

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.information import VIRTUAL_MODEL
-from gateway.worker.events import Finished
+from gateway.telemetry.outcomes import Scores
+from gateway.worker.events import Finished, flat
 from pipeline.errors import NotFound, shorten
 from pipeline.fields import Field
 from pipeline.request import FIELDS, RenderRequest
@@ -39,7 +40,7 @@ OUTPUTS: Mapping[str, Tensor] = {
     for tensor in (
         Tensor("image", "BYTES", (-1,)),
         Tensor("seed", "INT64", (-1,)),
-        Tensor("structure_f1", "FP32", (-1,)),
+        *(Tensor(name, "FP32", (-1,)) for name in flat(Scores(0.0))),
         Tensor("style", "BYTES", (1,)),
         Tensor("style_score", "FP32", (-1,)),
         Tensor("control_image", "BYTES", (1,)),
@@ -47,6 +48,7 @@ OUTPUTS: Mapping[str, Tensor] = {
         Tensor("id", "BYTES", (1,)),
         Tensor("versions", "BYTES", (1,)),
         Tensor("sketch_kind", "BYTES", (1,)),
+        Tensor("attempts", "BYTES", (1,)),
     )
 }
 
@@ -123,7 +125,6 @@ def outputs(identity: str, done: Finished) -> dict[str, Output]:
     values: dict[str, tuple[Any, ...]] = {
         "image": tuple(picture.png for picture in done.pictures),
         "seed": tuple(picture.seed for picture in done.pictures),
-        "structure_f1": tuple(picture.structure_f1 for picture in done.pictures),
         "style": (chosen.style.id.encode() if chosen else b"",),
         "style_score": () if score is None else (score,),
         "control_image": (done.control_image,),
@@ -131,7 +132,11 @@ def outputs(identity: str, done: Finished) -> dict[str, Output]:
         "id": (identity.encode(),),
         "versions": (json.dumps(done.versions, sort_keys=True).encode(),),
         "sketch_kind": (done.sketch_kind.encode(),),
+        "attempts": (json.dumps([vars(one) for one in done.attempts]).encode(),),
     }
+    for name in flat(Scores(0.0)):
+        found = (flat(picture.scores)[name] for picture in done.pictures)
+        values[name] = tuple(score for score in found if score is not None)
     return {name: Output(tensor, values[name]) for name, tensor in OUTPUTS.items()}
 
 

@@ -22,7 +22,8 @@ export interface paths {
          * @description Render a sketch in the style that is nearest to the prompt.
          *
          *     Answers when the picture is there. With `Accept: text/event-stream` it tells events as they
-         *     happen: `accepted`, `style`, `progress`, then `result` or `error`. With `Prefer: respond-async`
+         *     happen: `accepted`, `style`, `progress`, with `structure_min` `attempt`, then `result` or
+         *     `error`. With `Prefer: respond-async`
          *     it answers 202 at once. Unless it is to keep running, a render ends when its client leaves.
          */
         post: operations["create_v1_renders_post"];
@@ -466,6 +467,27 @@ export interface components {
             warnings: string[];
         };
         /**
+         * Attempt
+         * @description One picture that was painted to reach ``structure_min``.
+         */
+        Attempt: {
+            /** Attempt */
+            attempt: number;
+            /** Image */
+            image: number;
+            /** Seed */
+            seed: number;
+            /** Structure F1 */
+            structure_f1: number;
+            /** Controlnet Conditioning Scale */
+            controlnet_conditioning_scale: number;
+            /**
+             * Variation Seed
+             * @default null
+             */
+            variation_seed: number | null;
+        };
+        /**
          * Bounds
          * @description What a candidate may cost; outside of it the canary is called off.
          */
@@ -673,6 +695,18 @@ export interface components {
              * @description F1 of its edges against the sketch's, 2 pixels tolerance, 0 to 1.
              */
             structure_f1: number;
+            /**
+             * Clip Score
+             * @description Cosine similarity of picture and prompt; null: not measured.
+             * @default null
+             */
+            clip_score: number | null;
+            /**
+             * Style Score
+             * @description Cosine similarity of picture and references, by their weights.
+             * @default null
+             */
+            style_score: number | null;
             /**
              * Url
              * @description Path of the PNG, while the result is kept.
@@ -1038,6 +1072,12 @@ export interface components {
              */
             sketch_kind: string | null;
             /**
+             * Attempts
+             * @description Every picture that was painted, where structure_min was set.
+             * @default []
+             */
+            attempts: components["schemas"]["Attempt"][];
+            /**
              * @description Why it failed, if it did.
              * @default null
              */
@@ -1192,6 +1232,24 @@ export interface components {
             links: {
                 [key: string]: string;
             };
+        };
+        /**
+         * AttemptedBody
+         * @description An attempt to reach structure_min has ended; the next one begins with step 1 again.
+         */
+        AttemptedBody: {
+            /**
+             * Attempt
+             * @description From 1.
+             */
+            attempt: number;
+            /** Max Attempts */
+            max_attempts: number;
+            /**
+             * Images
+             * @description The pictures that were painted in it.
+             */
+            images: components["schemas"]["Attempt"][];
         };
         /**
          * Progress
@@ -1506,6 +1564,23 @@ export interface operations {
                      * @description The seed of the noise that is mixed in; drawn when left out.
                      */
                     variation_seed?: number | "";
+                    /**
+                     * Structure Min
+                     * @description The least structure_f1 of a picture: one that is below it is painted again, and the best is returned. 0 takes every picture.
+                     * @default 0
+                     */
+                    structure_min?: number | "";
+                    /**
+                     * Max Attempts
+                     * @description How often a picture is painted to reach structure_min: with other seeds, from the third time on with more control.
+                     * @default 3
+                     */
+                    max_attempts?: number | "";
+                    /**
+                     * Fidelity
+                     * @description How much of the sketch holds: 0 nothing, 0.75 as much as by default, 1 most; stands for controlnet_conditioning_scale, control_guidance_start and control_guidance_end.
+                     */
+                    fidelity?: number | "";
                 } | unknown | unknown;
                 /**
                  * @example {
@@ -1727,6 +1802,23 @@ export interface operations {
                      * @description The seed of the noise that is mixed in; drawn when left out.
                      */
                     variation_seed?: number | null;
+                    /**
+                     * Structure Min
+                     * @description The least structure_f1 of a picture: one that is below it is painted again, and the best is returned. 0 takes every picture.
+                     * @default 0
+                     */
+                    structure_min?: number | null;
+                    /**
+                     * Max Attempts
+                     * @description How often a picture is painted to reach structure_min: with other seeds, from the third time on with more control.
+                     * @default 3
+                     */
+                    max_attempts?: number | null;
+                    /**
+                     * Fidelity
+                     * @description How much of the sketch holds: 0 nothing, 0.75 as much as by default, 1 most; stands for controlnet_conditioning_scale, control_guidance_start and control_guidance_end.
+                     */
+                    fidelity?: number | null;
                 } | unknown | unknown;
             };
         };

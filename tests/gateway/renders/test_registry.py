@@ -20,7 +20,7 @@ from gateway.renders import registry as module
 from gateway.renders.registry import Renders, SubmitOptions
 from gateway.renders.render import State
 from gateway.telemetry.metrics import Metrics
-from gateway.telemetry.outcomes import Timings
+from gateway.telemetry.outcomes import Scores, Timings
 from gateway.worker.events import Finished, Picture, Stepped
 from pipeline.errors import Cancelled, Conflict, InvalidRequest, NotFound, Unavailable
 from pipeline.request import RenderRequest
@@ -38,8 +38,9 @@ def request(prompt="a house"):
 
 def finished(size=10):
     return Finished(
-        pictures=(Picture(bytes(size), 1, 0.5),), chosen=None, control_image=b"", style_image=b"",
-        warnings=(), timings=Timings(0, 0, 0, 0, 0, 0, 0), versions={}, sketch_kind="clean",
+        pictures=(Picture(bytes(size), 1, Scores(0.5)),),
+        chosen=None, control_image=b"", style_image=b"", warnings=(),
+        timings=Timings(0, 0, 0, 0, 0, 0, 0), versions={}, sketch_kind="clean",
     )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.outcomes import Scores
 from tests.gateway.telemetry import queries
 
 PER_MODEL = {"model", "version"}
@@ -40,7 +41,7 @@ def known(timings) -> dict[str, set[str]]:
     metrics.grpc_started("maquette.v1.MaquetteService", "Render", "server_stream")
     metrics.grpc_handled("maquette.v1.MaquetteService", "Render", "server_stream", "OK", 1)
     metrics.http_handled("POST", "/v1/renders", 200, 1)
-    metrics.render_ended("succeeded", timings, 20, [0.8])
+    metrics.render_ended("succeeded", timings, 20, [Scores(0.8, 0.3, 0.9)])
     found = {"up": set(), **{name: set(labels) for name, labels in TRITON.items()}}
     for family in text_string_to_metric_families(metrics.exposition()[0].decode()):
         for sample in family.samples:

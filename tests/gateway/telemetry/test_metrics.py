@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import fields
+
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.metrics import OF_PICTURES, Metrics
+from gateway.telemetry.outcomes import Scores
 
 CALL = {"grpc_type": "unary", "grpc_service": "maquette.v1", "grpc_method": "GetStyle"}
 
@@ -51,7 +54,7 @@ def test_http_calls_are_timed_by_route_and_status(metrics):
 
 
 def test_a_finished_render_tells_its_stages_and_its_step(metrics, timings):
-    metrics.render_ended("succeeded", timings, steps=20, scores=[0.72, 0.93])
+    metrics.render_ended("succeeded", timings, steps=20, scores=[Scores(0.72, 0.0), Scores(0.93)])
 
     assert read(metrics, "maquette_renders_total", outcome="succeeded") == 1
     assert read(metrics, "maquette_render_seconds_sum") == 5.0
@@ -60,6 +63,13 @@ def test_a_finished_render_tells_its_stages_and_its_step(metrics, timings):
     assert read(metrics, "maquette_stage_seconds_sum", stage="total") is None
     assert read(metrics, "maquette_structure_f1_count") == 2
     assert read(metrics, "maquette_structure_f1_bucket", le="0.75") == 1
+    # Nought counts; what was not measured does not.
+    assert read(metrics, "maquette_clip_score_count") == 1
+    assert read(metrics, "maquette_style_score_count") == 0
+
+
+def test_every_score_has_its_histogram():
+    assert list(OF_PICTURES) == [field.name for field in fields(Scores)]
 
 
 def test_a_failed_render_is_counted_and_times_nothing(metrics):

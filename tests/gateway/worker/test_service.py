@@ -8,19 +8,20 @@ import threading
 from contextlib import aclosing
 from dataclasses import asdict, replace
 
+import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
 from gateway.errors import CallerError
 from gateway.triton.inference import ModelDied
 from gateway.worker.admission import Admission
-from gateway.worker.events import Finished, Stepped
+from gateway.worker.events import Attempted, Finished, Stepped
 from gateway.worker.moderation import Moderation
 from gateway.worker.service import Checked, Service
 from pipeline import images, provenance
 from pipeline.errors import InvalidRequest, NotFound, Refused, StageFailed, Unavailable
 from pipeline.pinned_versions import PinnedVersions
-from pipeline.request import RenderRequest
+from pipeline.request import SET_BY_FIDELITY, RenderRequest
 from pipeline.topology import SD15
 from retrieval.library import open_library
 from retrieval.styles import NewStyle
@@ -152,6 +153,68 @@ async def test_the_picture_says_what_made_it(library, request_):
     assert {one.style for one in made} == {"winter"}
     assert made[0].pack.name == "painted"
     assert made[0].sources["sketch"].png is not None
+    for one, picture in zip(made, done.pictures, strict=True):
+        assert one.scores == {name: round(score, 3) for name, score in vars(picture.scores).items()}
+
+
+class Uneven(Painter):
+    """Paints pictures that keep so much of their sketch, one after another."""
+
+    def __init__(self, *scores):
+        super().__init__()
+        self.scores = iter(scores)
+        self.asked = []
+
+    async def render(self, request, pinned=None):
+        self.asked.append(request)
+        async with aclosing(super().render(request, pinned)) as outputs:
+            async for output in outputs:
+                kept = np.full(request.num_images, next(self.scores) if "seeds" in output else 0)
+                yield {**output, "structure_f1": kept}
+
+
+async def test_a_picture_that_keeps_too_little_is_painted_again_and_says_so(library, request_):
+    painter = Uneven(0.5, 0.25, 0.75)
+    asked = replace(request_, seed=5, structure_min=0.875, fidelity=0.5)
+    events = await told(service(painter, library), checked(asked))
+    ends = [n for n, event in enumerate(events) if isinstance(event, Attempted)]
+    steps = [event.step for event in events if isinstance(event, Stepped)]
+    assert steps == [0, *[1, 2, 3, 4] * 3]
+    # The last attempt ends before the result.
+    assert (len(ends), ends[-1]) == (3, len(events) - 2)
+    done = events[-1]
+    assert [(one.seed, one.structure_f1) for one in done.attempts] == [
+        (5, 0.5), (6, 0.25), (7, 0.75),
+    ]  # fmt: skip
+    assert done.pictures[0].seed == 7
+    assert "structure_min is 0.875" in done.warnings[0]
+    assert done.rounds == 3
+    assert done.timings.denoise == pytest.approx(0.6)
+    made = provenance.read(done.pictures[0].png)
+    assert made.asked == {"fidelity": 0.5, "structure_min": 0.875}
+    assert made.attempts == done.attempts
+    recalled = {name: made.parameters[name] for name in ("seed", *SET_BY_FIDELITY)}
+    assert recalled == {
+        "seed": 7, "controlnet_conditioning_scale": 1.25, "control_guidance_start": 0.0,
+        "control_guidance_end": 1.0,
+    }  # fmt: skip
+    assert all(getattr(painter.asked[-1], name) == value for name, value in recalled.items())
+
+
+async def test_a_render_that_is_cancelled_makes_no_further_attempt(library, request_):
+    painter = Uneven(0.5, 0.5, 0.5)
+    serving = service(painter, library)
+
+    def leave(event):
+        if isinstance(event, Attempted):
+            rendering.cancel()
+
+    asked = checked(replace(request_, structure_min=0.875))
+    rendering = asyncio.create_task(serving.render(asked, leave))
+    with pytest.raises(asyncio.CancelledError):
+        await rendering
+    assert painter.begun - painter.left_early == 1
+    assert serving._admission.running == 0
 
 
 class Chooser(Painter):

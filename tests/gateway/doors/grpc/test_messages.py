@@ -6,6 +6,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from gateway.doors.grpc import messages
 from gateway.errors import CODES, CallerError
 from gateway.renders.registry import CALL_FIELDS
+from gateway.telemetry.outcomes import Scores
 from gateway.worker import events
 from maquette.v1 import maquette_pb2 as pb
 from pipeline import errors
@@ -66,6 +67,8 @@ def test_events_become_messages():
     result = messages.event("x", finished(chosen)).result
     assert result.id == "x"
     assert result.images[0].seed == 2**32 - 1
+    assert (result.images[0].structure_f1, result.images[0].clip_score) == (0.5, 0.25)
+    assert not result.images[0].HasField("style_score")
     assert result.style_score == 0.25
     assert result.timings.total_seconds == 7
     assert list(result.warnings) == ["too long"]
@@ -78,7 +81,7 @@ def test_a_style_that_was_named_has_no_score():
 
 def finished(chosen):
     return events.Finished(
-        pictures=(events.Picture(b"png", 2**32 - 1, 0.5),),
+        pictures=(events.Picture(b"png", 2**32 - 1, Scores(0.5, 0.25)),),
         chosen=chosen,
         control_image=b"c",
         style_image=b"s",

@@ -25,6 +25,8 @@ async def test_a_picture_and_how_it_came_about(served, sketch):
     assert told["x-retrieved-style"] in STYLES
     assert -1 <= float(told["x-style-score"]) <= 1
     assert (told["x-seed"], told["x-structure-f1"]) == ("42", "0.7500")
+    for name in ("x-clip-score", "x-image-style-score"):
+        assert -1 <= float(told[name]) <= 1
     assert json.loads(told["x-warnings"]) == [WARNING]
     found = await served.client.get(f"/v1/renders/{told['x-render-id']}")
     assert found.json()["state"] == "succeeded"

@@ -32,7 +32,7 @@ from gateway.doors.openinference.servicer import OpenInferenceServicer
 from gateway.doors.openinference.virtual_model import VirtualModel
 from gateway.renders.registry import Renders
 from gateway.telemetry.metrics import Metrics
-from gateway.telemetry.outcomes import Timings
+from gateway.telemetry.outcomes import Scores, Timings
 from gateway.worker.events import Chosen, Finished, Picture, Stepped, Tell
 from gateway.worker.service import Checked
 from pipeline import images
@@ -104,7 +104,7 @@ class Painter:
         first = UNSEEDED if request.seed is None else request.seed
         return Finished(
             pictures=tuple(
-                Picture(painted(request, seed), seed, 0.5)
+                Picture(painted(request, seed), seed, Scores(0.5, 0.25, 0.75))
                 for seed in range(first, first + request.num_images)
             ),
             chosen=chosen,

@@ -58,6 +58,8 @@ EVERYTHING = {
     "variation_seed": [7],
     "sketch_kind": [b"photo"],
     "control_mode": [b"lines"],
+    "structure_min": [0.75],
+    "max_attempts": [2],
 }
 every_flavour = pytest.mark.parametrize("flavour", FLAVOURS.values(), ids=FLAVOURS)
 
@@ -89,12 +91,15 @@ async def test_a_render_comes_back_whole(open_inference, flavour, tiny_sketch):
         "image": [painted(asked, UNSEEDED)],
         "seed": [UNSEEDED],
         "structure_f1": [0.5],
+        "clip_score": [0.25],
+        "image_style_score": [0.75],
         "style": [STYLE.id.encode()],
         "style_score": [SCORE],
         "control_image": [tiny_sketch],
         "warnings": [],
         "versions": [json.dumps(PinnedVersions().versions, sort_keys=True).encode()],
         "sketch_kind": [b"clean"],
+        "attempts": [b"[]"],
     }
     response = result.get_response()
     assert (response["id"] if flavour.is_http else response.id) == "mine"
@@ -105,12 +110,20 @@ async def test_every_field_arrives(open_inference, flavour, tiny_sketch):
     values = retrieved(tiny_sketch, **EVERYTHING, style_filter=[], style=[b""])
     values["style_images"] = [tiny_sketch, tiny_sketch]
     values["image"] = values["mask"] = [tiny_sketch]
-    assert set(values) == set(INPUTS)
+    # It stands for three of the others.
+    assert set(values) == set(INPUTS) - {"fidelity"}
     result = await flavour.infer(address_of(open_inference, flavour), values)
     assert open_inference.painter.painted[-1] == RenderRequest(**as_fields(values))
     assert flavour.values(result, "seed") == [2**32 - 5, 2**32 - 4]
     assert flavour.values(result, "style") == [b""]
     assert flavour.values(result, "style_score") == []
+
+
+@every_flavour
+async def test_the_fidelity_arrives(open_inference, flavour, tiny_sketch):
+    address = address_of(open_inference, flavour)
+    await flavour.infer(address, retrieved(tiny_sketch, fidelity=[0.25]))
+    assert open_inference.painter.painted[-1].fidelity == 0.25
 
 
 @every_flavour
