@@ -263,10 +263,13 @@ def test_it_says_how_it_came_about(request_, picture):
     assert again.parameters["seed"] == 2
 
 
+ATTEMPT = vars(Attempt(1, 0, 1, 1.0, 1.0))
+
+
 @pytest.mark.parametrize(
-    "attempts", [[{}], [1], [{"attempt": "1"}], {}, [{**vars(Attempt(1, 0, 1, 1, 1)), "seed": None}],
-                 [vars(Attempt(1, 0, 1, 1, 1))] * 17]
-)  # fmt: skip
+    "attempts",
+    [{}, [{}], [1], [{**ATTEMPT, "attempt": "1"}], [{**ATTEMPT, "seed": None}], [ATTEMPT] * 17],
+)
 def test_attempts_of_another_form_are_damage(request_, picture, attempts):
     with Image.open(io.BytesIO(stamp(picture, came_about(request_)))) as image:
         told = json.loads(image.info["maquette"])
