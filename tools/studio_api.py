@@ -31,15 +31,20 @@ def document() -> dict[str, Any]:
 
 
 def fields() -> dict[str, Any]:
-    """The default and the range of each field that has them."""
+    """What the studio makes a control of, for each field that is no picture."""
     return {
         name: {
+            "help": known.help,
+            "kind": known.kind.__name__,
+            "several": known.several,
+            "choices": list(known.choices),
+            "max_length": known.max_length,
             "default": known.default,
             "min": RANGES[name].low if name in RANGES else None,
             "max": RANGES[name].high if name in RANGES else None,
         }
         for name, known in FIELDS.items()
-        if not known.required and known.kind is not bytes
+        if known.kind is not bytes
     }
 
 

@@ -54,18 +54,37 @@ export async function render(): Promise<void> {
   await start(wish.value, sketchOf(drawing.value, wish.value), selected.value);
 }
 
-/** Render again what `kept` was asked for, with the sketch that it had. */
-export async function again(kept: Kept): Promise<void> {
+/** Render again what `kept` was asked for, but for what is `changed`, with the sketch that it had. */
+export async function again(kept: Kept, changed: Partial<Wish> = {}): Promise<void> {
   const sketch = await database.picture(kept.id, "sketch");
-  if (sketch && !busy.value) await start(kept.wish, Promise.resolve(sketch), kept.id);
+  if (sketch && !busy.value) await start({ ...kept.wish, ...changed }, Promise.resolve(sketch), kept.id);
 }
 
+/** The style that `kept` had, by its id where it is the library's. */
+const styleOf = ({ wish, style }: Kept): string => (wish.style_images.length ? "" : wish.style || (style?.id ?? ""));
+
 /** Render what `kept` was asked for with other seeds, in the style that it had. */
-export async function vary(kept: Kept): Promise<void> {
+export const vary = (kept: Kept): Promise<void> =>
+  again(kept, { style: styleOf(kept), seed: null, num_images: VARIATIONS });
+
+/** Paint a part of the picture `image` of `kept`, or what is around it, anew. */
+export async function repaint(kept: Kept, image: Blob, changed: Partial<Wish> & Pick<Wish, "pad">): Promise<void> {
   const sketch = await database.picture(kept.id, "sketch");
-  const style = kept.wish.style_images.length ? "" : kept.wish.style || (kept.style?.id ?? "");
-  const wish = { ...kept.wish, style, seed: null, num_images: VARIATIONS };
-  if (sketch && !busy.value) await start(wish, Promise.resolve(sketch), kept.id);
+  if (!sketch || busy.value) return;
+  const wish = { ...kept.wish, style: styleOf(kept), seed: null, num_images: 1, image, ...changed };
+  await start(wish, widened(sketch, image, wish.pad), kept.id);
+}
+
+/** `sketch` with as much paper around it as `pad` has pixels around its picture. */
+async function widened(sketch: Blob, image: Blob, pad: readonly number[]): Promise<Blob> {
+  const [left = 0, top = 0, right = 0, bottom = 0] = pad;
+  if (!pad.some(Boolean)) return sketch;
+  const [drawn, { width, height }] = await Promise.all([createImageBitmap(sketch), createImageBitmap(image)]);
+  const [canvas, context] = canvasOf({ width: left + width + right, height: top + height + bottom });
+  context.fillStyle = "#fff";
+  context.fillRect(0, 0, canvas.width, canvas.height);
+  context.drawImage(drawn, left, top, width, height);
+  return pngOf(canvas);
 }
 
 export const sketchOf = (drawing: Drawing, { width, height }: Wish): Promise<Blob> =>
@@ -124,7 +143,8 @@ async function cancelThere(id: string): Promise<void> {
 function fresh(wish: Wish, from: string): Kept {
   const bytes = crypto.getRandomValues(new Uint8Array(10));
   const id = `studio-${Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("")}`;
-  const start = { id, created: Date.now(), state: "running", wish, from, favourite: false } as const;
+  const project = state.project.value;
+  const start = { id, created: Date.now(), state: "running", wish, from, favourite: false, project } as const;
   return { ...start, images: [], seconds: 0, warnings: [], versions: {}, error: "" };
 }
 

@@ -1,8 +1,7 @@
 /** A render's settings as a link to this page; the sketch and pictures of one's own stay here. */
 
 import { at } from "./api/client";
-import { told } from "./snippets";
-import { type Wish, wishOf } from "./wish";
+import { type Wish, told, wishOf } from "./wish";
 
 export const linkOf = (wish: Wish, page = at("")): string =>
   `${page}#${encodeURIComponent(JSON.stringify(Object.fromEntries(told(wish))))}`;

@@ -1,6 +1,6 @@
 /** What made a picture, out of the picture: the chunk that maquette writes into its PNGs. */
 
-import { type Wish, wishOf } from "./wish";
+import { type Wish, repaints, wishOf } from "./wish";
 
 const SIGNATURE = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
 const KEYWORD = "maquette";
@@ -46,16 +46,28 @@ interface Document {
   parameters: Record<string, unknown>;
   style: string | null;
   style_images: { weight: number; png?: string | null }[];
-  sketch: { png?: string | null };
+  sketch?: Held;
+  image?: Held;
+  mask?: Held;
 }
 
-function read({ parameters, style, style_images, sketch }: Document): Recalled {
+interface Held {
+  png?: string | null;
+}
+
+/** What the gateway takes for `strength` where it was left out. */
+const STRENGTH = 0.8;
+
+function read({ parameters, style, style_images, sketch, image, mask }: Document): Recalled {
   const wish = wishOf({ ...parameters, ip_adapter_scale: first(parameters["ip_adapter_scale"]) });
   wish.style = typeof style === "string" ? style : "";
   const own = wish.style ? [] : style_images.filter(({ png }) => png);
   wish.style_images = own.map(({ png }) => pngOf(png!));
   wish.style_weights = own.map(({ weight }) => Number(weight));
-  return { wish, sketch: sketch.png ? pngOf(sketch.png) : undefined };
+  wish.image = image?.png ? pngOf(image.png) : null;
+  wish.mask = mask?.png ? pngOf(mask.png) : null;
+  if (!("strength" in parameters)) wish.strength = repaints(wish) ? 1 : STRENGTH;
+  return { wish, sketch: sketch?.png ? pngOf(sketch.png) : undefined };
 }
 
 const first = (value: unknown): unknown => (Array.isArray(value) ? value[0] : value);

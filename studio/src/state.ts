@@ -34,6 +34,8 @@ export const styles = signal<api.Style[]>([]);
 /** Ids of the styles that stand first. */
 export const pins = signal<string[]>([]);
 export const renders = signal<Kept[]>([]);
+/** The project that new renders belong to; empty: none. */
+export const project = signal("");
 export const selected = signal<string>("");
 export const pane = signal<"draw" | "result">("draw");
 /** Whether a key has to be entered first, and why. */
@@ -120,7 +122,8 @@ export const may = (scope: "styles" | "admin"): boolean =>
   info.value?.scopes.some((has) => has === scope || has === "admin") ?? false;
 
 export async function reloadRenders(): Promise<void> {
-  renders.value = await database.all();
+  // What an earlier version of the page kept knows less.
+  renders.value = (await database.all()).map((kept) => ({ ...kept, wish: { ...DEFAULTS, ...kept.wish } }));
   if (!renders.value.some(({ id }) => id === selected.value))
     selected.value = renders.value.find(({ state }) => state === "done")?.id ?? "";
 }
@@ -133,11 +136,13 @@ export async function restore(): Promise<boolean> {
     database.kept<string[]>("pins"),
   ]);
   pins.value = savedPins ?? [];
+  project.value = (await database.keptHere<string>("project")) ?? "";
   if (savedWish) wish.value = { ...DEFAULTS, ...savedWish };
   if (savedDrawing) steps.value = history.begin(await withPictures(savedDrawing));
   await reloadRenders();
   later(() => database.keepHere("wish", wish.value), () => wish.value);
   later(() => database.keepHere("drawing", withoutPictures(drawing.value)), () => drawing.value);
+  later(() => database.keepHere("project", project.value), () => project.value);
   later(() => database.keep("pins", pins.value), () => pins.value);
   return savedWish !== undefined;
 }

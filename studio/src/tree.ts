@@ -2,7 +2,7 @@
 
 import type { Kept } from "./keep/database";
 import type { Texts } from "./texts/en";
-import type { Wish } from "./wish";
+import { LISTED, type Wish } from "./wish";
 
 /** A render and what was made from it, in the order of time. */
 export interface Branch {
@@ -34,13 +34,22 @@ const LABELS: [keyof Texts, (keyof Wish)[]][] = [
   ["quality", ["num_inference_steps", "scheduler", "guidance_scale"]],
   ["size", ["width", "height"]],
   ["edges", ["canny_low_threshold", "canny_high_threshold"]],
-  ["pictures", ["num_images"]],
-  ["base", ["image", "strength"]],
+  ["num_images", ["num_images"]],
 ];
 
-/** What was asked for otherwise than before, as keys of texts. */
-export function changes(kept: Kept, before: Kept): (keyof Texts)[] {
+/** What `kept` was begun with, as a key of texts; nothing where it was begun with noise. */
+export function begunWith({ wish: { image, mask, pad } }: Kept): keyof Texts | undefined {
+  if (!image) return undefined;
+  if (mask) return "repainted";
+  return pad.some(Boolean) ? "extended" : "base";
+}
+
+const LABELLED = LABELS.flatMap(([, fields]) => fields);
+
+/** What was asked for otherwise than before, as keys of texts or names of fields. */
+export function changes(kept: Kept, before: Kept): string[] {
   const differs = (field: keyof Wish) => String(kept.wish[field]) !== String(before.wish[field]);
-  const changed = LABELS.filter(([, fields]) => fields.some(differs)).map(([label]) => label);
+  const changed = LABELS.filter(([, fields]) => fields.some(differs)).map(([label]) => label as string);
+  changed.push(...LISTED.filter((field) => !LABELLED.includes(field) && differs(field)));
   return kept.images[0]?.seed === before.images[0]?.seed ? changed : [...changed, "seed"];
 }

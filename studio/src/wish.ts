@@ -4,34 +4,50 @@ import fields from "./api/fields.json";
 import type { Info } from "./api/client";
 import type { Size } from "./draw/model";
 
-export interface Wish {
+type Fields = typeof fields;
+/** A field as the page was built with it. */
+export interface Field {
+  help: string;
+  /** Of a value, or of each of `several`. */
+  kind: string;
+  several: boolean;
+  choices: string[];
+  max_length: number | null;
+  default: unknown;
+  min: number | null;
+  max: number | null;
+}
+export const FIELDS: Readonly<Record<string, Field>> = fields;
+
+/** What the page has a control of its own for. */
+interface Own {
   prompt: string;
-  negative_prompt: string;
-  /** Id of a style; empty: the one that the sentence finds. */
-  style: string;
   style_images: Blob[];
   style_weights: number[];
+  ip_adapter_scale: number;
+  /** null: drawn by the gateway. */
+  seed: number | null;
+  width: number;
+  height: number;
   /** A picture to begin with, of which `strength` says how much changes; null: none. */
   image: Blob | null;
   strength: number;
-  /** null: drawn by the gateway. */
-  seed: number | null;
-  num_inference_steps: number;
-  guidance_scale: number;
-  controlnet_conditioning_scale: number;
-  control_guidance_start: number;
-  control_guidance_end: number;
-  ip_adapter_scale: number;
-  canny_low_threshold: number;
-  canny_high_threshold: number;
-  scheduler: string;
-  num_images: number;
-  width: number;
-  height: number;
+  /** Where the image is painted anew, of its size; null: everywhere. */
+  mask: Blob | null;
+  mask_blur: number;
+  control_in_mask: boolean;
+  /** Pixels around the image: left, top, right, bottom; or none. */
+  pad: number[];
 }
 
-/** Whether the gateway that this page was built for takes a picture to begin with. */
-export const TAKES_IMAGES = "strength" in fields;
+/** Fields of the page itself, and those that only go with another one. */
+const APART = ["style", "preview_interval"] as const;
+type Apart = (typeof APART)[number];
+
+/** Fields of the API that get a control by what it says of them: what it has new is among them. */
+export type Listed = Exclude<keyof Fields, keyof Own | Apart>;
+type Value<T> = [T] extends [null] ? number | null : [T] extends [readonly never[]] ? readonly (string | number)[] : T;
+export type Wish = Own & { style: string } & { [K in Listed]: Value<Fields[K]["default"]> };
 
 /** Sizes to enlarge to: `size` by as much as the gateway takes, at most twice as wide. */
 export function enlarged({ width, height }: Size, { limits }: Pick<Info, "limits">): Size {
@@ -41,41 +57,61 @@ export function enlarged({ width, height }: Size, { limits }: Pick<Info, "limits
   return { width: Math.max(width, whole(width)), height: Math.max(height, whole(height)) };
 }
 
-export type NumberField = {
-  [K in keyof Wish & keyof typeof fields]: Wish[K] extends number ? K : never;
-}[keyof Wish & keyof typeof fields];
-
-export const DEFAULTS: Wish = {
+const OWN: Own = {
   prompt: "",
-  negative_prompt: "",
-  style: "",
   style_images: [],
   style_weights: [],
-  image: null,
-  strength: 0.6,
-  seed: null,
-  num_inference_steps: fields.num_inference_steps.default,
-  guidance_scale: fields.guidance_scale.default,
-  controlnet_conditioning_scale: fields.controlnet_conditioning_scale.default,
-  control_guidance_start: fields.control_guidance_start.default,
-  control_guidance_end: fields.control_guidance_end.default,
   ip_adapter_scale: fields.ip_adapter_scale.default[0]!,
-  canny_low_threshold: fields.canny_low_threshold.default,
-  canny_high_threshold: fields.canny_high_threshold.default,
-  scheduler: fields.scheduler.default,
-  num_images: fields.num_images.default,
+  seed: null,
   width: 512,
   height: 512,
+  image: null,
+  strength: 0.6,
+  mask: null,
+  mask_blur: fields.mask_blur.default,
+  control_in_mask: fields.control_in_mask.default,
+  pad: [],
 };
+
+export const LISTED = Object.keys(fields).filter(
+  (name) => !(name in OWN) && !(APART as readonly string[]).includes(name),
+) as Listed[];
+
+export const DEFAULTS = {
+  ...OWN,
+  style: fields.style.default,
+  ...Object.fromEntries(LISTED.map((name) => [name, fields[name].default])),
+} as Wish;
 
 /** The defaults with what `given` has of the right kind, wherever it is from. */
 export function wishOf(given: Record<string, unknown>): Wish {
-  const wish: Wish = { ...DEFAULTS };
-  for (const [name, usual] of Object.entries(wish)) {
-    const kind = name === "seed" ? "number" : typeof usual;
-    if (typeof given[name] === kind && kind !== "object") Object.assign(wish, { [name]: given[name] });
+  const wish = { ...DEFAULTS };
+  for (const name of Object.keys(wish)) {
+    const value = given[name];
+    if (fits(name, value)) Object.assign(wish, { [name]: value });
   }
   return wish;
+}
+
+/** Whether `value` could be one of the field `name`, other than a picture or what belongs to one. */
+function fits(name: string, value: unknown): boolean {
+  if (name === "prompt") return typeof value === "string";
+  const field = FIELDS[name];
+  if (!field || name === "style_weights") return false;
+  const kind = { str: "string", bool: "boolean" }[field.kind] ?? "number";
+  const one = (each: unknown) => typeof each === kind;
+  return Array.isArray(DEFAULTS[name as keyof Wish]) ? Array.isArray(value) && value.every(one) : one(value);
+}
+
+/** The size of a render of `size` with `pad` pixels around it, as far as the gateway takes it. */
+export function padded({ width, height }: Size, pad: readonly number[], { limits }: Pick<Info, "limits">): Size {
+  const [left = 0, top = 0, right = 0, bottom = 0] = pad;
+  const [wide, high] = [left + width + right, top + height + bottom];
+  const most = limits.max_pixels || wide * high;
+  const scale = Math.min(1, limits.max_side / Math.max(wide, high), Math.sqrt(most / (wide * high)));
+  const round = scale < 1 ? Math.floor : Math.round;
+  const whole = (side: number) => Math.max(limits.min_side, round((side * scale) / limits.side_step) * limits.side_step);
+  return { width: whole(wide), height: whole(high) };
 }
 
 export type Quality = "fast" | "balanced" | "quality";
@@ -97,12 +133,6 @@ export const qualityOf = (wish: Wish): Quality | undefined =>
   (Object.keys(QUALITIES) as Quality[]).find((name) =>
     Object.entries(QUALITIES[name]).every(([field, value]) => wish[field as keyof Effort] === value),
   );
-
-/** The range of `field`, as the gateway checks it. */
-export function rangeOf(field: NumberField): { min: number; max: number } {
-  const { min, max } = fields[field];
-  return { min: min ?? 0, max: max ?? 1 };
-}
 
 /** How closely a render keeps to its sketch, 0 to 1, as the fields say it. */
 export function fidelityOf(wish: Wish): number {
@@ -140,22 +170,41 @@ export function sizesOf({ limits }: Pick<Info, "limits">): Size[] {
   return [...new Set(chosen)];
 }
 
+export type Told = [name: string, value: string | number | boolean | readonly (string | number)[]];
+
+const PICTURES = ["style_images", "image", "mask"];
+/** Which fields say nothing without an image, and which without a mask or a margin. */
+const WITH_IMAGE = ["strength", "pad"];
+const WITH_MASK = ["mask_blur", "control_in_mask"];
+const ALWAYS = ["prompt", "seed", "width", "height", "strength"];
+
+export const repaints = ({ image, mask, pad }: Wish): boolean => image !== null && (mask !== null || pad.some(Boolean));
+
+/** The fields of `wish` without its pictures: those that differ from the defaults, or always count. */
+export function told(wish: Wish): Told[] {
+  const left = [
+    ...PICTURES,
+    ...(wish.image ? [] : WITH_IMAGE),
+    ...(repaints(wish) ? [] : WITH_MASK),
+    ...(wish.style_images.length ? ["style"] : ["style_weights"]),
+  ];
+  const says = ([name, value]: [string, unknown]) =>
+    !left.includes(name) &&
+    value !== null &&
+    value !== "" &&
+    (ALWAYS.includes(name) || String(value) !== String(DEFAULTS[name as keyof Wish]));
+  return Object.entries(wish).filter(says) as Told[];
+}
+
 /** `wish` and its sketch, as the gateway reads a form. */
 export function formOf(wish: Wish, sketch: Blob, call: Record<string, string>): FormData {
   const form = new FormData();
   form.set("sketch", sketch, "sketch.png");
-  const { style_images, style_weights, image, strength, ...plain } = wish;
-  for (const [name, value] of Object.entries(plain))
-    if (value !== null && value !== "") form.set(name, String(value));
-  if (image) {
-    form.set("image", image, "image.png");
-    form.set("strength", String(strength));
-  }
-  if (style_images.length) form.delete("style");
-  style_images.forEach((image, n) => {
-    form.append("style_images", image, `style-${n}`);
-    form.append("style_weights", String(style_weights[n] ?? 1));
-  });
+  for (const [name, value] of told(wish))
+    for (const each of [value].flat()) form.append(name, String(each));
+  if (wish.image) form.set("image", wish.image, "image.png");
+  if (wish.image && wish.mask) form.set("mask", wish.mask, "mask.png");
+  wish.style_images.forEach((image, n) => form.append("style_images", image, `style-${n}`));
   for (const [name, value] of Object.entries(call)) form.set(name, value);
   return form;
 }

@@ -45,6 +45,13 @@ test("pictures of one's own come back with their weights", async () => {
   expect(found?.wish.style_weights).toEqual([0.3, 0.7]);
 });
 
+test("what a render began with comes back, and its strength as it was meant", async () => {
+  const begun = { image: { sha256: "", png: PIXEL }, mask: { sha256: "", png: PIXEL } };
+  const found = await recall(new Blob([png(told({ ...begun, sketch: undefined }))]));
+  expect([await found?.wish.image?.text(), await found?.wish.mask?.text()]).toEqual(["a png", "a png"]);
+  expect([found?.wish.strength, found?.sketch]).toEqual([1, undefined]);
+});
+
 test.each([
   ["another program's PNG", new Uint8Array([...SIGNATURE, ...chunk("IHDR", new Uint8Array(13))])],
   ["no PNG", new TextEncoder().encode("maquette")],

@@ -2,7 +2,7 @@
 
 import { expect, test } from "vitest";
 import type { Kept } from "../src/keep/database";
-import { changes, treesOf, type Branch } from "../src/tree";
+import { begunWith, changes, treesOf, type Branch } from "../src/tree";
 import { DEFAULTS } from "../src/wish";
 
 const kept = (id: string, created: number, from = "", wish = {}): Kept => ({
@@ -25,4 +25,16 @@ test("what was asked for otherwise is named", () => {
   const before = kept("a", 1);
   expect(changes(kept("b", 2, "a", { prompt: "a house", width: 256 }), before)).toEqual(["sentenceShort", "size"]);
   expect(changes({ ...before, images: [{ seed: 2, structure: 1 }] }, before)).toEqual(["seed"]);
+});
+
+test("fields without a word of their own are named as they are", () => {
+  expect(changes(kept("b", 2, "a", { guidance_end: 0.5 }), kept("a", 1))).toEqual(["guidance_end"]);
+});
+
+test("a render says whether it was repainted, extended or gone on from", () => {
+  const image = new Blob(["x"]);
+  const of = (wish: object) => begunWith(kept("a", 1, "", wish));
+  expect([of({}), of({ image }), of({ image, mask: image }), of({ image, pad: [0, 8, 0, 0] })]).toEqual([
+    undefined, "base", "repainted", "extended",
+  ]);
 });

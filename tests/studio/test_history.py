@@ -2,7 +2,7 @@
 
 import asyncio
 
-from tests.studio.conftest import draw_house, rendered
+from tests.studio.conftest import draw_house, rendered, until_kept
 
 
 async def test_a_render_brings_its_settings_back(page, tmp_path):
@@ -42,6 +42,35 @@ async def test_the_history_is_searched_and_what_is_deleted_comes_back(page):
     assert await page.locator(".strip li").count() == 1
     await page.click("text=Bring it back")
     await page.wait_for_selector(".strip li >> nth=1")
+
+
+async def test_renders_are_put_into_projects(page):
+    await page.click("text=Take an example")
+
+    async def render(sentence):
+        await page.fill("#sentence", sentence)
+        await page.click("button.primary")
+        await page.wait_for_selector(f".compare .over[alt='{sentence}']")
+        await page.click("text=All renders")
+
+    await render("a villa")
+    await page.fill("dialog [name=project]", "Lake house")
+    await page.keyboard.press("Enter")
+    await page.wait_for_selector(".card small:has-text('Lake house')")
+    await page.keyboard.press("Escape")
+    await render("a villa at night")
+    assert await page.locator(".card small:has-text('Lake house')").count() == 2
+    await page.select_option("dialog .history-head select", "")
+    await page.keyboard.press("Escape")
+    await render("offices")
+    assert await page.locator(".card").count() == 3
+    await page.select_option("dialog .history-head select", "Lake house")
+    await page.wait_for_selector("text=Renders: 2")
+    await page.keyboard.press("Escape")
+    await until_kept(page, lambda kept: kept.get("project") == "Lake house")
+    await page.reload()
+    await page.click("text=All renders")
+    await page.wait_for_selector("text=Renders: 2")
 
 
 async def test_the_history_shows_what_came_from_what(page):

@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 from PIL import Image
+from playwright.async_api import expect
 
 from gateway.auth.caller import Scope
 from tests.gateway.waiting import until
@@ -44,6 +45,37 @@ async def test_the_example_is_one_click(page):
     await page.click("text=Take an example")
     await page.click("button.primary")
     await rendered(page)
+
+
+async def test_who_holds_it_in_the_hand_photographs_a_sketch(browser, served, sketch):
+    options = {"viewport": {"width": 390, "height": 800}, "has_touch": True, "is_mobile": True}
+    async with visiting(browser, served.url, **options) as page:
+        camera = page.locator("input[capture=environment]")
+        photograph = {"name": "image.jpg", "mimeType": "image/png", "buffer": sketch}
+        await camera.set_input_files([photograph])
+        await page.wait_for_selector("text=The picture is part of the sketch now")
+        await expect(
+            page.locator("button[aria-label='Take a photograph of a sketch']")
+        ).to_be_visible()
+
+
+async def test_a_field_of_the_api_has_a_control_with_its_help_and_range(page, served):
+    await draw_house(page)
+    await page.fill("#sentence", "a villa")
+    await page.click("summary")
+    end = page.locator("label:has-text('Sentence pulls until')")
+    assert "no longer does" in await end.inner_text()
+    await end.locator("input").fill("0.5")
+    await page.select_option("label:has-text('Kind of sketch') select", "clean")
+    tags = page.locator("label:has-text('Only styles with these tags') input")
+    await tags.fill("snow, bundled")
+    await tags.press("Tab")
+    await page.locator("label:has-text('Variation') >> nth=0").locator("input").fill("0.3")
+    await page.click("button.primary")
+    await rendered(page)
+    asked = served.painter.newest
+    assert (asked.guidance_end, asked.sketch_kind, asked.variation_strength) == (0.5, "clean", 0.3)
+    assert asked.style_filter == ("snow", "bundled")
 
 
 async def test_who_comes_first_draws_at_the_size_of_the_pack(browser, served):

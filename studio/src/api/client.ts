@@ -103,6 +103,14 @@ export async function versions(): Promise<Versions> {
   return { overview: bodyOf(overview), history: bodyOf(history) };
 }
 
+export type Outcome = Schemas["Outcome"];
+
+/** Change versions: `path` is below /v1/versions, and `body` what it takes. */
+export async function changeVersions(path: string, body: object): Promise<Outcome> {
+  const headers = { "Content-Type": "application/json" };
+  return (await call(`v1/versions/${path}`, { method: "POST", headers, body: JSON.stringify(body) })).json() as Promise<Outcome>;
+}
+
 /** The styles nearest to a sentence, nearest first. */
 export async function search(q: string, signal: AbortSignal): Promise<Style[]> {
   const params = { query: { q, limit: FOUND } };

@@ -4,8 +4,9 @@ import { effect } from "@preact/signals";
 import * as state from "../state";
 import { t } from "../texts";
 import { type Spot, snapped } from "./geometry";
+import { Ink, type View, toUnits } from "./ink";
 import { type Drawn, type Point, add } from "./model";
-import { canvasOf, paint } from "./paint";
+import { canvasOf } from "./paint";
 
 const GRID = 64;
 const HANDLE = 14;
@@ -17,21 +18,17 @@ const ERASER = 5;
 /** Units that an arrow key moves by. */
 const KEY_STEP = 16;
 
-interface View {
-  scale: number;
-  x: number;
-  y: number;
-}
-
 export class Surface {
   private readonly context: CanvasRenderingContext2D;
-  private ink = canvasOf({ width: 1, height: 1 });
-  private mixed = canvasOf({ width: 1, height: 1 });
-  private inked: readonly Drawn[] = [];
-  private inkedView = "";
+  private readonly ink = new Ink({ width: 1, height: 1 });
+  /** The sheet without ink, and what it was painted for. */
+  private paper = canvasOf({ width: 1, height: 1 });
+  private papered: readonly unknown[] = [];
   private view: View = { scale: 1, x: 0, y: 0 };
   private fitted = true;
   private drawn: Drawn | undefined;
+  /** Of the freehand stroke that is being drawn; they grow as it does. */
+  private points: Point[] = [];
   private readonly pointers = new Map<number, Spot>();
   private dragged: number | undefined;
   private panning = false;
@@ -94,7 +91,9 @@ export class Surface {
     const scale = Math.min((width - 2 * margin) / sheet.width, (free - 2 * margin) / sheet.height);
     if (!(scale > 0)) return;
     this.fitted = true;
-    this.view = { scale, x: (width - sheet.width * scale) / 2, y: (free - sheet.height * scale) / 2 };
+    const next = { scale, x: (width - sheet.width * scale) / 2, y: (free - sheet.height * scale) / 2 };
+    // The same view is the same object: what was painted for it holds.
+    if (String(Object.values(next)) !== String(Object.values(this.view))) this.view = next;
     this.request();
   }
 
@@ -113,9 +112,9 @@ export class Surface {
     const { width, height } = this.canvas.getBoundingClientRect();
     this.canvas.width = Math.max(1, Math.round(width * ratio));
     this.canvas.height = Math.max(1, Math.round(height * ratio));
-    this.ink = canvasOf(this.canvas);
-    this.mixed = canvasOf(this.canvas);
-    this.inkedView = "";
+    this.ink.resize(this.canvas);
+    this.paper = canvasOf(this.canvas);
+    this.papered = [];
     if (this.fitted) this.fit();
     this.show();
   }
@@ -126,82 +125,76 @@ export class Surface {
   }
 
   private show(): void {
-    const { context, canvas } = this;
-    const { sheet } = state.drawing.value;
-    const colours = getComputedStyle(canvas);
+    const { context, view } = this;
+    const { elements, sheet } = state.drawing.value;
+    const paper = this.paperNow();
+    const ink = this.ink.shown(elements, this.drawn, view);
     context.setTransform(1, 0, 0, 1, 0, 0);
-    context.clearRect(0, 0, canvas.width, canvas.height);
-    this.toUnits(context);
+    context.globalCompositeOperation = "copy";
+    context.drawImage(paper, 0, 0);
+    context.globalCompositeOperation = "source-over";
+    context.save();
+    toUnits(context, view);
+    context.beginPath();
+    context.rect(0, 0, sheet.width, sheet.height);
+    context.clip();
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.drawImage(ink, 0, 0);
+    context.restore();
+    toUnits(context, view);
+    this.showVanishing();
+    this.showCursor();
+  }
+
+  private get accent(): string {
+    return getComputedStyle(this.canvas).getPropertyValue("--accent");
+  }
+
+  /** The sheet with its shadow, what is traced and the grid; painted anew when one of them changes. */
+  private paperNow(): HTMLCanvasElement {
+    const [paper, context] = this.paper;
+    const { sheet } = state.drawing.value;
+    const now = [this.view, sheet, state.guides.value.grid, state.underlay.value];
+    if (now.every((one, n) => one === this.papered[n])) return paper;
+    this.papered = now;
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.clearRect(0, 0, paper.width, paper.height);
+    context.save();
+    toUnits(context, this.view);
     context.fillStyle = "#fff";
     context.shadowColor = "rgb(0 0 0 / 0.22)";
     context.shadowBlur = 14 * devicePixelRatio;
     context.shadowOffsetY = 3 * devicePixelRatio;
     context.fillRect(0, 0, sheet.width, sheet.height);
     context.shadowColor = "transparent";
-    context.save();
     context.beginPath();
     context.rect(0, 0, sheet.width, sheet.height);
     context.clip();
-    this.showUnderlay();
-    this.showGrid();
-    context.setTransform(1, 0, 0, 1, 0, 0);
-    context.drawImage(this.inkNow(), 0, 0);
+    this.showUnderlay(context);
+    this.showGrid(context);
     context.restore();
-    this.toUnits(context);
-    this.showVanishing(colours.getPropertyValue("--accent"));
-    this.showCursor(colours.getPropertyValue("--accent"));
+    return paper;
   }
 
-  private toUnits(context: CanvasRenderingContext2D): void {
-    const ratio = devicePixelRatio;
-    const { scale, x, y } = this.view;
-    context.setTransform(scale * ratio, 0, 0, scale * ratio, x * ratio, y * ratio);
-  }
-
-  /** What is drawn, painted anew only where it has to be. */
-  private inkNow(): HTMLCanvasElement {
-    const [ink, context] = this.ink;
-    const { elements } = state.drawing.value;
-    const view = `${this.view.scale} ${this.view.x} ${this.view.y}`;
-    const more = elements.length - this.inked.length;
-    const grown = view === this.inkedView && more >= 0 && this.inked.every((one, n) => one === elements[n]);
-    if (!grown) {
-      context.setTransform(1, 0, 0, 1, 0, 0);
-      context.clearRect(0, 0, ink.width, ink.height);
-    }
-    this.toUnits(context);
-    paint(context, grown ? elements.slice(this.inked.length) : elements);
-    [this.inked, this.inkedView] = [elements, view];
-    if (!this.drawn) return ink;
-    const [mixed, over] = this.mixed;
-    over.setTransform(1, 0, 0, 1, 0, 0);
-    over.clearRect(0, 0, mixed.width, mixed.height);
-    over.drawImage(ink, 0, 0);
-    this.toUnits(over);
-    paint(over, [this.drawn]);
-    return mixed;
-  }
-
-  private showUnderlay(): void {
+  private showUnderlay(context: CanvasRenderingContext2D): void {
     const under = state.underlay.value;
     if (!under) return;
     const { sheet } = state.drawing.value;
     const { width, height } = under.picture;
     const scale = Math.min(sheet.width / width, sheet.height / height);
-    this.context.globalAlpha = 0.35;
-    this.context.drawImage(
+    context.globalAlpha = 0.35;
+    context.drawImage(
       under.picture,
       (sheet.width - width * scale) / 2,
       (sheet.height - height * scale) / 2,
       width * scale,
       height * scale,
     );
-    this.context.globalAlpha = 1;
+    context.globalAlpha = 1;
   }
 
-  private showGrid(): void {
+  private showGrid(context: CanvasRenderingContext2D): void {
     if (!state.guides.value.grid) return;
-    const { context } = this;
     const { sheet } = state.drawing.value;
     context.beginPath();
     for (let x = GRID; x < sheet.width; x += GRID) {
@@ -217,7 +210,7 @@ export class Surface {
     context.stroke();
   }
 
-  private showVanishing(colour: string): void {
+  private showVanishing(): void {
     if (!state.guides.value.vanishing) return;
     const { context } = this;
     const spots = state.vanishing.value;
@@ -236,12 +229,12 @@ export class Surface {
     for (const [x, y] of spots) {
       context.beginPath();
       context.arc(x, y, 6 / this.view.scale, 0, 2 * Math.PI);
-      context.fillStyle = colour;
+      context.fillStyle = this.accent;
       context.fill();
     }
   }
 
-  private showCursor(colour: string): void {
+  private showCursor(): void {
     if (!this.cursor || document.activeElement !== this.canvas) return;
     const { context } = this;
     const [x, y] = this.cursor;
@@ -252,7 +245,7 @@ export class Surface {
     context.moveTo(x, y - arm);
     context.lineTo(x, y + arm);
     context.lineWidth = 2 / this.view.scale;
-    context.strokeStyle = colour;
+    context.strokeStyle = this.accent;
     context.stroke();
   }
 
@@ -298,8 +291,9 @@ export class Surface {
     const size = state.lineSize.value;
     const kind = state.tool.value;
     if (kind === "pan") return;
-    if (kind === "pen") this.drawn = { kind, points: [point], size, pressed };
-    else if (kind === "erase") this.drawn = { kind, points: [point], size: size * ERASER, pressed };
+    this.points = [point];
+    if (kind === "pen") this.drawn = { kind, points: this.points, size, pressed };
+    else if (kind === "erase") this.drawn = { kind, points: this.points, size: size * ERASER, pressed };
     else this.drawn = { kind, from: point, to: point, size };
     this.request();
   }
@@ -322,7 +316,7 @@ export class Surface {
   private continueTo(point: Point, free: boolean): void {
     const { drawn } = this;
     if (!drawn || drawn.kind === "image") return;
-    if ("points" in drawn) this.drawn = { ...drawn, points: [...drawn.points, point] };
+    if ("points" in drawn) this.points.push(point);
     else {
       const towards = state.guides.value.vanishing ? state.vanishing.value : [];
       const from: Spot = [drawn.from[0], drawn.from[1]];

@@ -12,6 +12,8 @@ export interface Kept {
   state: State;
   wish: Wish;
   favourite: boolean;
+  /** What it belongs to, in the user's words. */
+  project?: string;
   /** The render that was looked at when this one was asked for: what it came from. */
   from: string;
   style?: { id: string; name: string; score: number | null };

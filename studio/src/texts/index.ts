@@ -25,3 +25,7 @@ export function speak(chosen: Language): void {
 export function t(key: keyof Texts, values: Record<string, string | number> = {}): string {
   return ALL[language.value][key].replace(/\{(\w+)\}/g, (_, name: string) => String(values[name] ?? ""));
 }
+
+/** The name of a text or, where there is none, a field of the API in its own words. */
+export const labelOf = (name: string): string =>
+  name in en ? t(name as keyof Texts) : name.replaceAll("_", " ");

@@ -4,7 +4,7 @@ import { useComputed } from "@preact/signals";
 import { cancel, render, running } from "../jobs";
 import * as state from "../state";
 import { t } from "../texts";
-import { QUALITIES, type Quality, qualityOf, sizesOf } from "../wish";
+import { FIELDS, QUALITIES, type Quality, qualityOf, sizesOf } from "../wish";
 import { Switch } from "./parts";
 
 export const QUALITY_TEXT = { fast: "fast", balanced: "balanced", quality: "fine" } as const;
@@ -31,7 +31,7 @@ export function Composer() {
         id="sentence"
         autocomplete="off"
         enterkeyhint="go"
-        maxLength={500}
+        maxLength={FIELDS["prompt"]!.max_length!}
         placeholder={t("sentenceHint")}
         value={wish.value.prompt}
         onInput={(event) => state.set({ prompt: event.currentTarget.value })}

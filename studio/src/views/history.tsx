@@ -62,16 +62,27 @@ async function removeWithUndo(kept: Kept): Promise<void> {
   state.tell(t("deleted"), "info", { label: t("restoreIt"), run: bringBack });
 }
 
+const projectOf = ({ project = "" }: Kept): string => project;
+
+/** Have `renders` belong to `project`; with an empty one, to none. */
+async function moveTo(project: string, renders: Kept[]): Promise<void> {
+  for (const kept of renders) await database.put({ ...kept, project });
+  await state.reloadRenders();
+}
+
 export function History({ onClose }: { onClose: () => void }) {
   const words = useSignal("");
   const favourites = useSignal(false);
   const asTree = useSignal(false);
+  const project = useSignal(state.project.value);
+  const projects = [...new Set(state.renders.value.map(projectOf))].filter(Boolean).sort();
   const sought = words.value.trim().toLowerCase();
   const shown = state.renders.value.filter(
-    ({ wish, style, favourite, state }) =>
-      state !== "running" &&
-      (!favourites.value || favourite) &&
-      `${wish.prompt} ${style?.name ?? ""}`.toLowerCase().includes(sought),
+    (kept) =>
+      kept.state !== "running" &&
+      (!favourites.value || kept.favourite) &&
+      (!project.value || projectOf(kept) === project.value) &&
+      `${kept.wish.prompt} ${kept.style?.name ?? ""}`.toLowerCase().includes(sought),
   );
   const done = shown.filter(({ state }) => state === "done");
   const choose = (kept: Kept) => {
@@ -90,6 +101,20 @@ export function History({ onClose }: { onClose: () => void }) {
         />
         <Switch label={t("onlyFavourites")} on={favourites} />
         <Switch label={t("asTree")} on={asTree} />
+        {projects.length > 0 && (
+          <label class="select">
+            <span class="visually-hidden">{t("project")}</span>
+            <select
+              value={project.value}
+              onChange={({ currentTarget }) => (project.value = state.project.value = currentTarget.value)}
+            >
+              <option value="">{t("allProjects")}</option>
+              {projects.map((name) => (
+                <option key={name}>{name}</option>
+              ))}
+            </select>
+          </label>
+        )}
         <span class="hint" role="status">
           {t("count", { n: shown.length })}
         </span>
@@ -104,6 +129,26 @@ export function History({ onClose }: { onClose: () => void }) {
           </button>
         ))}
       </div>
+      <form
+        class="history-head"
+        onSubmit={(event) => {
+          event.preventDefault();
+          const field = event.currentTarget.elements.namedItem("project") as HTMLInputElement;
+          void moveTo(field.value.trim(), shown).catch(state.fail);
+          project.value = state.project.value = field.value.trim();
+          field.value = "";
+        }}
+      >
+        <input type="text" name="project" list="projects" maxLength={60} aria-label={t("projectName")} placeholder={t("projectName")} />
+        <datalist id="projects">
+          {projects.map((name) => (
+            <option key={name} value={name} />
+          ))}
+        </datalist>
+        <button type="submit" disabled={!shown.length}>
+          {t("toProject", { n: shown.length })}
+        </button>
+      </form>
       {asTree.value && <Trees trees={treesOf(shown)} onChoose={choose} />}
       {!asTree.value && (
         <ul class="cards">
@@ -129,7 +174,7 @@ const Card = ({ kept, onChoose, onUse }: CardProps) => (
       <Thumbnail kept={kept} />
     </button>
     <p title={kept.wish.prompt}>{kept.wish.prompt}</p>
-    <small>{when(kept.created)}</small>
+    <small>{[kept.project, when(kept.created)].filter(Boolean).join(", ")}</small>
     <div class="actions">
       <button type="button" aria-pressed={kept.favourite} aria-label={t("favourite")} onClick={() => void favour(kept)}>
         <Icon name="star" />

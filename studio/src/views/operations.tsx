@@ -1,25 +1,25 @@
-/** What serves, for everybody; versions and their history, for who administers them. */
+/** What serves, for everybody; versions, for who administers them. */
 
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import * as api from "../api/client";
 import * as state from "../state";
-import { language, t } from "../texts";
+import { t } from "../texts";
 import { Dialog } from "./parts";
-
-const rounded = (value: number): string => value.toLocaleString(language.value, { maximumFractionDigits: 3 });
+import { Versions } from "./versions";
 
 export function Operations({ onClose }: { onClose: () => void }) {
   const versions = useSignal<api.Versions | undefined>(undefined);
   const why = useSignal("");
   const isAdmin = state.may("admin");
+  const look = () =>
+    void api.versions().then(
+      (found) => (versions.value = found),
+      (error: unknown) => (why.value = error instanceof Error ? error.message : String(error)),
+    );
   useEffect(() => {
     void state.load();
-    if (isAdmin)
-      api.versions().then(
-        (found) => (versions.value = found),
-        (error: unknown) => (why.value = error instanceof Error ? error.message : String(error)),
-      );
+    if (isAdmin) look();
   }, []);
   const info = state.info.value;
   const ready = info?.models.filter((model) => model.ready).length ?? 0;
@@ -44,56 +44,7 @@ export function Operations({ onClose }: { onClose: () => void }) {
         </tbody>
       </table>
       {why.value && <p class="hint">{why.value}</p>}
-      {versions.value && <Versions found={versions.value} />}
+      {versions.value && <Versions found={versions.value} onChange={look} />}
     </Dialog>
   );
 }
-
-const Versions = ({ found: { overview, history } }: { found: api.Versions }) => (
-  <>
-    <table>
-      <caption>{t("versionsOf")}</caption>
-      <thead>
-        <tr>
-          {[t("model"), t("version"), t("usedAs"), "MB", t("loaded")].map((head) => (
-            <th scope="col" key={head}>
-              {head}
-            </th>
-          ))}
-        </tr>
-      </thead>
-      <tbody>
-        {overview.versions.map(({ model, version, aliases, megabytes, loaded, problem }) => (
-          <tr key={`${model} ${version}`}>
-            <th scope="row">{model}</th>
-            <td>{version}</td>
-            <td>{aliases.join(", ")}</td>
-            <td>{rounded(megabytes)}</td>
-            <td>{problem || t(loaded ? "yes" : "no")}</td>
-          </tr>
-        ))}
-      </tbody>
-    </table>
-    {history.changes.length > 0 && (
-      <table>
-        <caption>{t("changesOf")}</caption>
-        <tbody>
-          {history.changes.map((change) => (
-            <tr key={change.id}>
-              <th scope="row">{new Date(change.time ?? 0).toLocaleString(language.value)}</th>
-              <td>
-                {change.action} {change.model} {change.to_version ?? ""} {change.who} {change.why}
-              </td>
-              <td>
-                {typeof change.passed === "boolean" && <b>{t(change.passed ? "passed" : "notPassed")} </b>}
-                {Object.entries(change.measures ?? {})
-                  .map(([name, value]) => `${name} ${rounded(value)}`)
-                  .join(", ")}
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    )}
-  </>
-);

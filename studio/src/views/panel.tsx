@@ -3,7 +3,8 @@
 import { urlOf } from "../files";
 import * as state from "../state";
 import { t } from "../texts";
-import { DEFAULTS, type NumberField, fidelityOf, rangeOf, withFidelity } from "../wish";
+import { DEFAULTS, FIELDS, LISTED, fidelityOf, withFidelity } from "../wish";
+import { Control } from "./fields";
 import { IconButton, Slider } from "./parts";
 import { Styles } from "./styles";
 
@@ -21,12 +22,15 @@ export function Panel() {
 
 /** The picture that a render begins with. */
 function Base() {
-  const { image, strength } = state.wish.value;
+  const { image, mask, strength } = state.wish.value;
   if (!image) return null;
   return (
     <section class="base" aria-labelledby="base-head">
       <h2 id="base-head">{t("base")}</h2>
-      <img src={urlOf(image)} alt={t("base")} />
+      <div class="tags">
+        <img src={urlOf(image)} alt={t("base")} />
+        {mask && <img src={urlOf(mask)} alt={t("mask")} />}
+      </div>
       <Slider
         label={t("strength")}
         value={Math.round(strength * 100)}
@@ -37,7 +41,7 @@ function Base() {
         ends={[t("little"), t("all")]}
         onInput={(value) => state.set({ strength: value / 100 })}
       />
-      <button type="button" onClick={() => state.set({ image: null })}>
+      <button type="button" onClick={() => state.set({ image: null, mask: null, pad: [] })}>
         {t("removeBase")}
       </button>
     </section>
@@ -62,7 +66,8 @@ function Fidelity() {
       <Slider
         label={t("styleStrength")}
         value={wish.value.ip_adapter_scale}
-        {...rangeOf("controlnet_conditioning_scale")}
+        min={FIELDS["ip_adapter_scale"]!.min!}
+        max={FIELDS["ip_adapter_scale"]!.max!}
         step={0.05}
         onInput={(value) => state.set({ ip_adapter_scale: value })}
       />
@@ -99,60 +104,18 @@ function Seed() {
   );
 }
 
-const DETAILS = [
-  ["num_inference_steps", "steps", 1],
-  ["guidance_scale", "guidance", 0.5],
-  ["controlnet_conditioning_scale", "control", 0.05],
-  ["control_guidance_start", "controlStart", 0.05],
-  ["control_guidance_end", "controlEnd", 0.05],
-  ["canny_low_threshold", "cannyLow", 5],
-  ["canny_high_threshold", "cannyHigh", 5],
-  ["num_images", "pictures", 1],
-] as const;
-
 function Details() {
-  const { wish } = state;
-  const most = (field: NumberField) => {
-    const { min, max } = rangeOf(field);
-    const limit = state.info.value?.limits.max_steps[wish.value.scheduler];
-    return { min, max: field === "num_inference_steps" ? Math.min(max, limit ?? max) : max };
-  };
   return (
     <details class="more">
       <summary>{t("more")}</summary>
-      <label class="field">
-        <span class="field-head">{t("negative")}</span>
-        <input
-          maxLength={500}
-          value={wish.value.negative_prompt}
-          onInput={(event) => state.set({ negative_prompt: event.currentTarget.value })}
-        />
-      </label>
-      <label class="field">
-        <span class="field-head">{t("scheduler")}</span>
-        <select value={wish.value.scheduler} onChange={(event) => state.set({ scheduler: event.currentTarget.value })}>
-          {(state.info.value?.schedulers ?? [wish.value.scheduler]).map((name) => (
-            <option key={name}>{name}</option>
-          ))}
-        </select>
-        <small>{t("usually", { value: DEFAULTS.scheduler })}</small>
-      </label>
-      {DETAILS.map(([field, label, step]) => (
-        <Slider
-          key={field}
-          label={t(label)}
-          value={wish.value[field]}
-          {...most(field)}
-          step={step}
-          hint={t("usually", { value: DEFAULTS[field] })}
-          onInput={(value) => state.set({ [field]: value })}
-        />
+      {LISTED.map((name) => (
+        <Control key={name} name={name} />
       ))}
       <button
         type="button"
         onClick={() => {
-          const { prompt, width, height, style, style_images, style_weights, image } = wish.value;
-          wish.value = { ...DEFAULTS, prompt, width, height, style, style_images, style_weights, image };
+          const { prompt, width, height, style, style_images, style_weights, image, mask, pad } = state.wish.value;
+          state.wish.value = { ...DEFAULTS, prompt, width, height, style, style_images, style_weights, image, mask, pad };
         }}
       >
         {t("reset")}

@@ -20,6 +20,8 @@ const ICONS = {
   minus: "M5 12h14",
   grid: "M4 9h16M4 15h16M9 4v16M15 4v16",
   vanishing: "M2 12h20M5 12l14-8M5 12l14 8M19 12a1 1 0 1 1 0-.01",
+  invert: "M4 5h16v14H4zM12 5v14M15 9h2M15 12h2M15 15h2",
+  camera: "M4 8h4l2-3h4l2 3h4v11H4zM12 10a3.5 3.5 0 1 0 .01 0",
   open: "M4 19V6h6l2 2h8v11zM12 11v6M9 14l3-3 3 3",
   png: "M5 4h14v16H5zM5 16l5-5 4 4 2-2 3 3",
   svg: "M12 4v10M8 10l4 4 4-4M5 19h14",
@@ -104,16 +106,22 @@ export const Slider = ({ label, value, min, max, step, ends, shown, hint, onInpu
   </label>
 );
 
-export const Switch = ({ label, on, hint }: { label: string; on: Signal<boolean>; hint?: string }) => (
+interface CheckProps {
+  label: string;
+  hint?: string;
+  on: boolean;
+  onChange: (on: boolean) => void;
+}
+
+export const Check = ({ label, hint, on, onChange }: CheckProps) => (
   <label class="switch" title={hint}>
-    <input
-      type="checkbox"
-      role="switch"
-      checked={on.value}
-      onChange={(event) => (on.value = event.currentTarget.checked)}
-    />
+    <input type="checkbox" role="switch" checked={on} onChange={(event) => onChange(event.currentTarget.checked)} />
     <span>{label}</span>
   </label>
+);
+
+export const Switch = ({ on, ...props }: { label: string; hint?: string; on: Signal<boolean> }) => (
+  <Check {...props} on={on.value} onChange={(value) => (on.value = value)} />
 );
 
 interface DialogProps {

@@ -9,11 +9,12 @@ import * as database from "../keep/database";
 import type { Kept, Which } from "../keep/database";
 import * as state from "../state";
 import { t } from "../texts";
-import { TAKES_IMAGES, enlarged } from "../wish";
+import { enlarged } from "../wish";
 import { structureWords, styleWords } from "../words";
 import { Icon } from "./parts";
 import { MadeBy } from "./madeby";
 import { usePicture } from "./picture";
+import { Repaint } from "./repaint";
 
 export function Result() {
   const now = running.value;
@@ -153,6 +154,7 @@ function Compare({ kept }: { kept: Kept }) {
 
 function Facts({ kept, n }: { kept: Kept; n: number }) {
   const explained = useSignal(false);
+  const repainting = useSignal(false);
   const image = kept.images[n];
   const info = state.info.value;
   const largest = info ? enlarged(kept.wish, info) : kept.wish;
@@ -207,16 +209,15 @@ function Facts({ kept, n }: { kept: Kept; n: number }) {
         <button type="button" onClick={() => void vary(kept).catch(state.fail)}>
           {t("vary")}
         </button>
-        {TAKES_IMAGES && (
-          <>
-            <button type="button" onClick={() => void goOnFrom(kept, n).catch(state.fail)}>
-              {t("useAsBase")}
-            </button>
-            <button type="button" disabled={!larger} onClick={() => void goOnFrom(kept, n, larger).catch(state.fail)}>
-              {t("enlarge")}
-            </button>
-          </>
-        )}
+        <button type="button" onClick={() => (repainting.value = true)}>
+          {t("repaint")}
+        </button>
+        <button type="button" onClick={() => void goOnFrom(kept, n).catch(state.fail)}>
+          {t("useAsBase")}
+        </button>
+        <button type="button" disabled={!larger} onClick={() => void goOnFrom(kept, n, larger).catch(state.fail)}>
+          {t("enlarge")}
+        </button>
         <button type="button" onClick={() => void saveBoard([kept]).catch(state.fail)}>
           {t("board")}
         </button>
@@ -224,6 +225,7 @@ function Facts({ kept, n }: { kept: Kept; n: number }) {
           {t("madeBy")}
         </button>
       </div>
+      {repainting.value && <Repaint kept={kept} n={n} onClose={() => (repainting.value = false)} />}
       {explained.value && <MadeBy kept={kept} n={n} onClose={() => (explained.value = false)} />}
     </div>
   );
@@ -239,7 +241,7 @@ async function goOnFrom(kept: Kept, n: number, size?: Size): Promise<void> {
   useAgain(kept, n);
   await place(sketch, kept.wish);
   if (size) state.resize(size);
-  state.set({ image, ...(size && { strength: ENLARGING }) });
+  state.set({ image, mask: null, pad: [], ...(size && { strength: ENLARGING }) });
   if (size) await render();
   else state.tell(t("baseSet"));
 }

@@ -27,6 +27,9 @@ const SIZES = [
 /** The surface there is, for the buttons around it. */
 export const surface: { current: Surface | undefined } = { current: undefined };
 
+/** Elsewhere a browser opens files instead of a camera. */
+const HANDHELD = matchMedia("(pointer: coarse)").matches;
+
 export function toggle(name: "grid" | "vanishing"): void {
   const { guides } = state;
   guides.value = { ...guides.value, [name]: !guides.value[name] };
@@ -54,7 +57,6 @@ export async function takeExample(): Promise<void> {
 }
 
 export function Tools() {
-  const file = useRef<HTMLInputElement>(null);
   const { guides, tool } = state;
   return (
     <div class="tools" role="toolbar" aria-label={t("tools")} aria-orientation="vertical">
@@ -91,22 +93,40 @@ export function Tools() {
       <IconButton icon="grid" label={t("grid")} keys="G" pressed={guides.value.grid} onClick={() => toggle("grid")} />
       <IconButton icon="vanishing" label={t("vanishing")} keys="V" pressed={guides.value.vanishing} onClick={() => toggle("vanishing")} />
       <hr />
-      <IconButton icon="open" label={t("open")} onClick={() => file.current?.click()} />
+      <Take icon="open" label={t("open")} />
+      {HANDHELD && <Take icon="camera" label={t("camera")} capture="environment" />}
       <IconButton icon="png" label={t("exportPng")} onClick={() => void savePng()} />
       <IconButton icon="svg" label={t("exportSvg")} onClick={() => void saveSvg()} />
+    </div>
+  );
+}
+
+interface TakeProps {
+  icon: IconName;
+  label: string;
+  capture?: "environment";
+}
+
+/** A button that brings a picture in: a file's, or the camera's of what is held in the hand. */
+function Take({ icon, label, capture }: TakeProps) {
+  const file = useRef<HTMLInputElement>(null);
+  return (
+    <>
+      <IconButton icon={icon} label={label} onClick={() => file.current?.click()} />
       <input
         ref={file}
         type="file"
         hidden
         accept={PICTURES}
-        aria-label={t("open")}
+        capture={capture}
+        aria-label={label}
         onChange={(event) => {
           const [chosen] = event.currentTarget.files ?? [];
           if (chosen) void take(chosen).catch(state.fail);
           event.currentTarget.value = "";
         }}
       />
-    </div>
+    </>
   );
 }
 

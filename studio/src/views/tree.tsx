@@ -1,8 +1,8 @@
 /** Renders as the trees of what came from what. */
 
 import type { Kept } from "../keep/database";
-import { t } from "../texts";
-import { type Branch, changes } from "../tree";
+import { labelOf, t } from "../texts";
+import { type Branch, begunWith, changes } from "../tree";
 import { Thumbnail, when } from "./thumbnail";
 
 interface Props {
@@ -20,11 +20,7 @@ export const Trees = ({ trees, onChoose }: Props) => (
           </span>
           <span>
             {kept.wish.prompt}
-            <small>
-              {before
-                ? t("changed", { what: changes(kept, before).map((label) => t(label)).join(", ") || t("sketch") })
-                : when(kept.created)}
-            </small>
+            <small>{before ? changesOf(kept, before) : when(kept.created)}</small>
           </span>
         </button>
         {after.length > 0 && <Trees trees={after} onChoose={onChoose} />}
@@ -32,3 +28,10 @@ export const Trees = ({ trees, onChoose }: Props) => (
     ))}
   </ul>
 );
+
+/** In words: whether a picture was gone on from, and what was asked for otherwise than before. */
+function changesOf(kept: Kept, before: Kept): string {
+  const begun = begunWith(kept);
+  const what = changes(kept, before).map(labelOf).join(", ") || (begun ? "" : t("sketch"));
+  return [begun && t(begun), what && t("changed", { what })].filter(Boolean).join("; ");
+}
