@@ -6,7 +6,7 @@ import { useEffect } from "preact/hooks";
 import * as history from "../draw/history";
 import { blank, fileOf, shareOf, withBox } from "../draw/mask";
 import type { Size } from "../draw/model";
-import { repaint } from "../jobs";
+import { busy, repaint } from "../jobs";
 import * as database from "../keep/database";
 import type { Kept } from "../keep/database";
 import * as state from "../state";
@@ -136,7 +136,7 @@ function Easel({ kept, of, image, size, onClose }: EaselProps) {
           step={info.value?.limits.side_step ?? 1}
         />
         {isPadded && <p class="hint">{`${t("size")}: ${larger.width} × ${larger.height}`}</p>}
-        <button type="submit" class="primary">
+        <button type="submit" class="primary" disabled={busy.value}>
           {t("render")}
         </button>
         {why.value && (
