@@ -243,7 +243,9 @@ async function watchQueue(id: string): Promise<void> {
 }
 
 async function finish(kept: Kept, body: api.RenderBody): Promise<[Which, Blob][]> {
-  kept.images = (body.images ?? []).map(({ seed, structure_f1 }) => ({ seed, structure: structure_f1 }));
+  kept.images = (body.images ?? []).map(({ seed, structure_f1, clip_score, style_score }) => ({
+    seed, structure: structure_f1, sentence: clip_score, style: style_score,
+  }));
   kept.seconds = body.timings?.total ?? 0;
   kept.warnings = body.warnings ?? [];
   kept.versions = body.versions ?? {};

@@ -11,7 +11,7 @@ export interface Field {
   /** Of a value, or of each of `several`. */
   kind: string;
   several: boolean;
-  choices: string[];
+  choices: (string | number)[];
   max_length: number | null;
   default: unknown;
   min: number | null;
@@ -40,8 +40,8 @@ interface Own {
   pad: number[];
 }
 
-/** Fields of the page itself, and those that only go with another one. */
-const APART = ["style", "preview_interval"] as const;
+/** Fields that are chosen elsewhere; the page's slider of the fidelity sets the three that it stands for. */
+const APART = ["style", "preview_interval", "fidelity"] as const;
 type Apart = (typeof APART)[number];
 
 /** Fields of the API that get a control by what it says of them: what it has new is among them. */

@@ -82,8 +82,8 @@ test("a mask and what is said of it go along with their picture, and nowhere alo
 test("every field that has no control of its own is listed, and goes out once it differs", () => {
   expect(LISTED).toEqual(expect.arrayContaining(["guidance_start", "guidance_end", "sketch_kind", "variation_seed", "style_filter"]));
   expect(LISTED).not.toContain("prompt");
-  // Previews are the page's own affair.
-  expect(Object.keys(FIELDS).filter((name) => !(name in DEFAULTS))).toEqual(["preview_interval"]);
+  // Previews are the page's own affair, and its slider sets what a fidelity stands for.
+  expect(Object.keys(FIELDS).filter((name) => !(name in DEFAULTS))).toEqual(["preview_interval", "fidelity"]);
   const sent = formOf({ ...DEFAULTS, prompt: "a", guidance_end: 0.5, style_filter: ["snow", "dusk"] }, new Blob(["x"]), {});
   expect([sent.get("guidance_end"), sent.getAll("style_filter"), sent.has("guidance_start")]).toEqual(["0.5", ["snow", "dusk"], false]);
 });

@@ -17,7 +17,13 @@ export interface Kept {
   /** The render that was looked at when this one was asked for: what it came from. */
   from: string;
   style?: { id: string; name: string; score: number | null };
-  images: { seed: number; structure: number }[];
+  images: {
+    seed: number;
+    structure: number;
+    /** Cosines of the picture with the sentence and with the style; not known of older renders. */
+    sentence?: number | null;
+    style?: number | null;
+  }[];
   seconds: number;
   warnings: string[];
   versions: Record<string, number>;

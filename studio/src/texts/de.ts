@@ -101,6 +101,8 @@ export const de: Texts = {
   versions: "Versionen der Netze",
   variation_strength: "Variation",
   variation_seed: "Startwert der Variation",
+  structure_min: "Mindeste Treue eines Bildes",
+  max_attempts: "Versuche je Bild",
   asUsual: "wie üblich",
   usually: "Üblich: {value}.",
   reset: "Zurück zu den Vorgaben",

@@ -102,6 +102,8 @@ export const en = {
   versions: "Versions of the networks",
   variation_strength: "Variation",
   variation_seed: "Seed of the variation",
+  structure_min: "Least structure of a picture",
+  max_attempts: "Attempts at a picture",
   asUsual: "as usual",
   usually: "Usually {value}.",
   reset: "Back to the defaults",

@@ -27,6 +27,9 @@ export const HELP: Record<Language, Readonly<Record<string, string>>> = {
     versions: "Der Netze; sonst wählt der Dienst, in der Regel den Champion.",
     variation_strength:
       "Wie weit das Rauschen zu dem des Startwerts der Variante gedreht wird; über 0 haben mehrere Bilder einen Startwert und Startwerte der Variante in Folge.",
+    structure_min:
+      "Der mindeste Wert structure_f1 eines Bildes: eines darunter wird noch einmal gemalt, und das beste kommt zurück. 0 nimmt jedes.",
+    max_attempts: "Wie oft ein Bild gemalt wird, um das zu erreichen: mit anderen Startwerten, vom dritten Mal an mit stärkeren Kanten.",
     variation_seed: "Startwert des Rauschens, das beigemischt wird; leer: jedes Mal neu.",
   },
 };

@@ -23,7 +23,7 @@ function stepOf({ kind }: Field, min: number, max: number): number {
 }
 
 /** The values that the gateway takes of `name` just now: others are in `FIELDS`. */
-function allowed(name: Listed): { choices: string[]; max: number | null } {
+function allowed(name: Listed): { choices: (string | number)[]; max: number | null } {
   const { choices, max } = FIELDS[name]!;
   const { info, wish } = state;
   if (name === "scheduler") return { choices: info.value?.schedulers ?? choices, max };
@@ -36,9 +36,10 @@ export function Control({ name }: { name: Listed }) {
   const { choices, max } = allowed(name);
   const value = state.wish.value[name];
   const [label, hint] = [labelOf(name), hintOf(name)];
+  const one = (text: string) => (field.kind === "str" ? text : Number(text));
   const set = (to: unknown) => state.set({ [name]: to } as Partial<Wish>);
   if (typeof value === "boolean") return <Check label={label} hint={hint} on={value} onChange={set} />;
-  if (typeof value === "number" && field.default !== null && field.min !== null && max !== null)
+  if (typeof value === "number" && !choices.length && field.default !== null && field.min !== null && max !== null)
     return (
       <Slider label={label} hint={hint} value={value} min={field.min} max={max} step={stepOf(field, field.min, max)} onInput={set} />
     );
@@ -46,10 +47,10 @@ export function Control({ name }: { name: Listed }) {
     <label class="field">
       <span class="field-head">{label}</span>
       {choices.length ? (
-        <select value={String(value)} onChange={({ currentTarget }) => set(currentTarget.value)}>
+        <select value={String(value)} onChange={({ currentTarget }) => set(one(currentTarget.value))}>
           {choices.map((choice) => (
             <option key={choice} value={choice}>
-              {choice || t("asUsual")}
+              {choice === "" ? t("asUsual") : choice}
             </option>
           ))}
         </select>

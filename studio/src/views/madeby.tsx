@@ -8,6 +8,12 @@ import { curl, python } from "../snippets";
 import { t } from "../texts";
 import { Dialog } from "./parts";
 
+/** Whether `value` can be read, and there is one. */
+const isTold = (value: unknown): boolean =>
+  Array.isArray(value)
+    ? value.length > 0 && !(value[0] instanceof Blob)
+    : ["number", "boolean", "string"].includes(typeof value) && value !== "";
+
 interface Props {
   kept: Kept;
   n: number;
@@ -32,7 +38,9 @@ export function MadeBy({ kept, n, onClose }: Props) {
       said.value = t("notCopied");
     }
   };
-  const rows = Object.entries(wish).filter(([, value]) => typeof value === "number" || (typeof value === "string" && value));
+  const { structure, sentence, style } = kept.images[n] ?? {};
+  const scores = { structure_f1: structure, clip_score: sentence, style_score: style };
+  const rows = Object.entries({ ...wish, ...scores }).filter(([, value]) => isTold(value));
   return (
     <Dialog title={t("madeBy")} onClose={onClose} wide>
       <table>
@@ -40,7 +48,7 @@ export function MadeBy({ kept, n, onClose }: Props) {
           {rows.map(([name, value]) => (
             <tr key={name}>
               <th scope="row">{name}</th>
-              <td>{String(value)}</td>
+              <td>{typeof value === "number" ? Number(value.toFixed(4)) : [value].flat().join(", ")}</td>
             </tr>
           ))}
           {Object.keys(kept.versions).length > 0 && (
