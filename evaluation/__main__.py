@@ -16,9 +16,10 @@ from evaluation import report
 from evaluation.bars import BARS, FEW_STEPS_BARS, Bar, table
 from evaluation.console import ending_in_one_sentence, progress_bar
 from evaluation.measures import Evaluation
-from evaluation.painters import FEW_STEPS, Painter
+from evaluation.painters import Painter
 from maquette.cli.common import fail
 from pipeline.errors import Unavailable
+from pipeline.presets import FEW_STEPS
 from pipeline.request import DEFAULTS
 from training.styles import STYLES
 from versions import durable
@@ -148,17 +149,20 @@ def _measure(
     durable.write_json(out / "report.json", found)
     console = Console()
     others = ("clip_score", "style_score", "structure_f1_hands", "structure_f1_hands_attempts")
-    console.print(table(found, bars, others), _styles(found))
+    console.print(table(found, bars, others), _rows(found, "style"), _rows(found, "profile"))
     for file in report.FILES:
         console.print(f"wrote {out / file}", highlight=False)
     if not all(bar.holds(found) for bar in bars):
         raise typer.Exit(1)
 
 
-def _styles(found: dict[str, Any]) -> Table:
-    rows = Table("style", "structure F1", "style right")
-    for name, row in found["styles"].items():
-        rows.add_row(name, f"{row['structure_f1']:.3f}", f"{row['style_accuracy']:.2f}")
+def _rows(found: dict[str, Any], of: str) -> Table:
+    """The figures of each style, or of each profile."""
+    by_name = found[f"{of}s"]
+    figures = [*next(iter(by_name.values()))]
+    rows = Table(of, *(figure.replace("_", " ") for figure in figures))
+    for name, row in by_name.items():
+        rows.add_row(name, *(f"{row[figure]:.3f}" for figure in figures))
     return rows
 
 

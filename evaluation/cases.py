@@ -31,6 +31,8 @@ class Ask:
     controlnet_conditioning_scale: float = DEFAULTS["controlnet_conditioning_scale"]
     ip_adapter_scale: float = DEFAULTS["ip_adapter_scale"][0]
     structure_min: float = DEFAULTS["structure_min"]
+    profile: str = DEFAULTS["profile"]
+    """One takes the place of the painter's own settings."""
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from export.pack import Pack
 from pipeline import attempts, images
 from pipeline.denoise import Tensors
 from pipeline.images import Picture
+from pipeline.presets import resolved
 from pipeline.render import PackFacts, render
 from pipeline.request import RenderRequest
 from pipeline.samplers import NoiseSchedule
@@ -45,8 +46,9 @@ class TorchPainter(ClipEngines):
             controlnet_conditioning_scale=ask.controlnet_conditioning_scale,
             ip_adapter_scale=(ask.ip_adapter_scale,),
             structure_min=ask.structure_min,
-            **self.settings,
+            **({"profile": ask.profile} if ask.profile else self.settings),
         )
+        asked = resolved(request, few_steps=self.facts.few_steps)
 
         async def ignore(_step: int, _previews: tuple[bytes, ...]) -> None:
             pass
@@ -56,7 +58,7 @@ class TorchPainter(ClipEngines):
             names = ("images", "seeds", "structure_f1")
             return {name: np.array(getattr(rendered, name), object) for name in names}
 
-        made = asyncio.run(attempts.make(paint, request, lambda *_ended: None))
+        made = asyncio.run(attempts.make(paint, asked, lambda *_ended: None))
         return made.pictures[0].png
 
     def through_vae(self, picture: Picture) -> Picture:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -14,7 +14,7 @@ from evaluation.painters import Finder, Painter
 from evaluation.stylometry import Stylometer
 from pipeline import control, fidelity, images
 from pipeline.images import Picture
-from pipeline.request import DEFAULTS
+from pipeline.request import DEFAULTS, PROFILES
 from training.phrases import PHRASES
 from training.samples import SIDE, Sample
 from training.styles import STYLES
@@ -44,6 +44,10 @@ def structure_f1(sketch: bytes, picture: Picture) -> float:
     drawing = images.decode(sketch, "sketch")
     edges = control.canny(drawing, SIDE, SIDE, low, high)[0]
     return fidelity.structure_f1(edges, picture, low, high)
+
+
+def _distance(one: Painted, other: Painted) -> float:
+    return float(np.abs(np.subtract(one.picture, other.picture, dtype=np.float32)).mean())
 
 
 class Evaluation:
@@ -80,6 +84,25 @@ class Evaluation:
         return {
             "clip_score": mean(vector @ embed_text(ask.prompt) for vector, ask in pairs),
             "style_score": mean(vector @ embed_picture(ask.style_image) for vector, ask in pairs),
+        }
+
+    def profiles(self, asked: Sequence[Case]) -> dict[str, dict[str, float]]:
+        """What each profile makes of the same cases.
+
+        Its ``distance`` is the mean absolute difference to ``quality``, in steps of 255.
+        """
+        made = {
+            name: [self._paint(case, replace(case.ask(), profile=name)) for case in asked]
+            for name in PROFILES
+        }
+        return {
+            name: {
+                "structure_f1": mean_f1(its),
+                "style_accuracy": self.style_accuracy(its),
+                "seconds_per_render": round(float(np.median([one.seconds for one in its])), 3),
+                "distance": mean(map(_distance, its, made["quality"])),
+            }
+            for name, its in made.items()
         }
 
     def vae_f1(self, asked: Sequence[Case]) -> float:

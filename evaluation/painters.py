@@ -11,9 +11,6 @@ from evaluation.cases import Ask
 from pipeline.images import Picture
 from training.styles import STYLES
 
-FEW_STEPS: dict[str, Any] = {"scheduler": "lcm", "num_inference_steps": 4, "guidance_scale": 1.0}
-"""What a render request says to be painted by the UNet with the LCM-LoRA."""
-
 
 class Finder(Protocol):
     """A CLIP pair in use."""

@@ -24,6 +24,7 @@ from evaluation.measures import (
     text_retrieval,
 )
 from pipeline.images import encode_png
+from pipeline.request import PROFILES
 from training.samples import SIDE
 from training.styles import STYLES
 
@@ -34,7 +35,7 @@ STRUCTURE_MIN = 0.9
 
 def renders_to_make(renders: int, variants: int) -> int:
     """How many renders :func:`measure` makes."""
-    return renders + 4 * variants + 2 * len(SHEETS)
+    return renders + (4 + len(PROFILES)) * variants + 2 * len(SHEETS)
 
 
 def measure(evaluation: Evaluation, renders: int, variants: int, out: Path) -> dict[str, Any]:
@@ -43,7 +44,8 @@ def measure(evaluation: Evaluation, renders: int, variants: int, out: Path) -> d
     Args:
         renders: made as a user would ask for them.
         variants: how many of the same cases are also asked for without ControlNet, with a neutral
-            prompt, with that and without IP-Adapter, and with a contradicting prompt.
+            prompt, with that and without IP-Adapter, with a contradicting prompt, and by each
+            profile.
     """
     asked = cases(renders)
     made = evaluation.paint(asked, Case.ask)
@@ -61,6 +63,7 @@ def measure(evaluation: Evaluation, renders: int, variants: int, out: Path) -> d
         "style_accuracy_neutral_prompt": accuracy(evaluation.paint(varied, Case.neutral)),
         "style_accuracy_no_ip": accuracy(evaluation.paint(varied, Case.without_style)),
         "reference_wins": accuracy(evaluation.paint(varied, Case.contradicted)),
+        **profiles(evaluation.profiles(varied)),
         **text_retrieval(evaluation.painter),
         **image_retrieval(evaluation.painter),
         "renders": renders,
@@ -70,6 +73,16 @@ def measure(evaluation: Evaluation, renders: int, variants: int, out: Path) -> d
         "styles": by_style(evaluation, made),
         "hands": (hands := draw_hands(evaluation, out / "hands.png")),
         **with_attempts(evaluation, hands),
+    }
+
+
+def profiles(found: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
+    """Each profile's figures, and what ``balanced`` costs against ``quality``."""
+    quality, balanced = found["quality"], found["balanced"]
+    return {
+        "profiles": found,
+        "balanced_f1_change": round(balanced["structure_f1"] - quality["structure_f1"], 4),
+        "balanced_style_change": round(balanced["style_accuracy"] - quality["style_accuracy"], 4),
     }
 
 

@@ -59,7 +59,7 @@ class ServedPainter:
             controlnet_conditioning_scale=ask.controlnet_conditioning_scale,
             ip_adapter_scale=ask.ip_adapter_scale,
             structure_min=ask.structure_min,
-            **self.settings,
+            **({"profile": ask.profile} if ask.profile else self.settings),
         )
         return result.images[0].png
 

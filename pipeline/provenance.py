@@ -52,7 +52,7 @@ PARAMETERS: Mapping[str, Field] = {
     if field.pixels and name not in PICTURES | {"versions"}
 }
 """The other fields of the request that decide the pixels."""
-ASKED = ("fidelity", "structure_min", "max_attempts")
+ASKED = ("fidelity", "profile", "structure_min", "max_attempts")
 """Fields that decide of others; a picture is made again without them."""
 ACTUAL = frozenset({"seed", "width", "height"})
 """Those that are known of every picture, whether or not the request had them."""
@@ -123,7 +123,7 @@ class Provenance:
     """Of maquette."""
     scores: Mapping[str, float] = field(default_factory=dict)
     """What the picture was measured by, to three digits; not needed to make it again."""
-    asked: Mapping[str, float] = field(default_factory=dict)
+    asked: Mapping[str, float | str] = field(default_factory=dict)
     """What decided of the parameters, by the names in ``ASKED``, as far as it was set."""
     attempts: tuple[Attempt, ...] = ()
     """Every one at this picture, itself among them, where ``structure_min`` was set."""
@@ -215,7 +215,7 @@ def of_one(
         with_seed(provenance, *seeds),
         scores={name: round(score, 3) for name, score in scores.items() if score is not None},
         asked={
-            name: _plain(value)
+            name: _plain(value) if FIELDS[name].kind is float else value
             for name in ASKED
             if (value := getattr(asked, name)) != FIELDS[name].default
         },
@@ -395,15 +395,22 @@ def _provenance(found: Mapping[str, Any]) -> Provenance:
         ),
         version=_typed(found["softwareAgent"]["version"], str),
         scores=_numbers(found.get("scores", {})),
-        asked=_numbers(found.get("asked", {})),
+        asked=_numbers_and_words(found.get("asked", {})),
         attempts=_attempts(found.get("attempts", [])),
     )
 
 
 def _numbers(found: Any) -> dict[str, float]:
+    return {name: _typed(number, float) for name, number in _numbers_and_words(found).items()}
+
+
+def _numbers_and_words(found: Any) -> dict[str, float | str]:
     if len(found) > MAX_NUMBERS:
         raise ValueError("no picture has so many numbers")
-    return {_typed(name, str): _typed(number, float) for name, number in found.items()}
+    return {
+        _typed(name, str): value if isinstance(value, str) else _typed(value, float)
+        for name, value in found.items()
+    }
 
 
 def _attempts(found: Any) -> tuple[Attempt, ...]:

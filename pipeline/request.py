@@ -29,9 +29,16 @@ SEEDS = 2**32
 STRENGTH = 0.8
 """Of a refined picture, as in diffusers' img2img pipelines."""
 Drawn = Literal["sketch", "image", "mask"]
-SET_BY_FIDELITY = (
-    "controlnet_conditioning_scale", "control_guidance_start", "control_guidance_end",
-)  # fmt: skip
+STANDS_FOR: Mapping[str, tuple[str, ...]] = {
+    "fidelity": (
+        "controlnet_conditioning_scale", "control_guidance_start", "control_guidance_end",
+    ),
+    "profile": (
+        "scheduler", "num_inference_steps", "guidance_scale", "guidance_start", "guidance_end",
+    ),
+}  # fmt: skip
+"""Fields that set others; :mod:`pipeline.presets` says to what."""
+PROFILES = ("quality", "balanced", "fast")
 SOURCES: tuple[Drawn, ...] = ("image", "mask")
 """Fields with a picture that a render begins with, beside the sketch."""
 RENDERED = "render/"
@@ -226,6 +233,12 @@ class RenderRequest:
         "controlnet_conditioning_scale, control_guidance_start and control_guidance_end.",
         allowed=_SHARE, served=False,
     ))  # fmt: skip
+    profile: str = field(default="", metadata=about(
+        "How much work is put into it: quality is what is painted by default, balanced about half "
+        "of that, fast as little as the pack is good for; stands for the scheduler, "
+        "num_inference_steps, guidance_scale, guidance_start and guidance_end.",
+        choices=("", *PROFILES), remedy="Leave it empty to set the fields yourself.", served=False,
+    ))  # fmt: skip
 
     def __post_init__(self) -> None:
         for name, known in FIELDS.items():
@@ -233,7 +246,7 @@ class RenderRequest:
         _check_styles(self)
         _check_together(self)
         _check_image(self)
-        _check_fidelity(self)
+        _check_presets(self)
 
     @property
     def words(self) -> str:
@@ -355,8 +368,10 @@ def _check_image(request: RenderRequest) -> None:
         raise InvalidRequest("strength", request.strength or STRENGTH, allowed, f"Try {least:g}.")
 
 
-def _check_fidelity(request: RenderRequest) -> None:
-    for name in SET_BY_FIDELITY if request.fidelity is not None else ():
-        if (value := getattr(request, name)) != DEFAULTS[name]:
-            allowed = f"left out where fidelity ({request.fidelity:g}) is set"
-            raise InvalidRequest(name, value, allowed, "Send one of the two.")
+def _check_presets(request: RenderRequest) -> None:
+    for preset, names in STANDS_FOR.items():
+        chosen = getattr(request, preset)
+        for name in names if chosen != DEFAULTS[preset] else ():
+            if (value := getattr(request, name)) != DEFAULTS[name]:
+                allowed = f"left out where {preset} ({chosen}) is set"
+                raise InvalidRequest(name, value, allowed, "Send one of the two.")

@@ -6,7 +6,7 @@ import asyncio
 import json
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,9 +27,9 @@ from pipeline import attempts, images, provenance, topology
 from pipeline.attempts import Made, Painted
 from pipeline.errors import NotFound
 from pipeline.png import size_of
+from pipeline.presets import resolved
 from pipeline.provenance import Provenance
 from pipeline.request import SEEDS, RenderRequest
-from pipeline.slider import resolved
 from retrieval.library import StyleLibrary
 from retrieval.styles import NewStyle, ScoredStyle, Style
 from versions.canary import Counts
@@ -107,6 +107,13 @@ class Service:
         self._painting = Painting(inference, admission, repository, painted_by)
         self._exported = exported(repository)
 
+    @property
+    def _pack(self) -> Mapping[str, Any]:
+        return self.inference.pack or self._exported
+
+    def _resolved(self, request: RenderRequest) -> RenderRequest:
+        return resolved(request, few_steps=bool(self._pack.get("few_steps")))
+
     async def is_ready(self) -> bool:
         """Whether a render can begin: its style can be found, and its pictures decoded."""
         return await self.library.is_ready() and await self._decoder.has_room()
@@ -124,8 +131,10 @@ class Service:
         self._admission.require_room()
         if request.versions:
             self.inference.served_versions.named(request.versions)
-        if pack := self.inference.pack or self._exported:
+        if pack := self._pack:
             topology.from_facts(pack).layer_scales(request.ip_adapter_scale)
+        # Of what it stands for, too, the caller is told now.
+        self._resolved(request)
         with tracing.span("check"):
             checked = await self.decoded(request)
         if request.style:
@@ -168,7 +177,7 @@ class Service:
         other = request.variation_seed
         if request.variation_strength and other is None:
             other = secrets.randbelow(SEEDS)
-        request = replace(resolved(request), seed=seed, variation_seed=other)
+        request = replace(self._resolved(request), seed=seed, variation_seed=other)
         steps = request.steps_taken
         async with self._admission.slot() as queued:
             tell(Stepped(0, steps))
@@ -287,7 +296,7 @@ class Service:
         return tuple(pictures)
 
     def _described(self, styled: _Styled, one: Painted) -> Provenance:
-        output, sent = one.output, resolved(styled.sent)
+        output, sent = one.output, self._resolved(styled.sent)
         return provenance.describe(
             replace(
                 sent,

@@ -263,7 +263,7 @@ def _print(made: Provenance) -> None:
         "style": made.style or "pictures of the caller's own",
         "references": ", ".join(map(_reference_words, made.style_images)),
         **{name: _source_words(source) for name, source in made.sources.items()},
-        **{name.replace("_", " "): f"{value:g}" for name, value in made.asked.items()},
+        **{name.replace("_", " "): _words(value) for name, value in made.asked.items()},
         "scores": ", ".join(f"{name} {score:g}" for name, score in made.scores.items()),
         "attempts": ", ".join(f"{one.structure_f1:g} (seed {one.seed})" for one in made.attempts),
         "pack": f"{made.pack.name}, {made.pack.precision}, {made.pack.engine}",
@@ -274,6 +274,8 @@ def _print(made: Provenance) -> None:
 
 
 def _words(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
     return ", ".join(f"{part:g}" for part in value) if isinstance(value, tuple) else str(value)
 
 

@@ -103,6 +103,10 @@ class RenderOptions(TypedDict, total=False):
     fidelity: float | None
     """How much of the sketch holds: 0 nothing, 0.75 as much as by default, 1 most; stands for
     controlnet_conditioning_scale, control_guidance_start and control_guidance_end. (0 to 1)"""
+    profile: str | None
+    """How much work is put into it: quality is what is painted by default, balanced about half of
+    that, fast as little as the pack is good for; stands for the scheduler, num_inference_steps,
+    guidance_scale, guidance_start and guidance_end. (quality, balanced, fast)"""
     id: str | None
     """The render's id, your choice: letters, digits, dots, hyphens, underscores."""
     keep_running: bool | None

@@ -113,6 +113,8 @@ def test_the_report_holds_what_it_promises(found):
         "renders", "size", "seconds_per_render",
     } <= set(measures)  # fmt: skip
     assert list(measures["styles"]) == NAMES
+    assert list(measures["profiles"]) == ["quality", "balanced", "fast"]
+    assert measures["profiles"]["fast"]["distance"] == 0
     assert list(measures["hands"]) == [sheet.name for sheet in SHEETS]
     assert (measures["renders"], measures["phrases"], measures["size"]) == (24, 144, 256)
     assert json.loads(json.dumps(measures)) == measures

@@ -15,9 +15,9 @@ from tritonclient.grpc import InferenceServerClient
 from evaluation.bars import BARS, FEW_STEPS_BARS, RETRIEVAL
 from evaluation.cases import Case, cases
 from evaluation.measures import Evaluation, image_retrieval, mean_f1, text_retrieval
-from evaluation.painters import FEW_STEPS
 from evaluation.served import ServedPainter
 from maquette.client import connect
+from pipeline.presets import FEW_STEPS
 from serving.ports import LOOPBACK
 from tests.amounts import long, sample
 from tests.conftest import ROOT

@@ -1581,6 +1581,12 @@ export interface operations {
                      * @description How much of the sketch holds: 0 nothing, 0.75 as much as by default, 1 most; stands for controlnet_conditioning_scale, control_guidance_start and control_guidance_end.
                      */
                     fidelity?: number | "";
+                    /**
+                     * Profile
+                     * @description How much work is put into it: quality is what is painted by default, balanced about half of that, fast as little as the pack is good for; stands for the scheduler, num_inference_steps, guidance_scale, guidance_start and guidance_end.
+                     * @enum {string}
+                     */
+                    profile?: "" | "" | "quality" | "balanced" | "fast";
                 } | unknown | unknown;
                 /**
                  * @example {
@@ -1819,6 +1825,11 @@ export interface operations {
                      * @description How much of the sketch holds: 0 nothing, 0.75 as much as by default, 1 most; stands for controlnet_conditioning_scale, control_guidance_start and control_guidance_end.
                      */
                     fidelity?: number | null;
+                    /**
+                     * Profile
+                     * @description How much work is put into it: quality is what is painted by default, balanced about half of that, fast as little as the pack is good for; stands for the scheduler, num_inference_steps, guidance_scale, guidance_start and guidance_end.
+                     */
+                    profile?: ("" | "quality" | "balanced" | "fast") | null;
                 } | unknown | unknown;
             };
         };

@@ -21,7 +21,7 @@ from gateway.worker.service import Checked, Service
 from pipeline import images, provenance
 from pipeline.errors import InvalidRequest, NotFound, Refused, StageFailed, Unavailable
 from pipeline.pinned_versions import PinnedVersions
-from pipeline.request import SET_BY_FIDELITY, RenderRequest
+from pipeline.request import DEFAULTS, STANDS_FOR, RenderRequest
 from pipeline.topology import SD15
 from retrieval.library import open_library
 from retrieval.styles import NewStyle
@@ -193,12 +193,32 @@ async def test_a_picture_that_keeps_too_little_is_painted_again_and_says_so(libr
     made = provenance.read(done.pictures[0].png)
     assert made.asked == {"fidelity": 0.5, "structure_min": 0.875}
     assert made.attempts == done.attempts
-    recalled = {name: made.parameters[name] for name in ("seed", *SET_BY_FIDELITY)}
+    recalled = {name: made.parameters[name] for name in ("seed", *STANDS_FOR["fidelity"])}
     assert recalled == {
         "seed": 7, "controlnet_conditioning_scale": 1.25, "control_guidance_start": 0.0,
         "control_guidance_end": 1.0,
     }  # fmt: skip
     assert all(getattr(painter.asked[-1], name) == value for name, value in recalled.items())
+
+
+async def test_a_picture_says_its_profile_and_is_made_again_by_what_that_stood_for(
+    library, request_
+):
+    usual = DEFAULTS["num_inference_steps"]
+    asked = replace(request_, num_inference_steps=usual, profile="balanced")
+    done = (await told(service(Painter(), library), checked(asked)))[-1]
+    made = provenance.read(done.pictures[0].png)
+    assert made.asked == {"profile": "balanced"}
+    assert made.parameters["num_inference_steps"] < usual
+    assert made.parameters["guidance_end"] < 1
+
+
+async def test_what_a_profile_stands_for_is_checked_before_the_render_waits(library, request_):
+    usual = DEFAULTS["num_inference_steps"]
+    fields = {"num_inference_steps": usual, "profile": "fast", "strength": 0.1}
+    asked = replace(request_, image=request_.sketch, **fields)
+    with pytest.raises(InvalidRequest, match="strength is 0.1; allowed: 0.13 to 1 with 8 steps"):
+        await service(Painter(), library).check(asked)
 
 
 async def test_a_render_that_is_cancelled_makes_no_further_attempt(library, request_):

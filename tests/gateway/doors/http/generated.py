@@ -18,7 +18,7 @@ from gateway.doors.http.bodies import JSON
 from gateway.doors.http.forms import FORM
 from gateway.doors.http.image_schemas import SAME
 from gateway.doors.http.openapi import SKETCH
-from pipeline.request import DEFAULTS, SET_BY_FIDELITY
+from pipeline.request import DEFAULTS, STANDS_FOR
 from pipeline.samplers import STEP_LIMITS
 
 INFER = json.dumps({
@@ -87,7 +87,12 @@ def _is_meant_to_be_sound(case: Any) -> bool:
 
 
 def _sound(body: dict[str, Any]) -> dict[str, Any]:
-    stood_for = SET_BY_FIDELITY if body.get("fidelity") not in (None, "") else ()
+    stood_for = {
+        name
+        for preset, names in STANDS_FOR.items()
+        if body.get(preset) not in (None, "")
+        for name in names
+    }
     return _together(
         {name: _printable(name, value) for name, value in body.items() if name not in stood_for}
     )

@@ -15,7 +15,7 @@ from tritonclient.utils import InferenceServerException
 from gateway.doors.openinference.model import INPUTS, OUTPUTS, PICTURES
 from gateway.doors.openinference.rest import MODEL as REST_MODEL
 from pipeline.pinned_versions import PinnedVersions
-from pipeline.request import RenderRequest
+from pipeline.request import STANDS_FOR, RenderRequest
 from tests.gateway.doors.openinference.clients import FLAVOURS, MODEL, address_of
 from tests.gateway.doors.openinference.serving import (
     BROKEN,
@@ -110,8 +110,8 @@ async def test_every_field_arrives(open_inference, flavour, tiny_sketch):
     values = retrieved(tiny_sketch, **EVERYTHING, style_filter=[], style=[b""])
     values["style_images"] = [tiny_sketch, tiny_sketch]
     values["image"] = values["mask"] = [tiny_sketch]
-    # It stands for three of the others.
-    assert set(values) == set(INPUTS) - {"fidelity"}
+    # They stand for others.
+    assert set(values) == set(INPUTS) - set(STANDS_FOR)
     result = await flavour.infer(address_of(open_inference, flavour), values)
     assert open_inference.painter.painted[-1] == RenderRequest(**as_fields(values))
     assert flavour.values(result, "seed") == [2**32 - 5, 2**32 - 4]
@@ -120,10 +120,12 @@ async def test_every_field_arrives(open_inference, flavour, tiny_sketch):
 
 
 @every_flavour
-async def test_the_fidelity_arrives(open_inference, flavour, tiny_sketch):
+async def test_what_stands_for_other_fields_arrives(open_inference, flavour, tiny_sketch):
     address = address_of(open_inference, flavour)
-    await flavour.infer(address, retrieved(tiny_sketch, fidelity=[0.25]))
-    assert open_inference.painter.painted[-1].fidelity == 0.25
+    values = retrieved(tiny_sketch, fidelity=[0.25], profile=[b"fast"])
+    await flavour.infer(address, values)
+    asked = open_inference.painter.painted[-1]
+    assert (asked.fidelity, asked.profile) == (0.25, "fast")
 
 
 @every_flavour
