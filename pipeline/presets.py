@@ -30,6 +30,17 @@ FEW_STEPS: Mapping[str, Any] = {"scheduler": "lcm", "num_inference_steps": 4, "g
 """What ``fast`` sets where the pack has a UNet for few steps."""
 
 
+def profiles(*, few_steps: bool) -> dict[str, dict[str, Any]]:
+    """The fields that each ``profile`` stands for.
+
+    Args:
+        few_steps: whether the pack has a UNet for few steps.
+    """
+    usual = {name: DEFAULTS[name] for name in STANDS_FOR["profile"]}
+    fast = {"fast": FEW_STEPS} if few_steps else {}
+    return {name: {**usual, **chosen} for name, chosen in {**WORK, **fast}.items()}
+
+
 def resolved(request: RenderRequest, *, few_steps: bool) -> RenderRequest:
     """`request` with what its ``fidelity`` and its ``profile`` stand for, and without these.
 
@@ -39,7 +50,9 @@ def resolved(request: RenderRequest, *, few_steps: bool) -> RenderRequest:
     Raises:
         InvalidRequest: what comes of it is not allowed with the request's other fields.
     """
-    chosen = _control(request.fidelity) | _work(request.profile, few_steps)
+    chosen = _control(request.fidelity)
+    if request.profile:
+        chosen |= profiles(few_steps=few_steps)[request.profile]
     if not chosen:
         return request
     presets = {"fidelity": DEFAULTS["fidelity"], "profile": DEFAULTS["profile"]}
@@ -59,11 +72,3 @@ def _control(fidelity: float | None) -> dict[str, Any]:
         "control_guidance_start": 0.0,
         "control_guidance_end": end,
     }
-
-
-def _work(profile: str, few_steps: bool) -> dict[str, Any]:
-    if not profile:
-        return {}
-    names = STANDS_FOR["profile"]
-    chosen = FEW_STEPS if profile == "fast" and few_steps else WORK[profile]
-    return {name: chosen.get(name, DEFAULTS[name]) for name in names}

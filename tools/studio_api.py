@@ -12,11 +12,13 @@ from pydantic import BaseModel
 
 from gateway.doors.http import openapi, operations, renders, styles, versions
 from gateway.doors.http.app import UNTOLD
+from pipeline import presets
 from pipeline.request import FIELDS, RANGES
 
 STUDIO = Path(__file__).resolve().parent.parent / "studio"
 DOCUMENT = STUDIO / "openapi.json"
 CONTROLS = STUDIO / "src" / "api" / "fields.json"
+PROFILES = STUDIO / "src" / "api" / "profiles.json"
 
 
 def document() -> dict[str, Any]:
@@ -53,10 +55,16 @@ def fields_text() -> str:
     return json.dumps(fields(), indent=2) + "\n"
 
 
+def profiles_text() -> str:
+    """What each profile stands for, with a pack like the one that ships."""
+    return json.dumps(presets.profiles(few_steps=True), indent=2) + "\n"
+
+
 def main() -> int:
-    """Write both."""
+    """Write all of it."""
     DOCUMENT.write_text(json.dumps(document(), indent=1), encoding="utf-8")
     CONTROLS.write_text(fields_text(), encoding="utf-8")
+    PROFILES.write_text(profiles_text(), encoding="utf-8")
     return 0
 
 

@@ -1,6 +1,7 @@
 /** What is asked for: the fields of a render request, by the API's own names. */
 
 import fields from "./api/fields.json";
+import profiles from "./api/profiles.json";
 import type { Info } from "./api/client";
 import type { Size } from "./draw/model";
 
@@ -40,8 +41,8 @@ interface Own {
   pad: number[];
 }
 
-/** Fields that are chosen elsewhere; the page's slider of the fidelity sets the three that it stands for. */
-const APART = ["style", "preview_interval", "fidelity"] as const;
+/** Fields that are chosen elsewhere; the page sets what the fidelity and the profile stand for. */
+const APART = ["style", "preview_interval", "fidelity", "profile"] as const;
 type Apart = (typeof APART)[number];
 
 /** Fields of the API that get a control by what it says of them: what it has new is among them. */
@@ -114,19 +115,12 @@ export function padded({ width, height }: Size, pad: readonly number[], { limits
   return { width: whole(wide), height: whole(high) };
 }
 
-export type Quality = "fast" | "balanced" | "quality";
+export type Quality = keyof typeof profiles;
 
-type Effort = Pick<Wish, "scheduler" | "num_inference_steps" | "guidance_scale">;
+type Effort = (typeof profiles)[Quality];
 
-export const QUALITIES: Record<Quality, Effort> = {
-  fast: { scheduler: "lcm", num_inference_steps: 4, guidance_scale: 1 },
-  balanced: {
-    scheduler: DEFAULTS.scheduler,
-    num_inference_steps: DEFAULTS.num_inference_steps,
-    guidance_scale: DEFAULTS.guidance_scale,
-  },
-  quality: { scheduler: "dpmpp_2m", num_inference_steps: 40, guidance_scale: DEFAULTS.guidance_scale },
-};
+/** The API's profiles, field by field: the page shows them and lets each be changed. */
+export const QUALITIES: Record<Quality, Effort> = profiles;
 
 /** The quality that `wish` is of; none when its numbers are its own. */
 export const qualityOf = (wish: Wish): Quality | undefined =>

@@ -29,7 +29,7 @@ test("little fidelity frees the last steps as well", () => {
 });
 
 test("a quality is known by its numbers", () => {
-  expect(qualityOf(DEFAULTS)).toBe("balanced");
+  expect(qualityOf(DEFAULTS)).toBe("quality");
   expect(qualityOf({ ...DEFAULTS, ...QUALITIES.fast })).toBe("fast");
   expect(qualityOf({ ...DEFAULTS, num_inference_steps: 7 })).toBeUndefined();
 });
@@ -83,7 +83,7 @@ test("every field that has no control of its own is listed, and goes out once it
   expect(LISTED).toEqual(expect.arrayContaining(["guidance_start", "guidance_end", "sketch_kind", "variation_seed", "style_filter"]));
   expect(LISTED).not.toContain("prompt");
   // Previews are the page's own affair, and its slider sets what a fidelity stands for.
-  expect(Object.keys(FIELDS).filter((name) => !(name in DEFAULTS))).toEqual(["preview_interval", "fidelity"]);
+  expect(Object.keys(FIELDS).filter((name) => !(name in DEFAULTS))).toEqual(["preview_interval", "fidelity", "profile"]);
   const sent = formOf({ ...DEFAULTS, prompt: "a", guidance_end: 0.5, style_filter: ["snow", "dusk"] }, new Blob(["x"]), {});
   expect([sent.get("guidance_end"), sent.getAll("style_filter"), sent.has("guidance_start")]).toEqual(["0.5", ["snow", "dusk"], false]);
 });

@@ -26,3 +26,4 @@ def test_types_follow_openapi(tmp_path):
 
 def test_ranges_and_defaults_follow_the_request():
     assert studio_api.fields_text() == studio_api.CONTROLS.read_text(), REMEDY
+    assert studio_api.profiles_text() == studio_api.PROFILES.read_text(), REMEDY
