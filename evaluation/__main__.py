@@ -148,7 +148,10 @@ def _measure(
         found = report.measure(Evaluation(painter, advance), renders, variants, out)
     durable.write_json(out / "report.json", found)
     console = Console()
-    others = ("clip_score", "style_score", "structure_f1_hands", "structure_f1_hands_attempts")
+    others = (
+        "clip_score", "style_score", "structure_f1_hands", "structure_f1_hands_attempts",
+        "blend_shows_both",
+    )  # fmt: skip
     console.print(table(found, bars, others), _rows(found, "style"), _rows(found, "profile"))
     for file in report.FILES:
         console.print(f"wrote {out / file}", highlight=False)

@@ -26,7 +26,8 @@ class Ask:
 
     sketch: bytes
     prompt: str
-    style_image: bytes
+    style_images: tuple[bytes, ...]
+    """Blended in equal shares."""
     seed: int
     controlnet_conditioning_scale: float = DEFAULTS["controlnet_conditioning_scale"]
     ip_adapter_scale: float = DEFAULTS["ip_adapter_scale"][0]
@@ -69,6 +70,11 @@ class Case:
         other = STYLES[(self.sample.style + OTHER_STYLE) % len(STYLES)].name
         return replace(self.ask(), prompt=_phrase(other, self.index))
 
+    def blended(self, other: Case) -> Ask:
+        """The neutral one with the reference of `other` blended in at 0.5."""
+        both = self.ask().style_images + other.ask().style_images
+        return replace(self.neutral(), style_images=both)
+
     def truth(self) -> Picture:
         """The render that the generator would draw."""
         return self.sample.render()
@@ -78,7 +84,7 @@ class Case:
         return Ask(
             sketch=images.encode_png(np.asarray(draw_sketch(self.sample.scene, 2 * SIDE))),
             prompt=_phrase(self.style, self.index),
-            style_image=images.encode_png(self.partner.render()),
+            style_images=(images.encode_png(self.partner.render()),),
             seed=self.index,
         )
 

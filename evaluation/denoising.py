@@ -80,7 +80,7 @@ def _condition(networks: InProcess, case: Case) -> dict[str, npt.NDArray[Any]]:
             },
             "texts": np.array([[b""], [ask.prompt.encode()]], np.object_),
             "prompt_syntax": np.array([DEFAULTS["prompt_syntax"].encode()], np.object_),
-            "style_images": np.array([[ask.style_image]], np.object_),
+            "style_images": np.array([[image] for image in ask.style_images], np.object_),
             "style_weights": np.ones(1, np.float32),
         }
     )

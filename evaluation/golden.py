@@ -42,7 +42,7 @@ def held_out(count: int) -> list[Scene]:
     """The first `count` held-out scenes of the evaluation; the styles come in turn."""
     asks = [(case.style, case.ask()) for case in cases(count)]
     return [
-        Scene(f"scene-{ask.seed}", ask.sketch, ask.prompt, ask.style_image, ask.seed, style)
+        Scene(f"scene-{ask.seed}", ask.sketch, ask.prompt, ask.style_images[0], ask.seed, style)
         for style, ask in asks
     ]
 

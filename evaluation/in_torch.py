@@ -41,7 +41,7 @@ class TorchPainter(ClipEngines):
         request = RenderRequest(
             sketch=ask.sketch,
             prompt=ask.prompt,
-            style_images=(ask.style_image,),
+            style_images=ask.style_images,
             seed=ask.seed,
             controlnet_conditioning_scale=ask.controlnet_conditioning_scale,
             ip_adapter_scale=(ask.ip_adapter_scale,),

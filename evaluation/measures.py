@@ -9,9 +9,9 @@ from functools import cached_property
 
 import numpy as np
 
-from evaluation.cases import Ask, Case, cases
+from evaluation.cases import OTHER_STYLE, Ask, Case, cases
 from evaluation.painters import Finder, Painter
-from evaluation.stylometry import Stylometer
+from evaluation.stylometry import SHOWN, Stylometer
 from pipeline import control, fidelity, images
 from pipeline.images import Picture
 from pipeline.request import DEFAULTS, PROFILES
@@ -83,7 +83,9 @@ class Evaluation:
         pairs = [*zip(vectors, (one.ask for one in made), strict=True)]
         return {
             "clip_score": mean(vector @ embed_text(ask.prompt) for vector, ask in pairs),
-            "style_score": mean(vector @ embed_picture(ask.style_image) for vector, ask in pairs),
+            "style_score": mean(
+                vector @ embed_picture(ask.style_images[0]) for vector, ask in pairs
+            ),
         }
 
     def profiles(self, asked: Sequence[Case]) -> dict[str, dict[str, float]]:
@@ -104,6 +106,20 @@ class Evaluation:
             }
             for name, its in made.items()
         }
+
+    def blends(self, asked: Sequence[Case]) -> float:
+        """The share of blends at 0.5 that have both styles among the nearest three.
+
+        Each case is blended with another of a style that is not alike.
+        """
+        made = []
+        for case in asked:
+            later = (asked[(case.index + OTHER_STYLE + n) % len(asked)] for n in range(len(asked)))
+            other = next(one for one in later if not self.stylometer.alike(case.style, one.style))
+            painted = self._paint(case, case.blended(other))
+            nearest = self.stylometer.nearest(painted.picture)[:SHOWN]
+            made.append({case.style, other.style} <= {*nearest})
+        return mean(made)
 
     def vae_f1(self, asked: Sequence[Case]) -> float:
         """The mean structure F1 of the true renders after the VAE alone."""

@@ -35,7 +35,7 @@ STRUCTURE_MIN = 0.9
 
 def renders_to_make(renders: int, variants: int) -> int:
     """How many renders :func:`measure` makes."""
-    return renders + (4 + len(PROFILES)) * variants + 2 * len(SHEETS)
+    return renders + (4 + len(PROFILES)) * variants + len(STYLES) + 2 * len(SHEETS)
 
 
 def measure(evaluation: Evaluation, renders: int, variants: int, out: Path) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def measure(evaluation: Evaluation, renders: int, variants: int, out: Path) -> d
         renders: made as a user would ask for them.
         variants: how many of the same cases are also asked for without ControlNet, with a neutral
             prompt, with that and without IP-Adapter, with a contradicting prompt, and by each
-            profile.
+            profile. Besides, a case of each style is blended with another one's.
     """
     asked = cases(renders)
     made = evaluation.paint(asked, Case.ask)
@@ -64,6 +64,7 @@ def measure(evaluation: Evaluation, renders: int, variants: int, out: Path) -> d
         "style_accuracy_no_ip": accuracy(evaluation.paint(varied, Case.without_style)),
         "reference_wins": accuracy(evaluation.paint(varied, Case.contradicted)),
         **profiles(evaluation.profiles(varied)),
+        "blend_shows_both": evaluation.blends(asked[: len(STYLES)]),
         **text_retrieval(evaluation.painter),
         **image_retrieval(evaluation.painter),
         "renders": renders,
@@ -104,7 +105,7 @@ def draw_hands(evaluation: Evaluation, path: Path) -> dict[str, float]:
         evaluation.advance()
         found[name] = round(structure_f1(ask.sketch, render), 4)
         label = f"{name}; {case.style}: F1 {found[name]:.2f}"
-        rows.append((label, [sheets.panel(ask.sketch), sheets.panel(ask.style_image), render]))
+        rows.append((label, [sheets.panel(ask.sketch), sheets.panel(ask.style_images[0]), render]))
     sheets.write_sheet(rows, path, columns=2)
     return found
 
@@ -133,5 +134,5 @@ def by_hand() -> dict[str, Ask]:
     asked = {}
     for sheet, case in zip(SHEETS, cycle(cases(len(STYLES))), strict=False):
         like, sketch = case.ask(), encode_png(np.asarray(sheet.draw()))
-        asked[sheet.name] = Ask(sketch, like.prompt, like.style_image, like.seed)
+        asked[sheet.name] = Ask(sketch, like.prompt, like.style_images, like.seed)
     return asked

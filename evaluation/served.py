@@ -54,7 +54,7 @@ class ServedPainter:
         result = self.gateway.render(
             ask.sketch,
             ask.prompt,
-            style_images=[ask.style_image],
+            style_images=ask.style_images,
             seed=ask.seed,
             controlnet_conditioning_scale=ask.controlnet_conditioning_scale,
             ip_adapter_scale=ask.ip_adapter_scale,

@@ -31,7 +31,7 @@ def write_style_sheet(made: Sequence[Painted], path: Path) -> None:
 
 
 def _row(one: Painted) -> list[Picture]:
-    return [panel(one.ask.sketch), panel(one.ask.style_image), one.picture]
+    return [panel(one.ask.sketch), panel(one.ask.style_images[0]), one.picture]
 
 
 def panel(encoded: bytes) -> Picture:

@@ -28,6 +28,8 @@ REFERENCE_SEED = 500
 """Below 1,000: neither trained on nor rendered in an evaluation."""
 GRADIENT_WEIGHT = 0.5
 NEAREST = 3
+SHOWN = 3
+"""Of the nearest styles those that a blend shows."""
 
 
 def features(picture: Picture) -> Features:
@@ -99,7 +101,24 @@ class Stylometer:
             for name, rows in self.references.items()
         }
 
+    def nearest(self, picture: Picture) -> list[str]:
+        """The styles, the one whose references are nearest first."""
+        distances = self.distances(picture)
+        return sorted(distances, key=distances.__getitem__)
+
     def style_of(self, picture: Picture) -> str:
         """The style whose references are nearest."""
-        distances = self.distances(picture)
-        return min(distances, key=distances.__getitem__)
+        return self.nearest(picture)[0]
+
+    def alike(self, one: str, other: str) -> bool:
+        """Whether true renders of one of them have the other among their nearest three styles."""
+        return other in self._neighbours(one) or one in self._neighbours(other)
+
+    def _neighbours(self, style: str) -> list[str]:
+        """The two nearest to `style`, which is the third."""
+        own = self.references[style].mean(axis=0)
+        apart = {
+            name: float(np.linalg.norm(rows.mean(axis=0) - own))
+            for name, rows in self.references.items()
+        }
+        return sorted(apart, key=apart.__getitem__)[1:SHOWN]

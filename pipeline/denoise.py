@@ -48,6 +48,8 @@ class Guidance:
     control_guidance_end: float
     ip_adapter_scale: tuple[float, ...]
     """One value for each cross-attention layer."""
+    style_start: float = 0.0
+    style_end: float = 1.0
 
     @property
     def classifier_free(self) -> bool:
@@ -65,6 +67,11 @@ class Guidance:
         """ControlNet's weight at `step` (0-based): full inside start..end, else 0."""
         start, end = self.control_guidance_start, self.control_guidance_end
         return self.controlnet_conditioning_scale * _inside(start, end, step, steps)
+
+    def style_scale(self, step: int, steps: int) -> Array:
+        """IP-Adapter's strength in each layer at `step` (0-based): 0 outside start..end."""
+        inside = _inside(self.style_start, self.style_end, step, steps)
+        return np.array(self.ip_adapter_scale, np.float32) * inside
 
 
 def _inside(start: float, end: float, step: int, steps: int) -> bool:
@@ -166,12 +173,17 @@ async def denoise(
     sample, timestep = next(sampling)
     images = len(sample)
     fixed = {
-        guided: _fixed_inputs(conditioning, guidance, images, guided=guided)
+        guided: _fixed_inputs(conditioning, images, guided=guided)
         for guided in {guidance.guides(step, steps) for step in range(steps)}
     }
     for step in range(steps):
-        scale, guided = guidance.control_scale(step, steps), guidance.guides(step, steps)
-        noise_pred = await _predict(denoiser, sample, timestep, scale, fixed[guided])
+        guided = guidance.guides(step, steps)
+        scales = {
+            "timestep": np.array([timestep], np.float32),
+            "conditioning_scale": np.array([guidance.control_scale(step, steps)], np.float32),
+            "ip_adapter_scale": guidance.style_scale(step, steps),
+        }
+        noise_pred = await _predict(denoiser, sample, scales, fixed[guided])
         if guided:
             noise_pred = _guide(noise_pred, guidance.guidance_scale)
         await on_prediction(step + 1, Prediction(sample, timestep, noise_pred))
@@ -183,23 +195,15 @@ async def denoise(
     raise RuntimeError(f"the sampler asked for more than {steps} steps")
 
 
-async def _predict(
-    denoiser: Denoiser, sample: Array, timestep: float, control_scale: float, fixed: Tensors
-) -> Array:
+async def _predict(denoiser: Denoiser, sample: Array, scales: Tensors, fixed: Tensors) -> Array:
     rows = len(fixed["prompt_embeds"])
+    every = {name: np.tile(scale, (rows, 1)) for name, scale in scales.items()}
     return await denoiser(
-        {
-            **fixed,
-            "sample": np.tile(sample, (rows // len(sample), 1, 1, 1)),
-            "timestep": np.full((rows, 1), timestep, np.float32),
-            "conditioning_scale": np.full((rows, 1), control_scale, np.float32),
-        }
+        {**fixed, **every, "sample": np.tile(sample, (rows // len(sample), 1, 1, 1))}
     )
 
 
-def _fixed_inputs(
-    conditioning: Conditioning, guidance: Guidance, images: int, *, guided: bool
-) -> Tensors:
+def _fixed_inputs(conditioning: Conditioning, images: int, *, guided: bool) -> Tensors:
     """What no step changes: all negative rows where it is `guided`, then all positive ones."""
     first = 0 if guided else 1
     rows = images * (2 - first)
@@ -207,7 +211,6 @@ def _fixed_inputs(
         "prompt_embeds": np.repeat(conditioning.prompt_embeds[first:], images, axis=0),
         "image_embeds": np.repeat(conditioning.image_embeds[first:], images, axis=0),
         "control_image": np.repeat(conditioning.control_image[None], rows, axis=0),
-        "ip_adapter_scale": np.tile(np.array(guidance.ip_adapter_scale, np.float32), (rows, 1)),
     }
 
 

@@ -173,7 +173,8 @@ class Field:
         for tag in cleaned:
             if not 0 < len(tag) <= (self.max_length or 0) or not tag.isprintable():
                 allowed = f"1 to {self.max_length} printable characters each"
-                raise InvalidRequest(self.name, tag, allowed, "Use short words such as 'night'.")
+                remedy = self.remedy or "Use short words such as 'night'."
+                raise InvalidRequest(self.name, tag, allowed, remedy)
         return cleaned
 
     def _check_count(self, count: int) -> None:

@@ -11,8 +11,9 @@ import hashlib
 import html
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,7 @@ MAX_ENGINES = 64
 MAX_NUMBERS = 16
 """More than a picture has scores or attempts."""
 
-PICTURES = frozenset({"sketch", *SOURCES, "style", "style_images", "style_weights"})
+PICTURES = frozenset({"sketch", *SOURCES, "style", "styles", "style_images", "style_weights"})
 """What a render starts from; it is told by checksums, and not among the parameters."""
 PARAMETERS: Mapping[str, Field] = {
     name: field
@@ -72,6 +73,8 @@ class StyleImage:
     png: bytes | None = None
     """A PNG with the pixels that were used; None for a style of the library, and when it was not
     embedded."""
+    style: str | None = None
+    """The library's id; None for a picture of the caller's own."""
 
 
 @dataclass(frozen=True)
@@ -113,9 +116,8 @@ class Provenance:
     parameters: Mapping[str, Any]
     """By the names in ``PARAMETERS``, but for those that were left out and have no default; seed
     and size are the actual ones."""
-    style: str | None
-    """The library's id; None when the caller sent reference pictures."""
     style_images: tuple[StyleImage, ...]
+    """All of the library, or all of the caller's own."""
     sources: Mapping[str, Source]
     """By the names of their fields, as far as they were sent."""
     pack: Pack
@@ -128,13 +130,23 @@ class Provenance:
     attempts: tuple[Attempt, ...] = ()
     """Every one at this picture, itself among them, where ``structure_min`` was set."""
 
+    @property
+    def styles(self) -> tuple[str, ...]:
+        """The library's ids; none when the caller sent reference pictures."""
+        return tuple(image.style for image in self.style_images if image.style)
+
+    @property
+    def style(self) -> str | None:
+        """The library's id, where it is a single one."""
+        return self.styles[0] if len(self.styles) == 1 else None
+
 
 def describe(
     request: RenderRequest,
     *,
     seed: int,
     size: tuple[int, int],
-    style: str | None,
+    styles: Sequence[str],
     pack: Mapping[str, Any],
     version: str,
     used: RenderRequest | None,
@@ -144,10 +156,10 @@ def describe(
 
     Args:
         request: as it was sent, but with what its sketch was taken for in ``sketch_kind``, and with
-            the style's stored picture in ``style_images`` when it is the
+            the styles' stored pictures in ``style_images`` when they are the
             library's.
         size: of the picture, ``(width, height)`` in pixels.
-        style: the library's id; None for pictures of the caller's own.
+        styles: the library's id of each of these; none for pictures of the caller's own.
         pack: as the ``render`` model tells it (``pipeline.wire.pack_identity``), its ``versions``
             and their ``sha256``.
         version: of maquette.
@@ -157,19 +169,17 @@ def describe(
     """
     actual = {"seed": seed, "width": size[0], "height": size[1], "variation_seed": variation_seed}
     weights = request.style_weights or (1.0,) * len(request.style_images)
-    drawn, own = _held(used, size, is_own=not style) if used else ({}, [])
-    own += [None] * (len(request.style_images) - len(own))
-    references = zip(request.style_images, weights, own, strict=True)
+    drawn, own = _held(used, size, is_own=not styles) if used else ({}, [])
+    references = zip_longest(request.style_images, weights, own, styles)
     return Provenance(
         parameters={
             name: _plain(value) if field.kind is float else value
             for name, field in PARAMETERS.items()
             if (value := actual.get(name, getattr(request, name))) is not None
         },
-        style=style or None,
         style_images=tuple(
-            StyleImage(_sha256(image), shortest_decimal(share), png)
-            for image, share, png in references
+            StyleImage(_sha256(image), shortest_decimal(share), png, style)
+            for image, share, png, style in references
         ),
         sources={
             name: Source(_sha256(file), drawn.get(name)) for name, file in request.drawn.items()
@@ -358,7 +368,7 @@ def _from_json(content: bytes) -> Provenance:
 
 
 def _provenance(found: Mapping[str, Any]) -> Provenance:
-    pack, style = found["pack"], found["style"]
+    pack, alone = found["pack"], _named(found["style"])
     sources = {name: found[name] for name in ("sketch", *SOURCES) if name in found}
     references = _typed(found["style_images"], list)
     engines, versions, digests = pack["engines"], pack.get("versions", {}), pack.get("sha256", {})
@@ -372,12 +382,13 @@ def _provenance(found: Mapping[str, Any]) -> Provenance:
             for name, field in PARAMETERS.items()
             if (value := _parameter(field, found["parameters"])) is not None
         },
-        style=None if style is None else _typed(style, str),
         style_images=tuple(
             StyleImage(
                 _checksum(image["sha256"]),
                 _typed(image["weight"], float),
                 _embedded(image.get("png")),
+                # Older pictures say it beside their only reference.
+                _named(image.get("style", alone)),
             )
             for image in references
         ),
@@ -435,6 +446,10 @@ def _version(value: Any) -> int:
     if not 1 <= _typed(value, int) < 2**31:
         raise ValueError(f"{value!r:.60} is no version")
     return int(value)
+
+
+def _named(style: Any) -> str | None:
+    return None if style is None else str(_typed(style, str))
 
 
 def _checksum(value: Any) -> str:

@@ -336,7 +336,9 @@ def _guidance(request: RenderRequest, topology: Topology) -> Guidance:
         controlnet_conditioning_scale=request.controlnet_conditioning_scale,
         control_guidance_start=request.control_guidance_start,
         control_guidance_end=request.control_guidance_end,
-        ip_adapter_scale=topology.layer_scales(request.ip_adapter_scale),
+        ip_adapter_scale=topology.layer_scales(request.ip_adapter_scale, request.style_mode),
+        style_start=request.style_start,
+        style_end=request.style_end,
     )
 
 

@@ -14,10 +14,12 @@ from pipeline.pinned_versions import ALIASES
 from pipeline.prompt import SYNTAXES, parse, without_weights
 from pipeline.samplers import SAMPLERS, STEP_LIMITS
 from pipeline.tensor import shortest_decimal
-from pipeline.topology import MAX_LAYERS
+from pipeline.topology import MAX_LAYERS, STYLE_MODES
 
 MAX_PROMPT = 2000
 MAX_STYLE_IMAGES = 8
+MAX_STYLE_ID = 480
+"""Characters of the longest id in a library."""
 SKETCH_KINDS = ("auto", "clean", "inverted", "photo", "transparent")
 CONTROL_MODES = ("canny", "lines")
 MAX_TAGS = 16
@@ -55,7 +57,8 @@ class RenderRequest:
 
     ``seed``, ``width`` and ``height`` may be None: then the seed is drawn, and the size follows the
     sketch's aspect ratio at the pack's native pixel count. The style is ``style_images`` if given,
-    else the library's ``style``, else whatever the prompt retrieves within ``style_filter``.
+    else the library's ``style`` or ``styles``, else the ``style_count`` that the prompt retrieves
+    within ``style_filter``.
 
     Raises:
         InvalidRequest: a field is outside its range; the message names it.
@@ -82,6 +85,16 @@ class RenderRequest:
         "Id of a style in the library. Left out, the style is retrieved with the prompt.",
         served=False, pixels=True,
     ))  # fmt: skip
+    styles: tuple[str, ...] = field(default=(), metadata=about(
+        "Ids of several styles in the library, which are blended.",
+        max_items=MAX_STYLE_IMAGES, max_length=MAX_STYLE_ID, noun="styles",
+        remedy="Name styles of the library.", count_remedy="Name the few that matter most.",
+        option="style", served=False, pixels=True,
+    ))  # fmt: skip
+    style_count: int = field(default=1, metadata=about(
+        "Styles that the prompt retrieves, to be blended; the nearer, the more each weighs.",
+        allowed=Range(1, MAX_STYLE_IMAGES), served=False,
+    ))  # fmt: skip
     style_filter: tuple[str, ...] = field(default=(), metadata=about(
         "Tags that a retrieved style must all have.",
         max_items=MAX_TAGS, max_length=MAX_TAG, noun="tags",
@@ -93,7 +106,7 @@ class RenderRequest:
         option="style-image", pixels=True,
     ))  # fmt: skip
     style_weights: tuple[float, ...] = field(default=(), metadata=about(
-        "One weight per style image; equal shares when left out.",
+        "One weight per style image, or per one of styles; equal shares when left out.",
         allowed=_SHARE, max_items=MAX_STYLE_IMAGES, noun="weights", option="style-weight",
         pixels=True,
     ))  # fmt: skip
@@ -137,6 +150,19 @@ class RenderRequest:
         "the server's information says.",
         allowed=_SCALE, min_items=1, max_items=MAX_LAYERS,
         count_remedy="Send one value for all layers.", option="style-scale", pixels=True,
+    ))  # fmt: skip
+    style_mode: str = field(default="both", metadata=about(
+        "What shows of the style picture: style, its colours and materials, composition, where "
+        "what is in it, or both. The first two switch layers of ip_adapter_scale off.",
+        choices=STYLE_MODES, pixels=True,
+    ))  # fmt: skip
+    style_start: float = field(default=0.0, metadata=about(
+        "Share of the steps before the style shows; below the end.",
+        allowed=_SHARE, pixels=True,
+    ))  # fmt: skip
+    style_end: float = field(default=1.0, metadata=about(
+        "Share of the steps after which it no longer does.",
+        allowed=_SHARE, pixels=True,
     ))  # fmt: skip
     sketch_kind: str = field(default="auto", metadata=about(
         "What the sketch is: clean, inverted (light lines on dark), photo (of a drawing on paper, "
@@ -297,8 +323,8 @@ class RenderRequest:
 
     @property
     def weights(self) -> tuple[float, ...]:
-        """One weight per style image, summing to 1; equal shares when none were given."""
-        given = self.style_weights or (1.0,) * len(self.style_images)
+        """One weight per style, summing to 1; equal shares when none were given."""
+        given = self.style_weights or (1.0,) * len(self.style_images or self.styles)
         return tuple(weight / sum(given) for weight in given)
 
 
@@ -310,17 +336,23 @@ RANGES: Mapping[str, Range] = {
 
 
 def _check_styles(request: RenderRequest) -> None:
-    images, weights = len(request.style_images), len(request.style_weights)
-    if weights and weights != images:
-        remedy = "Send one weight per style image, or none for equal shares."
+    named = [name for name in ("style", "styles", "style_images") if getattr(request, name)]
+    if len(named) > 1:
+        remedy = "Name one style, several in styles, or send your own images."
+        found, allowed = getattr(request, named[0]), f"empty when {named[1]} is set"
+        raise InvalidRequest(named[0], found, allowed, remedy)
+    if request.style_count > 1 and named:
+        remedy = f"Leave {named[0]} out to have them retrieved, or style_count."
+        allowed = f"1 when {named[0]} is set"
+        raise InvalidRequest("style_count", request.style_count, allowed, remedy)
+    worn, weights = len(request.style_images or request.styles), len(request.style_weights)
+    if weights and weights != worn:
+        remedy = "Send one weight per style, or none for equal shares."
         found = Words(f"{weights} weights")
-        raise InvalidRequest("style_weights", found, f"{images} weights", remedy)
+        raise InvalidRequest("style_weights", found, f"{worn} weights", remedy)
     if weights and sum(request.style_weights) == 0:
-        remedy = "Give the picture that should show a weight of 1."
+        remedy = "Give the style that should show a weight of 1."
         raise InvalidRequest("style_weights", request.style_weights, "one above 0", remedy)
-    if request.style and request.style_images:
-        remedy = "Send either a style from the library or your own images."
-        raise InvalidRequest("style", request.style, "empty when style_images is set", remedy)
 
 
 def _check_together(request: RenderRequest) -> None:
@@ -336,6 +368,7 @@ def _check_together(request: RenderRequest) -> None:
     for interval, what in (
         ("control_guidance", "the sketch hold"),
         ("guidance", "the prompt pull"),
+        ("style", "the style show"),
     ):
         start, end = getattr(request, f"{interval}_start"), getattr(request, f"{interval}_end")
         if start >= end:

@@ -11,6 +11,8 @@ from pipeline.errors import InvalidRequest, Words
 MAX_LAYERS = 256
 """More cross-attention layers than any network has: the bound while the pack is not known."""
 
+STYLE_MODES = ("both", "style", "composition")
+
 MAX_CHUNKS = 4
 """Texts of ``context_length`` that one prompt may fill."""
 
@@ -57,6 +59,18 @@ class Topology:
             *(f"up_blocks.{block}.attentions.{i}" for block in up for i in range(layers + 1)),
         )
 
+    def style_shares(self, mode: str) -> tuple[float, ...]:
+        """What `mode`, one of ``STYLE_MODES``, leaves of each cross-attention layer's strength."""
+        layers = self.cross_attention_layers
+        down = [layer for layer in layers if layer.startswith("down")]
+        up = [layer for layer in layers if layer.startswith("up")]
+        show = {
+            "both": layers,
+            "style": up[: self.layers_per_block + 1],
+            "composition": (*down[-self.layers_per_block :], "mid_block.attentions.0"),
+        }[mode]
+        return tuple(float(layer in show) for layer in layers)
+
     @property
     def residuals(self) -> tuple[str, ...]:
         """ControlNet's outputs: conv_in's, each level's layers and downsampler's, the middle's.
@@ -66,7 +80,7 @@ class Topology:
         count = 1 + self.levels * self.layers_per_block + self.levels - 1
         return (*(f"down_block_res_{i}" for i in range(count)), "mid_block_res")
 
-    def layer_scales(self, given: tuple[float, ...]) -> tuple[float, ...]:
+    def layer_scales(self, given: tuple[float, ...], style_mode: str = "both") -> tuple[float, ...]:
         """IP-Adapter's strength at each cross-attention layer.
 
         Raises:
@@ -80,7 +94,9 @@ class Topology:
                 f"1 value, or {layers} (one per cross-attention layer)",
                 "Send one value for all layers.",
             )
-        return given if len(given) == layers else given * layers
+        each = given if len(given) == layers else given * layers
+        shares = self.style_shares(style_mode)
+        return tuple(scale * share for scale, share in zip(each, shares, strict=True))
 
 
 SD15 = Topology(

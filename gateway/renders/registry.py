@@ -238,7 +238,7 @@ class Renders:
             scores=[picture.scores for picture in result.pictures] if result else [],
         )
         if self._desk.audit:
-            ids = {"render": render.id, "style": chosen.style.id if chosen else ""}
+            ids = {"render": render.id, "style": ",".join(chosen.weights) if chosen else ""}
             self._desk.audit.record(
                 render.owner, "render", ids=ids, outcome=render.outcome, prompt=request.prompt
             )

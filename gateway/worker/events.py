@@ -8,16 +8,42 @@ from typing import Any
 
 from gateway.telemetry.outcomes import Scores, Timings
 from pipeline.attempts import Attempt
+from pipeline.style import TEMPERATURE
 from retrieval.styles import Style
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """The style of a render has been found."""
+class BlendedStyle:
+    """A style of the library and its part in a render."""
 
     style: Style
     score: float | None
     """None when the caller named the style, so that nothing was compared."""
+    weight: float = 1.0
+    """Among the others; they need not sum to 1."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The styles of a render have been found: one, or several to be blended."""
+
+    styles: tuple[BlendedStyle, ...]
+    """As the caller named them, or the nearest first."""
+
+    @property
+    def first(self) -> BlendedStyle:
+        """The one that is told where only one can be."""
+        return self.styles[0]
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Of each style, by its id."""
+        return {each.style.id: each.weight for each in self.styles}
+
+    @property
+    def temperature(self) -> float | None:
+        """Of the softmax that made the weights of scores; None where it made none."""
+        return TEMPERATURE if len(self.styles) > 1 and self.first.score is not None else None
 
 
 @dataclass(frozen=True)

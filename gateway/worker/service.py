@@ -19,17 +19,26 @@ from gateway.triton.inference import STAGES, Arrays, Inference
 from gateway.version import VERSION
 from gateway.worker.admission import Admission
 from gateway.worker.decoding import PictureDecoder
-from gateway.worker.events import Attempted, Chosen, Finished, Picture, Stepped, Tell
+from gateway.worker.events import (
+    Attempted,
+    BlendedStyle,
+    Chosen,
+    Finished,
+    Picture,
+    Stepped,
+    Tell,
+)
 from gateway.worker.moderation import Moderation
 from gateway.worker.painting import Painting
 from gateway.worker.scoring import scored
 from pipeline import attempts, images, provenance, topology
 from pipeline.attempts import Made, Painted
-from pipeline.errors import NotFound
+from pipeline.errors import InvalidRequest, NotFound, Words, shorten
 from pipeline.png import size_of
 from pipeline.presets import resolved
 from pipeline.provenance import Provenance
 from pipeline.request import SEEDS, RenderRequest
+from pipeline.style import weights_of
 from retrieval.library import StyleLibrary
 from retrieval.styles import NewStyle, ScoredStyle, Style
 from versions.canary import Counts
@@ -137,8 +146,7 @@ class Service:
         self._resolved(request)
         with tracing.span("check"):
             checked = await self.decoded(request)
-        if request.style:
-            await self.library.get(request.style)
+        await self._named(request)
         for name, file in request.drawn.items():
             await self._moderation.check_files([file], name)
         await self._moderation.check_files(request.style_images, "style")
@@ -305,7 +313,7 @@ class Service:
             ),
             seed=one.seed,
             size=size_of(output["images"][0]),
-            style=styled.chosen.style.id if styled.chosen else None,
+            styles=[*styled.chosen.weights] if styled.chosen else (),
             pack=self._identities.of(json.loads(output["pack"][0]), _versions(output)),
             version=VERSION,
             used=styled.request if self._embed_sketch else None,
@@ -328,28 +336,56 @@ class Service:
     async def _with_style(self, request: RenderRequest, sent: RenderRequest) -> _Styled:
         if request.style_images:
             return _Styled(sent, request, None)
-        if request.style:
-            return await self._dressed(
-                request, sent, Chosen(await self.library.get(request.style), None)
-            )
-        found, embed, search = await self.search(request.words, request.style_filter, limit=1)
+        if named := await self._named(request):
+            weights = request.style_weights or (1.0,) * len(named)
+            blend = [
+                BlendedStyle(one, None, share) for one, share in zip(named, weights, strict=True)
+            ]
+            return await self._dressed(request, sent, Chosen(tuple(blend)))
+        found, embed, search = await self.search(
+            request.words, request.style_filter, request.style_count
+        )
         if not found:
             raise NotFound(_nothing_found(request))
-        chosen = Chosen(found[0].style, found[0].score)
-        styled = await self._dressed(request, sent, chosen)
+        weights = weights_of([each.score for each in found])
+        blend = [
+            BlendedStyle(each.style, each.score, share)
+            for each, share in zip(found, weights, strict=True)
+        ]
+        styled = await self._dressed(request, sent, Chosen(tuple(blend)))
         return replace(styled, embed_seconds=embed, search_seconds=search)
+
+    async def _named(self, request: RenderRequest) -> list[Style]:
+        """The styles of the library that `request` names.
+
+        Raises:
+            NotFound: the library does not have one.
+            InvalidRequest: it names one twice.
+        """
+        names = request.styles or filter(None, [request.style])
+        named = [await self.library.get(name) for name in names]
+        ids = [each.id for each in named]
+        if twice := next((each for each in ids if ids.count(each) > 1), ""):
+            found = Words(f"{shorten(twice)} more than once")
+            remedy = "Name it once, with a larger weight in style_weights."
+            raise InvalidRequest("styles", found, "each style once", remedy)
+        return named
 
     async def _dressed(
         self, request: RenderRequest, sent: RenderRequest, chosen: Chosen
     ) -> _Styled:
         with tracing.span("fetch_style"):
-            picture = await self.library.picture(chosen.style)
-        # Again, because it may have been added before what is denied now was.
-        await self._moderation.check_pictures([picture], "style")
-        sent, request = (
-            replace(each, style="", style_images=(picture,)) for each in (sent, request)
-        )
-        return _Styled(sent, request, chosen)
+            pictures = [await self.library.picture(each.style) for each in chosen.styles]
+        # Again, because they may have been added before what is denied now was.
+        await self._moderation.check_pictures(pictures, "style")
+        settled: dict[str, Any] = {
+            "style": "",
+            "styles": (),
+            "style_count": 1,
+            "style_images": tuple(pictures),
+            "style_weights": tuple(each.weight for each in chosen.styles),
+        }
+        return _Styled(replace(sent, **settled), replace(request, **settled), chosen)
 
 
 def _shown(style: bytes) -> bytes:

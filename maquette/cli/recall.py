@@ -167,12 +167,20 @@ def _style(made: Provenance, own: Sequence[bytes], client: Client) -> RenderOpti
     pictures = {
         sha256: picture for picture in own for sha256 in _checksums(picture, "--style-image")
     }
-    first = made.style_images[0].sha256
-    if made.style and first not in pictures:
-        return {"style": _same_style(made.style, first, client)}
+    weights = [image.weight for image in made.style_images]
+    if pictures.keys().isdisjoint(image.sha256 for image in made.style_images):
+        named = [
+            _same_style(image.style, image.sha256, client)
+            for image in made.style_images
+            if image.style
+        ]
+        if len(named) == 1:
+            return {"style": named[0]}
+        if named:
+            return {"styles": named, "style_weights": weights}
     return {
         "style_images": [_reference(image, pictures, client) for image in made.style_images],
-        "style_weights": [image.weight for image in made.style_images],
+        "style_weights": weights,
     }
 
 
@@ -251,7 +259,7 @@ def _other_files(made: Pack, again: Pack) -> list[str]:
 
 
 def _facts(made: Provenance) -> dict[str, Any]:
-    facts = asdict(made)
+    facts = {**asdict(made), "style": made.style}
     for picture in (*facts["sources"].values(), *facts["style_images"]):
         picture["held"] = picture.pop("png") is not None
     return facts
@@ -260,7 +268,7 @@ def _facts(made: Provenance) -> dict[str, Any]:
 def _print(made: Provenance) -> None:
     rows = {name.replace("_", " "): _words(value) for name, value in made.parameters.items()}
     rows |= {
-        "style": made.style or "pictures of the caller's own",
+        "style": ", ".join(made.styles) or "pictures of the caller's own",
         "references": ", ".join(map(_reference_words, made.style_images)),
         **{name: _source_words(source) for name, source in made.sources.items()},
         **{name.replace("_", " "): _words(value) for name, value in made.asked.items()},
@@ -286,7 +294,8 @@ def _source_words(source: Source) -> str:
 
 def _reference_words(image: StyleImage) -> str:
     held = ", held in the picture" if image.png else ""
-    return f"{image.sha256[:SHOWN]} (weight {image.weight:g}{held})"
+    name = f"{image.style}, " if image.style else ""
+    return f"{name}{image.sha256[:SHOWN]} (weight {image.weight:g}{held})"
 
 
 def _checksums(picture: bytes, option: str) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -43,8 +44,8 @@ from pipeline.request import FIELDS, RENDERED
 NEW = Path("render.png")
 """Where a picture goes that no place is named for, if nothing is there."""
 _ASKED_ELSEWHERE = {
-    "sketch", "prompt", "image", "mask", "style", "style_images", "canny_low_threshold",
-    "canny_high_threshold", "preview_interval",
+    "sketch", "prompt", "image", "mask", "style", "styles", "style_images",
+    "canny_low_threshold", "canny_high_threshold", "preview_interval",
 }  # fmt: skip
 """Fields whose option is not just their value."""
 EDGES = (FIELDS["canny_low_threshold"], FIELDS["canny_high_threshold"])
@@ -74,7 +75,13 @@ def render(
     board: Annotated[
         Path | None, typer.Option(help="Also write sketch, edges, style and render side by side.")
     ] = None,
-    style: Annotated[list[str] | None, typer.Option(help=FIELDS["style"].help)] = None,
+    style: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ID[:WEIGHT]",
+            help=f"{FIELDS['style'].help} {FIELDS['styles'].help} Repeatable.",
+        ),
+    ] = None,
     style_image: Annotated[
         list[Path] | None, typer.Option(help=f"{FIELDS['style_images'].help} Repeatable.")
     ] = None,
@@ -109,12 +116,14 @@ def render(
         _check_files(inputs, [*outputs, ("--preview", preview)])
         drawing = read(sketch) if sketch else None
         own = [*map(read, style_image or [])]
+        named, asked["style_weights"] = _weighed(style or [], asked["style_weights"])
         begun_with = read(file) if file else image
         with connected(gateway) as client:
             events = client.stream(
                 drawing,
                 prompt,
-                style=_only(style),
+                style=named[0] if len(named) == 1 else "",
+                styles=named if len(named) > 1 else [],
                 style_images=own,
                 image=begun_with,
                 mask=read(mask) if mask else None,
@@ -168,14 +177,16 @@ def _check_files(inputs: Sequence[Path], outputs: Sequence[tuple[str, Path | Non
             raise ValueError(f"{option} is {file}, and so is {other}. Choose another name for one.")
 
 
-def _only(styles: Sequence[str] | None) -> str:
-    """The style of the library that was asked for; none is the nearest one."""
-    if len(styles or ()) > 1:
-        raise ValueError(
-            f"--style is {' and '.join(styles or ())}; allowed: one style of the library. "
-            "Name one of them, or blend pictures of your own with --style-image."
-        )
-    return styles[0] if styles else ""
+def _weighed(
+    styles: Sequence[str], weights: list[float] | None
+) -> tuple[list[str], list[float] | None]:
+    """The styles, and the weights; `styles` may say theirs themselves, as in winter:0.7."""
+    parted = [re.split(r":(?=[0-9]*\.?[0-9]+$)", each, maxsplit=1) for each in styles]
+    if len(styles) > 1 and any(weight for _, *weight in parted):
+        if weights:
+            raise ValueError("--style says weights, and so does --style-weight. Leave one out.")
+        weights = [float(weight[0]) if weight else 1.0 for _, *weight in parted]
+    return [name for name, *_ in parted], weights
 
 
 def _write(result: Result, out: Path | None, meant: Collection[Path]) -> list[Path]:
@@ -231,6 +242,7 @@ def facts(result: Result) -> dict[str, object]:
     return {
         "style": result.style.id if result.style else None,
         "style_score": None if result.style_score is None else round(result.style_score, 4),
+        "styles": {each.style.id: round(each.weight or 0, 4) for each in result.styles},
         "seed": image.seed,
         "structure_f1": round(image.structure_f1, 4),
         "sketch_kind": result.sketch_kind,
@@ -253,7 +265,7 @@ def scores(image: Image) -> dict[str, float]:
 
 def board_of(sketch: bytes | None, result: Result, own: Sequence[bytes] = ()) -> list[Panel]:
     """The panels that tell how a render came about; `own` are the caller's reference pictures."""
-    names = [f"style: {result.style.id}"] if result.style else _numbered("style: your own", own)
+    names = [f"style: {_styles(result)}"] if result.style else _numbered("style: your own", own)
     styles = [result.style_image] if result.style else own
     seeds = [f", seed {image.seed}" if len(result.images) > 1 else "" for image in result.images]
     return [
@@ -277,6 +289,13 @@ def _similarities(images: Sequence[Image]) -> dict[str, str]:
     }
 
 
+def _styles(result: Result) -> str:
+    """The library's styles that were used, with weights where there are several."""
+    several = len(result.styles) > 1
+    weighed = (f"{each.style.id} {each.weight or 0:.2g}" for each in result.styles)
+    return ", ".join(weighed) if several else result.style.id if result.style else ""
+
+
 def _numbered(name: str, pictures: Sequence[bytes]) -> list[str]:
     """`name` for each, with its number where there are several."""
     several = len(pictures) > 1
@@ -293,7 +312,7 @@ def _print(result: Result, files: Sequence[Path]) -> None:
     score = "" if result.style_score is None else f", similarity {result.style_score:.3f}"
     structure = ", ".join(f"{image.structure_f1:.2f}" for image in images)
     rows = {
-        "style": f"{result.style.id if result.style else 'your own pictures'}{score}",
+        "style": f"{_styles(result) or 'your own pictures'}{score}",
         "structure": f"{structure} of 1 (edges of the sketch kept)",
         **_similarities(images),
         "attempts": ", ".join(

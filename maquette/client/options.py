@@ -21,13 +21,18 @@ class RenderOptions(TypedDict, total=False):
     plain; default: weighted)"""
     style: str | None
     """Id of a style in the library. Left out, the style is retrieved with the prompt."""
+    styles: Sequence[str] | None
+    """Ids of several styles in the library, which are blended."""
+    style_count: int | None
+    """Styles that the prompt retrieves, to be blended; the nearer, the more each weighs. (1 to 8;
+    default: 1)"""
     style_filter: Sequence[str] | None
     """Tags that a retrieved style must all have."""
     style_images: Sequence[File] | None
     """Your own reference pictures, instead of the library. PNG, JPEG or WebP; at most 10,485,760
     bytes and 25,000,000 pixels (JPEG: 50,000,000). More than 2048 a side are scaled down."""
     style_weights: float | Sequence[float] | None
-    """One weight per style image; equal shares when left out. (0 to 1)"""
+    """One weight per style image, or per one of styles; equal shares when left out. (0 to 1)"""
     seed: int | None
     """Repeats a render; drawn when left out. (0 to 4294967295)"""
     num_inference_steps: int | None
@@ -49,6 +54,14 @@ class RenderOptions(TypedDict, total=False):
     ip_adapter_scale: float | Sequence[float] | None
     """How strongly the style shows: once, or once per cross-attention layer of the pack, as the
     server's information says. (0 to 2; default: 0.8)"""
+    style_mode: str | None
+    """What shows of the style picture: style, its colours and materials, composition, where what is
+    in it, or both. The first two switch layers of ip_adapter_scale off. (both, style, composition;
+    default: both)"""
+    style_start: float | None
+    """Share of the steps before the style shows; below the end. (0 to 1; default: 0)"""
+    style_end: float | None
+    """Share of the steps after which it no longer does. (0 to 1; default: 1)"""
     sketch_kind: str | None
     """What the sketch is: clean, inverted (light lines on dark), photo (of a drawing on paper,
     which is freed of paper and shadow; also faint pencil) or transparent; auto looks at it. (auto,

@@ -46,11 +46,13 @@ class AddedStyle:
 
 @dataclass(frozen=True)
 class ScoredStyle:
-    """A style and how near it is to what was asked."""
+    """A style, how near it is to what was asked, and its part in a render."""
 
     style: Style
     score: float | None
     """Cosine similarity, -1 to 1; None where nothing was compared."""
+    weight: float | None = None
+    """Among the styles of a render; None in a search."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,7 @@ class Result:
     id: str
     images: tuple[Image, ...]
     style: Style | None
-    """None when the caller sent reference pictures."""
+    """The first of several; None when the caller sent reference pictures."""
     style_score: float | None
     """None when the style was not retrieved."""
     control_image: bytes
@@ -150,6 +152,10 @@ class Result:
     """What the sketch was taken for."""
     attempts: tuple[Attempt, ...]
     """Every picture that was painted, where ``structure_min`` was set."""
+    styles: tuple[ScoredStyle, ...]
+    """All that were used, with their weights, as named or the nearest first."""
+    style_temperature: float | None
+    """Of the softmax that made their weights of their scores; None where it made none."""
 
     def save(self, path: str | Path) -> list[Path]:
         """Write the first picture to `path` and the others beside it: house.png, house-2.png.

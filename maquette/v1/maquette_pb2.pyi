@@ -26,7 +26,7 @@ RENDER_STATE_FAILED: RenderState
 RENDER_STATE_CANCELLED: RenderState
 
 class RenderRequest(_message.Message):
-    __slots__ = ("sketch", "prompt", "negative_prompt", "style", "style_filter", "style_images", "style_weights", "seed", "num_inference_steps", "guidance_scale", "guidance_start", "guidance_end", "controlnet_conditioning_scale", "control_guidance_start", "control_guidance_end", "ip_adapter_scale", "canny_low_threshold", "canny_high_threshold", "scheduler", "width", "height", "num_images", "preview_interval", "image", "strength", "mask", "mask_blur", "control_in_mask", "pad", "variation_strength", "variation_seed", "id", "keep_running", "versions", "prompt_syntax", "sketch_kind", "structure_min", "max_attempts", "fidelity", "profile", "control_mode")
+    __slots__ = ("sketch", "prompt", "negative_prompt", "style", "style_filter", "style_images", "style_weights", "styles", "style_count", "style_mode", "style_start", "style_end", "seed", "num_inference_steps", "guidance_scale", "guidance_start", "guidance_end", "controlnet_conditioning_scale", "control_guidance_start", "control_guidance_end", "ip_adapter_scale", "canny_low_threshold", "canny_high_threshold", "scheduler", "width", "height", "num_images", "preview_interval", "image", "strength", "mask", "mask_blur", "control_in_mask", "pad", "variation_strength", "variation_seed", "id", "keep_running", "versions", "prompt_syntax", "sketch_kind", "structure_min", "max_attempts", "fidelity", "profile", "control_mode")
     SKETCH_FIELD_NUMBER: _ClassVar[int]
     PROMPT_FIELD_NUMBER: _ClassVar[int]
     NEGATIVE_PROMPT_FIELD_NUMBER: _ClassVar[int]
@@ -34,6 +34,11 @@ class RenderRequest(_message.Message):
     STYLE_FILTER_FIELD_NUMBER: _ClassVar[int]
     STYLE_IMAGES_FIELD_NUMBER: _ClassVar[int]
     STYLE_WEIGHTS_FIELD_NUMBER: _ClassVar[int]
+    STYLES_FIELD_NUMBER: _ClassVar[int]
+    STYLE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    STYLE_MODE_FIELD_NUMBER: _ClassVar[int]
+    STYLE_START_FIELD_NUMBER: _ClassVar[int]
+    STYLE_END_FIELD_NUMBER: _ClassVar[int]
     SEED_FIELD_NUMBER: _ClassVar[int]
     NUM_INFERENCE_STEPS_FIELD_NUMBER: _ClassVar[int]
     GUIDANCE_SCALE_FIELD_NUMBER: _ClassVar[int]
@@ -75,6 +80,11 @@ class RenderRequest(_message.Message):
     style_filter: _containers.RepeatedScalarFieldContainer[str]
     style_images: _containers.RepeatedScalarFieldContainer[bytes]
     style_weights: _containers.RepeatedScalarFieldContainer[float]
+    styles: _containers.RepeatedScalarFieldContainer[str]
+    style_count: int
+    style_mode: str
+    style_start: float
+    style_end: float
     seed: int
     num_inference_steps: int
     guidance_scale: float
@@ -109,7 +119,7 @@ class RenderRequest(_message.Message):
     fidelity: float
     profile: str
     control_mode: str
-    def __init__(self, sketch: _Optional[bytes] = ..., prompt: _Optional[str] = ..., negative_prompt: _Optional[str] = ..., style: _Optional[str] = ..., style_filter: _Optional[_Iterable[str]] = ..., style_images: _Optional[_Iterable[bytes]] = ..., style_weights: _Optional[_Iterable[float]] = ..., seed: _Optional[int] = ..., num_inference_steps: _Optional[int] = ..., guidance_scale: _Optional[float] = ..., guidance_start: _Optional[float] = ..., guidance_end: _Optional[float] = ..., controlnet_conditioning_scale: _Optional[float] = ..., control_guidance_start: _Optional[float] = ..., control_guidance_end: _Optional[float] = ..., ip_adapter_scale: _Optional[_Iterable[float]] = ..., canny_low_threshold: _Optional[int] = ..., canny_high_threshold: _Optional[int] = ..., scheduler: _Optional[str] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., num_images: _Optional[int] = ..., preview_interval: _Optional[int] = ..., image: _Optional[bytes] = ..., strength: _Optional[float] = ..., mask: _Optional[bytes] = ..., mask_blur: _Optional[int] = ..., control_in_mask: _Optional[bool] = ..., pad: _Optional[_Iterable[int]] = ..., variation_strength: _Optional[float] = ..., variation_seed: _Optional[int] = ..., id: _Optional[str] = ..., keep_running: _Optional[bool] = ..., versions: _Optional[str] = ..., prompt_syntax: _Optional[str] = ..., sketch_kind: _Optional[str] = ..., structure_min: _Optional[float] = ..., max_attempts: _Optional[int] = ..., fidelity: _Optional[float] = ..., profile: _Optional[str] = ..., control_mode: _Optional[str] = ...) -> None: ...
+    def __init__(self, sketch: _Optional[bytes] = ..., prompt: _Optional[str] = ..., negative_prompt: _Optional[str] = ..., style: _Optional[str] = ..., style_filter: _Optional[_Iterable[str]] = ..., style_images: _Optional[_Iterable[bytes]] = ..., style_weights: _Optional[_Iterable[float]] = ..., styles: _Optional[_Iterable[str]] = ..., style_count: _Optional[int] = ..., style_mode: _Optional[str] = ..., style_start: _Optional[float] = ..., style_end: _Optional[float] = ..., seed: _Optional[int] = ..., num_inference_steps: _Optional[int] = ..., guidance_scale: _Optional[float] = ..., guidance_start: _Optional[float] = ..., guidance_end: _Optional[float] = ..., controlnet_conditioning_scale: _Optional[float] = ..., control_guidance_start: _Optional[float] = ..., control_guidance_end: _Optional[float] = ..., ip_adapter_scale: _Optional[_Iterable[float]] = ..., canny_low_threshold: _Optional[int] = ..., canny_high_threshold: _Optional[int] = ..., scheduler: _Optional[str] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., num_images: _Optional[int] = ..., preview_interval: _Optional[int] = ..., image: _Optional[bytes] = ..., strength: _Optional[float] = ..., mask: _Optional[bytes] = ..., mask_blur: _Optional[int] = ..., control_in_mask: _Optional[bool] = ..., pad: _Optional[_Iterable[int]] = ..., variation_strength: _Optional[float] = ..., variation_seed: _Optional[int] = ..., id: _Optional[str] = ..., keep_running: _Optional[bool] = ..., versions: _Optional[str] = ..., prompt_syntax: _Optional[str] = ..., sketch_kind: _Optional[str] = ..., structure_min: _Optional[float] = ..., max_attempts: _Optional[int] = ..., fidelity: _Optional[float] = ..., profile: _Optional[str] = ..., control_mode: _Optional[str] = ...) -> None: ...
 
 class Style(_message.Message):
     __slots__ = ("id", "name", "tags", "sha256", "width", "height")
@@ -128,12 +138,14 @@ class Style(_message.Message):
     def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., tags: _Optional[_Iterable[str]] = ..., sha256: _Optional[str] = ..., width: _Optional[int] = ..., height: _Optional[int] = ...) -> None: ...
 
 class ScoredStyle(_message.Message):
-    __slots__ = ("style", "score")
+    __slots__ = ("style", "score", "weight")
     STYLE_FIELD_NUMBER: _ClassVar[int]
     SCORE_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
     style: Style
     score: float
-    def __init__(self, style: _Optional[_Union[Style, _Mapping]] = ..., score: _Optional[float] = ...) -> None: ...
+    weight: float
+    def __init__(self, style: _Optional[_Union[Style, _Mapping]] = ..., score: _Optional[float] = ..., weight: _Optional[float] = ...) -> None: ...
 
 class RenderedImage(_message.Message):
     __slots__ = ("png", "seed", "structure_f1", "clip_score", "style_score")
@@ -194,7 +206,7 @@ class Timings(_message.Message):
     def __init__(self, queue_seconds: _Optional[float] = ..., embed_seconds: _Optional[float] = ..., search_seconds: _Optional[float] = ..., condition_seconds: _Optional[float] = ..., denoise_seconds: _Optional[float] = ..., decode_seconds: _Optional[float] = ..., total_seconds: _Optional[float] = ...) -> None: ...
 
 class RenderResponse(_message.Message):
-    __slots__ = ("images", "style", "style_score", "control_image", "style_image", "timings", "warnings", "id", "versions", "sketch_kind", "attempts")
+    __slots__ = ("images", "style", "style_score", "control_image", "style_image", "timings", "warnings", "id", "versions", "sketch_kind", "attempts", "styles", "style_temperature")
     class VersionsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -213,6 +225,8 @@ class RenderResponse(_message.Message):
     VERSIONS_FIELD_NUMBER: _ClassVar[int]
     SKETCH_KIND_FIELD_NUMBER: _ClassVar[int]
     ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    STYLES_FIELD_NUMBER: _ClassVar[int]
+    STYLE_TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
     images: _containers.RepeatedCompositeFieldContainer[RenderedImage]
     style: Style
     style_score: float
@@ -224,7 +238,9 @@ class RenderResponse(_message.Message):
     versions: _containers.ScalarMap[str, int]
     sketch_kind: str
     attempts: _containers.RepeatedCompositeFieldContainer[Attempt]
-    def __init__(self, images: _Optional[_Iterable[_Union[RenderedImage, _Mapping]]] = ..., style: _Optional[_Union[Style, _Mapping]] = ..., style_score: _Optional[float] = ..., control_image: _Optional[bytes] = ..., style_image: _Optional[bytes] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ..., warnings: _Optional[_Iterable[str]] = ..., id: _Optional[str] = ..., versions: _Optional[_Mapping[str, int]] = ..., sketch_kind: _Optional[str] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ...) -> None: ...
+    styles: _containers.RepeatedCompositeFieldContainer[ScoredStyle]
+    style_temperature: float
+    def __init__(self, images: _Optional[_Iterable[_Union[RenderedImage, _Mapping]]] = ..., style: _Optional[_Union[Style, _Mapping]] = ..., style_score: _Optional[float] = ..., control_image: _Optional[bytes] = ..., style_image: _Optional[bytes] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ..., warnings: _Optional[_Iterable[str]] = ..., id: _Optional[str] = ..., versions: _Optional[_Mapping[str, int]] = ..., sketch_kind: _Optional[str] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., styles: _Optional[_Iterable[_Union[ScoredStyle, _Mapping]]] = ..., style_temperature: _Optional[float] = ...) -> None: ...
 
 class RenderStreamResponse(_message.Message):
     __slots__ = ("style", "progress", "result", "accepted", "attempted")

@@ -149,8 +149,26 @@ def test_each_question_changes_only_what_it_is_about():
     assert changed(default, neutral) == {"prompt"}
     assert changed(neutral, case.without_style()) == {"ip_adapter_scale"}
     assert changed(default, case.contradicted()) == {"prompt"}
+    other = cases(2)[1]
+    assert changed(neutral, case.blended(other)) == {"style_images"}
+    assert case.blended(other).style_images == (*default.style_images, *other.ask().style_images)
     assert case.contradicted().prompt not in PHRASES[case.style].held_out
     assert default.ip_adapter_scale == DEFAULTS["ip_adapter_scale"][0] == 0.8
+
+
+@pytest.mark.parametrize(("both", "share"), [(True, 0.8), (False, 0)])
+def test_a_blend_shows_both_styles_or_not(both, share):
+    """A picture that wears both in turn, field by field, and one that wears the first."""
+
+    class Mixer(Generator):
+        def paint(self, ask):
+            mixed, other = (np.array(decoded(image)) for image in ask.style_images)
+            where = (np.indices(mixed.shape[:2]) // 16).sum(axis=0) % 2 == 1
+            mixed[where & both] = other[where & both]
+            return encode_png(mixed)
+
+    shown = evaluation(Mixer()).blends(cases(len(STYLES)))
+    assert shown >= share if both else shown == share
 
 
 def changed(one, other):

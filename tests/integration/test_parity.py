@@ -139,6 +139,39 @@ def test_style_strength_means_what_it_means_in_diffusers(stub, reference, sketch
     assert np.abs(found - expected).max() <= 2
 
 
+@pytest.mark.parametrize("mode", ["style", "composition"])
+def test_a_style_mode_is_diffusers_with_scales_by_layer(stub, reference, sketch, style_image, mode):
+    blocks = {
+        "style": {"up": {"block_1": [0.8, 0.8, 0.8]}},
+        "composition": {"down": {"block_2": [0.8, 0.8]}, "mid": 0.8},
+    }
+    expected = by_diffusers(
+        reference, sketch, style_image, "ddim", 8, ip_adapter_scale=blocks[mode]
+    )
+    found = served(stub, sketch, style_image, "ddim", 8, style_mode=mode)
+    assert np.abs(found - expected).max() <= 2
+    whole = served(stub, sketch, style_image, "ddim", 8)
+    assert np.abs(found - whole).max() > 20, "the mode changed nothing"
+
+
+def test_a_style_in_an_interval_is_diffusers_with_no_strength_outside(
+    stub, reference, sketch, style_image
+):
+    steps = 8
+
+    def choose(pipe, step, _timestep, _tensors):
+        pipe.set_ip_adapter_scale(0.8 if 2 <= step + 1 < 6 else 0.0)
+        return {}
+
+    options = {"ip_adapter_scale": 0.0, "callback_on_step_end": choose}
+    expected = by_diffusers(reference, sketch, style_image, "ddim", steps, **options)
+    interval = {"style_start": 0.25, "style_end": 0.75}
+    found = served(stub, sketch, style_image, "ddim", steps, **interval)
+    assert np.abs(found - expected).max() <= 2
+    whole = served(stub, sketch, style_image, "ddim", steps)
+    assert np.abs(found - whole).max() > 20, "the interval changed nothing"
+
+
 class AlreadyProjected(torch.nn.Module):
     def forward(self, image_embeds):
         return [image_embeds[0][:, None]]

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from maquette.__main__ import app
 from pipeline.request import PROFILES, STANDS_FOR
 from pipeline.samplers import SAMPLERS
+from pipeline.topology import STYLE_MODES
 from tests.amounts import sample
 from tests.conftest import ROOT
 from tests.pictures import encoded
@@ -56,6 +57,11 @@ def drawn(number):
         styles = [(ROOT / f"examples/styles/{name}.png").read_bytes() for name in BLENDED]
         own = [styles[0], encoded(Image.open(io.BytesIO(styles[1])).convert("RGB"), "JPEG")]
         request |= {"style": "", "style_images": own, "style_weights": [0.3, 0.7]}
+    if number % 5 == 0:
+        request |= {"style": "", "style_count": 3}
+        request |= {"style_mode": pick.choice(STYLE_MODES), "style_end": 0.75}
+    if number % 5 == 4:
+        request |= {"style": "", "styles": BLENDED, "style_weights": [0.1, 0.7]}
     if number % 5 == 2:
         request["sketch"] = photo()
     if number % 4 == 0:

@@ -174,19 +174,18 @@ class LittleGateway(MaquetteServiceServicer):
                     )
                 )
             )
-        style = None
+        styles = []
         if not request.style_images:
-            style = self._style_of(request, context)
-            chosen = pb.ScoredStyle(style=style, score=None if request.style else 0.5)
-            render.style.CopyFrom(chosen)
-            yield pb.RenderStreamResponse(style=chosen)
+            styles = self._styles_of(request, context)
+            render.style.CopyFrom(styles[0])
+            yield pb.RenderStreamResponse(style=styles[0])
         for step in range(request.num_inference_steps + 1):
             self._go_on(render, request, context)
             previews = [b"preview"] if request.preview_interval and step else []
             progress = pb.Progress(step=step, steps=request.num_inference_steps, previews=previews)
             render.progress.CopyFrom(progress)
             yield pb.RenderStreamResponse(progress=progress)
-        render.result.CopyFrom(self._painted(render.id, request, style))
+        render.result.CopyFrom(self._painted(render.id, request, styles))
         render.state = pb.RENDER_STATE_SUCCEEDED
         yield pb.RenderStreamResponse(result=render.result)
 
@@ -216,10 +215,15 @@ class LittleGateway(MaquetteServiceServicer):
             render.state = pb.RENDER_STATE_CANCELLED
             self.stopped.set()
 
-    def _style_of(self, request, context):
-        if request.style:
-            return self._known(self.styles, request.style, context)
-        return next(iter(self.styles.values()))
+    def _styles_of(self, request, context):
+        names = request.styles or filter(None, [request.style])
+        named = [self._known(self.styles, name, context) for name in names]
+        found = named or [*self.styles.values()][: request.style_count]
+        weights = request.style_weights or (1.0,) * len(found)
+        return [
+            pb.ScoredStyle(style=style, score=None if named else 0.5, weight=weight)
+            for style, weight in zip(found, weights, strict=True)
+        ]
 
     def _go_on(self, render, request, context):
         """Return at once, or for an endless render when it has been stopped."""
@@ -228,12 +232,15 @@ class LittleGateway(MaquetteServiceServicer):
         if render.state == pb.RENDER_STATE_CANCELLED:
             context.abort(grpc.StatusCode.CANCELLED, f"The render {render.id} was cancelled.")
 
-    def _painted(self, identity, request, style):
-        worn = request.style_images or (self.pictures[style.id],)
-        shown = RenderRequest(**{**vars(request), "style": "", "style_images": worn})
+    def _painted(self, identity, request, styles):
+        worn = request.style_images or tuple(self.pictures[each.style.id] for each in styles)
+        settled = {"style": "", "styles": (), "style_count": 1, "style_images": worn}
+        if styles:
+            settled["style_weights"] = tuple(each.weight for each in styles)
+        shown = RenderRequest(**{**vars(request), **settled})
         drawn = {name: to_png(file, name).png for name, file in shown.drawn.items()}
-        styles = (to_png(picture, "picture").png for picture in shown.style_images)
-        decoded = replace(shown, style_images=tuple(styles), **drawn)
+        decoded_styles = (to_png(picture, "picture").png for picture in shown.style_images)
+        decoded = replace(shown, style_images=tuple(decoded_styles), **drawn)
         size = (request.width or SIZE, request.height or SIZE)
         first = 7 if request.seed is None else request.seed
         images = []
@@ -247,13 +254,15 @@ class LittleGateway(MaquetteServiceServicer):
                 "sha256": self.sha256,
             }
             made = describe(
-                shown, seed=seed, size=size, style=style.id if style else None, pack=pack,
+                shown, seed=seed, size=size, styles=[each.style.id for each in styles], pack=pack,
                 version="9.9", used=decoded if self.embed_sketch else None,
             )  # fmt: skip
             png = stamp(self._paint(shown, made), made)
             images.append(pb.RenderedImage(png=png, seed=seed, structure_f1=0.5))
         return pb.RenderResponse(
-            id=identity, images=images, style=style, style_score=None if request.style else 0.5,
+            id=identity, images=images, styles=styles,
+            style=styles[0].style if styles else None,
+            style_score=styles[0].score if styles and styles[0].HasField("score") else None,
             control_image=request.sketch, style_image=worn[0], warnings=["the prompt was cut"],
             timings=pb.Timings(total_seconds=1.5),
             versions=self.versions[request.versions or "champion"],

@@ -149,7 +149,8 @@ def test_a_picture_does_not_steer_the_terminal(made, run, gateway):
     written = read(png)
     pack = replace(written.pack, name=f"pack{steering}", engine=steering)
     parameters = {**written.parameters, "prompt": f"a house{steering}"}
-    forged = replace(written, parameters=parameters, pack=pack, style=f"s{steering}")
+    styles = tuple(replace(image, style=f"s{steering}") for image in written.style_images)
+    forged = replace(written, parameters=parameters, pack=pack, style_images=styles)
     for shown in (run(picture), run(rewritten(picture, forged), "--show"), run(picture)):
         assert "guidance scale" in shown.output
         assert all(letter.isprintable() for letter in shown.output.replace("\n", ""))
@@ -251,6 +252,31 @@ def test_the_file_that_a_replaced_style_was_made_of_is_known(
     picture = made(style="cyber-punk")
     client.add_style(sketch, "Cyber Punk", replace=True)
     assert run(picture, "--style-image", file).exit_code == 0
+
+
+def test_a_blend_of_the_library_is_recalled_by_names_and_weights(
+    made, run, gateway, client, sketch, style_image, tmp_path
+):
+    client.add_style(sketch, "Ink")
+    found = made(style_count=2).rename(tmp_path / "found.png")
+    picture = made(styles=["ink", "cyber-punk"], style_weights=[0.1, 0.7])
+    for each in (picture, found):
+        assert run(each).exit_code == 0, words(run(each))
+    told = json.loads(run(picture, "--show", "--json").output)
+    assert [(each["style"], each["weight"]) for each in told["style_images"]] == [
+        ("ink", 0.1), ("cyber-punk", 0.7),
+    ]  # fmt: skip
+    assert "style ink, cyber-punk" in words(run(picture, "--show"))
+    # What is retrieved now is another thing.
+    client.remove_style("cyber-punk")
+    client.add_style(style_image, "Another")
+    client.add_style(style_image, "Cyber Punk")
+    assert run(found).exit_code == 0
+    stored = tmp_path / "old.png"
+    stored.write_bytes(client.get_style("ink")[1])
+    client.add_style(style_image, "Ink", replace=True)
+    assert "The library's style ink is another picture now" in words(run(picture))
+    assert run(picture, "--style-image", stored).exit_code == 0
 
 
 def test_photos_and_blends_are_recalled_from_what_the_picture_holds(made, run, client, style_image):

@@ -35,6 +35,7 @@ def run(tmp_path, monkeypatch, sketch, style_image):
     with serving(LittleGateway()) as address:
         with Client(address) as client:
             client.add_style(style_image, "Cyber Punk")
+            client.add_style(sketch, "Ink")
 
         def run(*options):
             told = ["house.png", "a house", "--steps", "1", *options]
@@ -146,7 +147,10 @@ def test_a_full_disk_leaves_the_old_picture_and_nothing_else(run, tmp_path, opti
             "--out is style.png, a picture to",
         ),
         (["-o", "a.png", "--count", "2", "--board", "a-2.png"], "--board is a-2.png, and so is"),
-        (["--style", "a", "--style", "b"], "--style is a and b; allowed: one style of the library"),
+        (
+            ["--style", "a:0.5", "--style", "b", "--style-weight", "1"],
+            "--style says weights, and so does --style-weight.",
+        ),
     ],
 )
 def test_what_cannot_be_meant_is_refused_before_the_render(run, tmp_path, options, words, sketch):
@@ -197,6 +201,23 @@ def test_every_reference_is_pinned_up(run, tmp_path, style_image):
     board = Image.open(io.BytesIO((tmp_path / "board.png").read_bytes()))
     second = MARGIN + 3 * (PANEL + MARGIN) + PANEL // 2
     assert board.getpixel((second, MARGIN + PANEL // 2)) == (255, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("named", "weights"),
+    [(["ink:0.7", "cyber-punk:.3"], [0.7, 0.3]), (["ink", "cyber-punk"], [1, 1]),
+     (["ink:0.5", "cyber-punk"], [0.5, 1])],
+)  # fmt: skip
+def test_styles_are_blended_as_they_are_named(run, style_image, named, weights):
+    options = [word for each in named for word in ("--style", each)]
+    told = json.loads(run(*options, "--json").stdout)
+    assert told["styles"] == dict(zip(("ink", "cyber-punk"), weights, strict=True))
+    made = read(Path("render.png").read_bytes())
+    assert made.styles == ("ink", "cyber-punk")
+    shown = " ".join(run(*options).stdout.split())
+    assert f"style ink {weights[0]:g}, cyber-punk {weights[1]:g} structure" in shown
+    alone = json.loads(run("--style", "ink:0.7", "--json").stdout)
+    assert alone["styles"] == {"ink": 1}
 
 
 def test_a_script_is_told_every_picture(run):

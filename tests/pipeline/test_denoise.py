@@ -105,6 +105,15 @@ async def test_control_acts_only_between_its_start_and_end():
     assert scales == [0, 0, 1.5, 1.5, 1.5, 1.5, 0, 0]
 
 
+async def test_the_style_shows_only_between_its_start_and_end():
+    each = tuple(np.linspace(0.1, 1, LAYERS, dtype=np.float32).tolist())
+    strength = guidance(style_start=0.25, style_end=0.75, ip_adapter_scale=each)
+    _, calls = await run(strength, steps=8)
+    scales = [tuple(call["ip_adapter_scale"][-1].tolist()) for call in calls]
+    none = (0.0,) * LAYERS
+    assert scales == [none, none, each, each, each, each, none, none]
+
+
 async def test_the_negative_prompt_is_computed_only_between_guidances_start_and_end():
     strength = guidance(guidance_start=0.25, guidance_end=0.75)
     _, calls = await run(strength, images=2, steps=8)

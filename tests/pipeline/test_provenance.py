@@ -45,7 +45,7 @@ def described(request, **changed):
     # Decoded, as the gateway hands it on.
     sketch, *styles = (to_png(picture, "picture").png for picture in request.uploads)
     used = replace(request, sketch=sketch, style_images=tuple(styles))
-    known = {"seed": 5, "size": (256, 192), "style": "cyberpunk", "pack": PACK,
+    known = {"seed": 5, "size": (256, 192), "styles": ["cyberpunk"], "pack": PACK,
              "version": "1.2.3", "used": used}  # fmt: skip
     return describe(request, **{**known, **changed})
 
@@ -92,15 +92,39 @@ def test_it_says_what_was_asked_and_what_was_made(request_, sketch, style_image)
         "canny_low_threshold": 50, "canny_high_threshold": 150, "scheduler": "dpmpp_2m",
         "width": 320, "height": 256, "prompt_syntax": "weighted", "mask_blur": 0,
         "control_in_mask": True, "pad": (), "variation_strength": 0.0,
-        "sketch_kind": "auto", "control_mode": "canny",
+        "sketch_kind": "auto", "control_mode": "canny", "style_mode": "both", "style_start": 0.0,
+        "style_end": 1.0,
     }  # fmt: skip
     assert type(made.parameters["guidance_scale"]) is float
-    assert made.style_images == (StyleImage(hashlib.sha256(style_image).hexdigest(), 0.5),)
+    sha256 = hashlib.sha256(style_image).hexdigest()
+    assert made.style_images == (StyleImage(sha256, 0.5, None, "cyberpunk"),)
     assert made.sources["sketch"].sha256 == hashlib.sha256(sketch).hexdigest()
-    assert (made.style, made.version, made.pack.engines["unet"]) == (
-        "cyberpunk", "1.2.3", "0123abcd",
+    assert (made.styles, made.version, made.pack.engines["unet"]) == (
+        ("cyberpunk",), "1.2.3", "0123abcd",
     )  # fmt: skip
     assert (made.pack.versions, made.pack.sha256) == ({"unet": 3}, {"unet": "0" * 64})
+
+
+def test_a_blend_of_the_library_names_each_style_and_holds_none(
+    request_, sketch, style_image, picture
+):
+    blend = replace(request_, style_images=(style_image, sketch), style_weights=(0.25, 0.5))
+    stamped = stamp(picture, described(blend, styles=["cyberpunk", "ink"]))
+    made = read(stamped)
+    assert [(one.style, one.weight, one.png) for one in made.style_images] == [
+        ("cyberpunk", 0.25, None), ("ink", 0.5, None),
+    ]  # fmt: skip
+    assert made.styles == ("cyberpunk", "ink")
+    own = described(blend, styles=())
+    assert (own.styles, own.style_images[0].style) == ((), None)
+
+
+def test_a_picture_of_before_there_were_blends_names_its_style(request_, picture):
+    with Image.open(io.BytesIO(stamp(picture, described(request_)))) as image:
+        told = json.loads(image.info["maquette"])
+    assert told["style"] == "cyberpunk"
+    del told["style_images"][0]["style"]
+    assert read(saying(json.dumps(told))).styles == ("cyberpunk",)
 
 
 @pytest.mark.parametrize("key", ["versions", "sha256"])
@@ -112,7 +136,7 @@ def test_a_picture_of_before_there_were_versions_names_none(request_, picture, k
 
 
 def test_no_field_that_decides_the_pixels_is_forgotten():
-    without_effect = {"style_filter", "num_images", "preview_interval", *ASKED}
+    without_effect = {"style_count", "style_filter", "num_images", "preview_interval", *ASKED}
     assert {name for name, field in FIELDS.items() if not field.pixels} == without_effect
     assert set(FIELDS) == {*PARAMETERS, *PICTURES, *without_effect, "versions"}
 
@@ -173,7 +197,7 @@ def noise(side: int) -> bytes:
 
 
 def test_nothing_is_held_when_asked_not_to(request_, picture):
-    made = described(request_, used=None, style=None)
+    made = described(request_, used=None, styles=())
     assert (made.sources["sketch"].png, made.style_images[0].png) == (None, None)
     assert read(stamp(picture, made)) == made
 
@@ -193,14 +217,14 @@ def test_own_references_are_held_while_there_is_room(request_, picture):
     photo = encoded(Image.open(io.BytesIO(noise(200))), "JPEG")
     sent = (photo, noise(700), request_.style_images[0])
     blend = replace(request_, style_images=sent)
-    made = described(blend, style=None)
+    made = described(blend, styles=())
     first, second, third = (image.png for image in made.style_images)
     assert decode(first, "x").tobytes() == decode(photo, "x").tobytes()
     assert second is None
     assert decode(third, "x").tobytes() == decode(sent[2], "x").tobytes()
     assert read(stamp(picture, made)) == made
     # Four pictures share the room, so that an answer does not grow with them.
-    kept = described(replace(blend, sketch=noise(400), num_images=4), size=(64, 64), style=None)
+    kept = described(replace(blend, sketch=noise(400), num_images=4), size=(64, 64), styles=())
     each = [kept.sources["sketch"].png, *(image.png for image in kept.style_images)]
     assert kept.sources["sketch"].png
     assert 4 * sum(len(png or b"") for png in each) <= MAX_HELD

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import re
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -56,6 +57,13 @@ def test_defaults_are_the_documented_ones():
         ("control_guidance_start", 1.0),
         ("guidance_start", 1.0),
         ("guidance_end", 1.1),
+        ("style_start", 1.0),
+        ("style_end", math.nan),
+        ("style_mode", "colour"),
+        ("style_count", 0),
+        ("style_count", 9),
+        ("styles", ("a",) * 9),
+        ("styles", ("a", " ")),
     ],
 )
 def test_a_bad_value_is_refused_with_its_name_and_range(field, value):
@@ -154,6 +162,25 @@ def test_weights_that_are_all_zero_are_refused():
         RenderRequest(**VALID, style_images=(b"a",), style_weights=(0.0,))
 
 
-def test_a_style_and_own_images_exclude_each_other():
-    with pytest.raises(InvalidRequest, match="^style is 'pencil'"):
-        RenderRequest(**VALID, style="pencil", style_images=(b"a",))
+NAMED = {"style": "pencil", "styles": ("ink", "winter"), "style_images": (b"a",)}
+
+
+@pytest.mark.parametrize(("one", "other"), [*combinations(NAMED, 2)])
+def test_styles_are_named_in_one_way(one, other):
+    with pytest.raises(InvalidRequest, match=rf"^{one} is .+; allowed: empty when {other} is set"):
+        RenderRequest(**VALID, **{name: NAMED[name] for name in (one, other)})
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_styles_that_are_named_are_not_counted(name):
+    with pytest.raises(InvalidRequest, match=rf"^style_count is 2; allowed: 1 when {name} is set"):
+        RenderRequest(**VALID, **{name: NAMED[name]}, style_count=2)
+
+
+@pytest.mark.parametrize(
+    ("weights", "found"),
+    [((0.5,), "1 weights; allowed: 2 weights"), ((0.0, 0.0), "(0.0, 0.0); allowed: one above 0")],
+)
+def test_named_styles_have_weights_of_which_one_counts(weights, found):
+    with pytest.raises(InvalidRequest, match=f"^style_weights is {re.escape(found)}"):
+        RenderRequest(**VALID, styles=("ink", "winter"), style_weights=weights)

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline import contract
 from pipeline.errors import InvalidRequest
-from pipeline.topology import SD15, from_facts
+from pipeline.topology import SD15, STYLE_MODES, from_facts
 
 SMALLER = replace(
     SD15,
@@ -68,6 +68,21 @@ def test_one_strength_is_that_of_every_layer():
     assert SMALLER.layer_scales((0.5,)) == (0.5,) * 7
     each = tuple(index / 7 for index in range(7))
     assert SMALLER.layer_scales(each) == each
+
+
+def test_a_mode_leaves_some_layers_their_strength():
+    each = tuple(index / 16 for index in range(1, 17))
+    shown = {
+        mode: {SD15.cross_attention_layers[n] for n, scale in enumerate(scales) if scale}
+        for mode in STYLE_MODES
+        if (scales := SD15.layer_scales(each, mode))
+    }
+    assert shown["both"] == set(SD15.cross_attention_layers)
+    assert shown["style"] == {f"up_blocks.1.attentions.{n}" for n in range(3)}
+    assert shown["composition"] == {
+        "down_blocks.2.attentions.0", "down_blocks.2.attentions.1", "mid_block.attentions.0",
+    }  # fmt: skip
+    assert SD15.layer_scales((0.5,), "style")[7:] == (0.5,) * 3 + (0.0,) * 6
 
 
 @pytest.mark.parametrize("count", [0, 2, 16])

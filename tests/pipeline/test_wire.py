@@ -54,7 +54,7 @@ def test_tensors_have_the_contracts_dtypes():
 
 
 def test_every_field_but_the_librarys_travels():
-    at_the_gateway = {"style", "style_filter", "versions", *ASKED}
+    at_the_gateway = {"style", "styles", "style_count", "style_filter", "versions", *ASKED}
     travelling = {tensor.name for tensor in contract.MODELS["render"].inputs}
     assert (
         travelling - {"pinned"} == {field.name for field in fields(RenderRequest)} - at_the_gateway

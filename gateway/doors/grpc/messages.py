@@ -61,7 +61,7 @@ def event(identity: str, happened: events.Event) -> pb.RenderStreamResponse:
     """An event of the render `identity` as its message."""
     match happened:
         case events.Chosen():
-            return pb.RenderStreamResponse(style=_chosen(happened))
+            return pb.RenderStreamResponse(style=_blended(happened.first))
         case events.Stepped():
             return pb.RenderStreamResponse(progress=_progress(happened))
         case events.Attempted():
@@ -78,7 +78,7 @@ def render(found: Render) -> pb.GetRenderResponse:
         id=found.id,
         state=state(found.state),
         progress=_progress(found.progress) if found.progress else None,
-        style=_chosen(found.chosen) if found.chosen else None,
+        style=_blended(found.chosen.first) if found.chosen else None,
         result=finished(found.id, found.result) if found.result else None,
     )
     message.create_time.FromDatetime(found.created)
@@ -122,8 +122,8 @@ def reembedded(progress: Progress) -> pb.ReembedStylesResponse:
     return pb.ReembedStylesResponse(**vars(progress))
 
 
-def _chosen(found: events.Chosen) -> pb.ScoredStyle:
-    return pb.ScoredStyle(style=style(found.style), score=found.score)
+def _blended(found: events.BlendedStyle) -> pb.ScoredStyle:
+    return pb.ScoredStyle(style=style(found.style), score=found.score, weight=found.weight)
 
 
 def _progress(step: events.Stepped) -> pb.Progress:
@@ -139,8 +139,10 @@ def finished(identity: str, done: events.Finished) -> pb.RenderResponse:
             pb.RenderedImage(png=image.png, seed=image.seed, **vars(image.scores))
             for image in done.pictures
         ],
-        style=style(chosen.style) if chosen else None,
-        style_score=chosen.score if chosen else None,
+        style=style(chosen.first.style) if chosen else None,
+        style_score=chosen.first.score if chosen else None,
+        styles=map(_blended, chosen.styles) if chosen else (),
+        style_temperature=chosen.temperature if chosen else None,
         control_image=done.control_image,
         style_image=done.style_image,
         warnings=done.warnings,

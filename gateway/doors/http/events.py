@@ -145,7 +145,7 @@ def _encoded(
     body: BaseModel
     match event:
         case Chosen():
-            name, body = "style", Scored.of(event)
+            name, body = "style", Scored.of(event.first)
         case Stepped():
             name, body = "progress", ProgressBody.of(event)
         case Attempted():

@@ -21,7 +21,8 @@ from pipeline.fields import Range
 from pipeline.request import FIELDS
 
 TOLD = {
-    "X_Retrieved_Style": "Id of the style; absent when style_images were sent.",
+    "X_Retrieved_Style": "Id of the style, the first of several; absent with style_images.",
+    "X_Styles": "Id and weight of each style, such as winter:0.7, photo:0.3.",
     "X_Style_Score": "Cosine similarity of prompt and style; absent when nothing was compared.",
     "X_Seed": "Repeats the render.",
     "X_Structure_F1": "F1 of the picture's edges against the sketch's, 0 to 1.",
@@ -76,9 +77,11 @@ def _headers(render: Render, result: Finished) -> dict[str, str]:
         if score is not None
     }
     if chosen:
-        told["X-Retrieved-Style"] = chosen.style.id
-    if chosen and chosen.score is not None:
-        told["X-Style-Score"] = f"{chosen.score:.4f}"
+        told["X-Retrieved-Style"] = chosen.first.style.id
+        weights = chosen.weights.items()
+        told["X-Styles"] = ", ".join(f"{style}:{weight:g}" for style, weight in weights)
+    if chosen and chosen.first.score is not None:
+        told["X-Style-Score"] = f"{chosen.first.score:.4f}"
     if result.attempts:
         told["X-Attempts"] = json.dumps([vars(one) for one in result.attempts])
     if result.warnings:

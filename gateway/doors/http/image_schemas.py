@@ -200,6 +200,7 @@ class RenderFacts(ImageForm):
     style: str | None
     style_score: float | None
     attempts: tuple[Attempt, ...]
+    styles: dict[str, float] = Field(description="The weight of each style, by its id.")
     warnings: list[str]
     usage: Usage = Usage()
 

@@ -138,8 +138,9 @@ def _facts(result: Finished, asked: ImagesSubmission, png: bytes) -> dict[str, A
     chosen = result.chosen
     return {
         "size": _size(png),
-        "style": chosen.style.id if chosen else None,
-        "style_score": chosen.score if chosen else None,
+        "style": chosen.first.style.id if chosen else None,
+        "style_score": chosen.first.score if chosen else None,
+        "styles": chosen.weights if chosen else {},
         "attempts": result.attempts,
         "warnings": [*result.warnings, *asked.warnings],
     }

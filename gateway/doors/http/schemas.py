@@ -58,17 +58,21 @@ class StylePage(BaseModel):
 
 
 class Scored(BaseModel):
-    """A style, and how near it is to what was asked."""
+    """A style, how near it is to what was asked, and its part in a render."""
 
     style: StyleBody
     score: float | None = Field(
         default=None, description="Cosine similarity, -1 to 1; null where nothing was compared."
     )
+    weight: float | None = Field(
+        default=None, description="Among the render's styles; null where nothing is rendered."
+    )
 
     @classmethod
-    def of(cls, found: ScoredStyle | events.Chosen) -> Scored:
+    def of(cls, found: ScoredStyle | events.BlendedStyle) -> Scored:
         """The body that tells `found`."""
-        return cls(style=StyleBody.of(found.style), score=found.score)
+        weight = found.weight if isinstance(found, events.BlendedStyle) else None
+        return cls(style=StyleBody.of(found.style), score=found.score, weight=weight)
 
 
 class Found(BaseModel):
@@ -137,7 +141,14 @@ class RenderBody(BaseModel):
         default=None, description="Renders that wait before it, where it is looked up and waits."
     )
     progress: ProgressBody | None = None
-    style: Scored | None = Field(default=None, description="The style, once it is chosen.")
+    style: Scored | None = Field(
+        default=None, description="The style, once it is chosen; the first of several."
+    )
+    styles: list[Scored] = Field(default=[], description="All of them, with their weights.")
+    style_temperature: float | None = Field(
+        default=None,
+        description="Of the softmax that made weights of scores; null where it made none.",
+    )
     images: list[Image] = []
     timings: Timings | None = Field(
         default=None, description="Wall-clock seconds of each stage, in order."
@@ -171,7 +182,9 @@ class RenderBody(BaseModel):
             state=render.state,
             created=render.created,
             progress=ProgressBody.of(render.progress) if render.progress else None,
-            style=Scored.of(render.chosen) if render.chosen else None,
+            style=Scored.of(render.chosen.first) if render.chosen else None,
+            styles=[*map(Scored.of, render.chosen.styles)] if render.chosen else [],
+            style_temperature=render.chosen.temperature if render.chosen else None,
             images=_images(render, with_images=with_images),
             timings=result.timings if result else None,
             warnings=list(result.warnings) if result else [],

@@ -43,6 +43,8 @@ OUTPUTS: Mapping[str, Tensor] = {
         *(Tensor(name, "FP32", (-1,)) for name in flat(Scores(0.0))),
         Tensor("style", "BYTES", (1,)),
         Tensor("style_score", "FP32", (-1,)),
+        Tensor("styles", "BYTES", (-1,)),
+        Tensor("style_weights", "FP32", (-1,)),
         Tensor("control_image", "BYTES", (1,)),
         Tensor("warnings", "BYTES", (-1,)),
         Tensor("id", "BYTES", (1,)),
@@ -121,12 +123,15 @@ def render_request(values: Mapping[str, tuple[Any, ...]]) -> RenderRequest:
 def outputs(identity: str, done: Finished) -> dict[str, Output]:
     """Every output of the finished render `identity`, by name."""
     chosen = done.chosen
-    score = chosen.score if chosen else None
+    score = chosen.first.score if chosen else None
+    weights = chosen.weights if chosen else {}
     values: dict[str, tuple[Any, ...]] = {
         "image": tuple(picture.png for picture in done.pictures),
         "seed": tuple(picture.seed for picture in done.pictures),
-        "style": (chosen.style.id.encode() if chosen else b"",),
+        "style": (chosen.first.style.id.encode() if chosen else b"",),
         "style_score": () if score is None else (score,),
+        "styles": tuple(style.encode() for style in weights),
+        "style_weights": tuple(weights.values()),
         "control_image": (done.control_image,),
         "warnings": tuple(warning.encode() for warning in done.warnings),
         "id": (identity.encode(),),

@@ -1037,10 +1037,22 @@ export interface components {
             /** @default null */
             progress: components["schemas"]["ProgressBody"] | null;
             /**
-             * @description The style, once it is chosen.
+             * @description The style, once it is chosen; the first of several.
              * @default null
              */
             style: components["schemas"]["Scored"] | null;
+            /**
+             * Styles
+             * @description All of them, with their weights.
+             * @default []
+             */
+            styles: components["schemas"]["Scored"][];
+            /**
+             * Style Temperature
+             * @description Of the softmax that made weights of scores; null where it made none.
+             * @default null
+             */
+            style_temperature: number | null;
             /**
              * Images
              * @default []
@@ -1142,7 +1154,7 @@ export interface components {
         };
         /**
          * Scored
-         * @description A style, and how near it is to what was asked.
+         * @description A style, how near it is to what was asked, and its part in a render.
          */
         Scored: {
             style: components["schemas"]["StyleBody"];
@@ -1152,6 +1164,12 @@ export interface components {
              * @default null
              */
             score: number | null;
+            /**
+             * Weight
+             * @description Among the render's styles; null where nothing is rendered.
+             * @default null
+             */
+            weight: number | null;
         };
         /**
          * State
@@ -1389,6 +1407,17 @@ export interface operations {
                      */
                     style?: string;
                     /**
+                     * Styles
+                     * @description Ids of several styles in the library, which are blended.
+                     */
+                    styles?: string[] | string | "";
+                    /**
+                     * Style Count
+                     * @description Styles that the prompt retrieves, to be blended; the nearer, the more each weighs.
+                     * @default 1
+                     */
+                    style_count?: number | "";
+                    /**
                      * Style Filter
                      * @description Tags that a retrieved style must all have.
                      */
@@ -1400,7 +1429,7 @@ export interface operations {
                     style_images?: string[] | string | "";
                     /**
                      * Style Weights
-                     * @description One weight per style image; equal shares when left out.
+                     * @description One weight per style image, or per one of styles; equal shares when left out.
                      */
                     style_weights?: (number | "")[] | (number | "") | "";
                     /**
@@ -1458,6 +1487,25 @@ export interface operations {
                      *     ]
                      */
                     ip_adapter_scale?: (number | "")[] | (number | "") | "";
+                    /**
+                     * Style Mode
+                     * @description What shows of the style picture: style, its colours and materials, composition, where what is in it, or both. The first two switch layers of ip_adapter_scale off.
+                     * @default both
+                     * @enum {string}
+                     */
+                    style_mode?: "" | "both" | "style" | "composition";
+                    /**
+                     * Style Start
+                     * @description Share of the steps before the style shows; below the end.
+                     * @default 0
+                     */
+                    style_start?: number | "";
+                    /**
+                     * Style End
+                     * @description Share of the steps after which it no longer does.
+                     * @default 1
+                     */
+                    style_end?: number | "";
                     /**
                      * Sketch Kind
                      * @description What the sketch is: clean, inverted (light lines on dark), photo (of a drawing on paper, which is freed of paper and shadow; also faint pencil) or transparent; auto looks at it.
@@ -1638,6 +1686,17 @@ export interface operations {
                      */
                     style?: string | null;
                     /**
+                     * Styles
+                     * @description Ids of several styles in the library, which are blended.
+                     */
+                    styles?: string[] | string | null;
+                    /**
+                     * Style Count
+                     * @description Styles that the prompt retrieves, to be blended; the nearer, the more each weighs.
+                     * @default 1
+                     */
+                    style_count?: number | null;
+                    /**
                      * Style Filter
                      * @description Tags that a retrieved style must all have.
                      */
@@ -1649,7 +1708,7 @@ export interface operations {
                     style_images?: string[] | string | null;
                     /**
                      * Style Weights
-                     * @description One weight per style image; equal shares when left out.
+                     * @description One weight per style image, or per one of styles; equal shares when left out.
                      */
                     style_weights?: number[] | number | null;
                     /**
@@ -1707,6 +1766,24 @@ export interface operations {
                      *     ]
                      */
                     ip_adapter_scale?: number[] | number | null;
+                    /**
+                     * Style Mode
+                     * @description What shows of the style picture: style, its colours and materials, composition, where what is in it, or both. The first two switch layers of ip_adapter_scale off.
+                     * @default both
+                     */
+                    style_mode?: ("both" | "style" | "composition") | null;
+                    /**
+                     * Style Start
+                     * @description Share of the steps before the style shows; below the end.
+                     * @default 0
+                     */
+                    style_start?: number | null;
+                    /**
+                     * Style End
+                     * @description Share of the steps after which it no longer does.
+                     * @default 1
+                     */
+                    style_end?: number | null;
                     /**
                      * Sketch Kind
                      * @description What the sketch is: clean, inverted (light lines on dark), photo (of a drawing on paper, which is freed of paper and shadow; also faint pencil) or transparent; auto looks at it.

@@ -22,6 +22,7 @@ from pipeline import images, provenance
 from pipeline.errors import InvalidRequest, NotFound, Refused, StageFailed, Unavailable
 from pipeline.pinned_versions import PinnedVersions
 from pipeline.request import DEFAULTS, STANDS_FOR, RenderRequest
+from pipeline.style import TEMPERATURE, weights_of
 from pipeline.topology import SD15
 from retrieval.library import open_library
 from retrieval.styles import NewStyle
@@ -150,7 +151,7 @@ async def test_the_picture_says_what_made_it(library, request_):
     done = (await told(service(Painter(), library), checked(request)))[-1]
     made = [provenance.read(picture.png) for picture in done.pictures]
     assert [one.parameters["seed"] for one in made] == [5, 6]
-    assert {one.style for one in made} == {"winter"}
+    assert {one.styles for one in made} == {("winter",)}
     assert made[0].pack.name == "painted"
     assert made[0].sources["sketch"].png is not None
     for one, picture in zip(made, done.pictures, strict=True):
@@ -235,6 +236,93 @@ async def test_a_render_that_is_cancelled_makes_no_further_attempt(library, requ
         await rendering
     assert painter.begun - painter.left_early == 1
     assert serving._admission.running == 0
+
+
+class Recorder(Painter):
+    """A painter that keeps what it was asked; it finds the nearest styles by the first axis."""
+
+    def __init__(self):
+        super().__init__()
+        self.asked = []
+
+    async def render(self, request, pinned=None):
+        self.asked.append(request)
+        async with aclosing(super().render(request, pinned)) as outputs:
+            async for output in outputs:
+                yield output
+
+
+@pytest.fixture
+async def blending(library):
+    """A painter and a library of three styles, the later the farther from every prompt."""
+    painter = Recorder()
+    towards = await painter.embed_text("a house", 1)
+    for number, name in enumerate(("near", "mid", "far")):
+        away = np.zeros_like(towards)
+        away[np.argmin(np.abs(towards))] = 0.1 * number
+        vector = (towards + away) / np.linalg.norm(towards + away)
+
+        async def embed(_picture, _clip, vector=vector):
+            return vector
+
+        colour = Image.new("RGB", (64, 64), (60 * number, 0, 0))
+        await library.add(NewStyle(encoded(colour), name, ["mine"]), embed)
+    return painter, service(painter, library)
+
+
+async def pictures_of(library, *names):
+    return tuple([await library.picture(await library.get(name)) for name in names])
+
+
+async def test_named_styles_are_blended_with_their_weights(library, blending, request_):
+    painter, serving = blending
+    request = replace(request_, style="", styles=("Far", "near"), style_weights=(0.25, 0.5))
+    await serving.check(request)
+    done = (await told(serving, checked(request)))[-1]
+    assert painter.asked[0].style_images == await pictures_of(library, "far", "near")
+    assert painter.asked[0].weights == pytest.approx((1 / 3, 2 / 3))
+    assert (done.chosen.weights, done.chosen.temperature) == ({"far": 0.25, "near": 0.5}, None)
+    made = provenance.read(done.pictures[0].png)
+    assert [(one.style, one.weight) for one in made.style_images] == [("far", 0.25), ("near", 0.5)]
+
+
+async def test_the_nearest_styles_are_blended_by_their_scores(library, blending, request_):
+    painter, serving = blending
+    request = replace(request_, style="", style_filter=("mine",), style_count=2)
+    done = (await told(serving, checked(request)))[-1]
+    scores = [each.score for each in done.chosen.styles]
+    assert scores[0] > scores[1] > 0.9
+    weights = weights_of(scores)
+    assert done.chosen.weights == dict(zip(("near", "mid"), weights, strict=True))
+    assert done.chosen.temperature == TEMPERATURE
+    assert painter.asked[0].style_images == await pictures_of(library, "near", "mid")
+    assert painter.asked[0].style_weights == weights
+    # Named with the weights that the picture says, they come back the same, unretrieved.
+    made = provenance.read(done.pictures[0].png)
+    named = replace(
+        request, style_filter=(), style_count=1, styles=made.styles,
+        style_weights=tuple(one.weight for one in made.style_images),
+    )  # fmt: skip
+    await told(serving, checked(named))
+    assert painter.asked[1].weights == painter.asked[0].weights
+    assert painter.asked[1].style_images == painter.asked[0].style_images
+
+
+@pytest.mark.parametrize("count", [4, 8])
+async def test_more_styles_than_there_are_is_all_of_them(blending, request_, count):
+    _, serving = blending
+    request = replace(request_, style="", style_filter=("mine",), style_count=count)
+    done = (await told(serving, checked(request)))[-1]
+    assert list(done.chosen.weights) == ["near", "mid", "far"]
+
+
+async def test_a_style_is_named_once(blending, request_):
+    _, serving = blending
+    twice = replace(request_, style="", styles=("near", "Near"))
+    with pytest.raises(InvalidRequest, match=r"^styles is 'near' more than once; allowed: each st"):
+        await serving.check(twice)
+    with pytest.raises(NotFound, match="nowhere"):
+        await serving.check(replace(twice, styles=("near", "nowhere")))
 
 
 class Chooser(Painter):

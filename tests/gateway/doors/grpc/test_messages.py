@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from google.protobuf.descriptor import FieldDescriptor
 
@@ -13,6 +15,7 @@ from pipeline import errors
 from pipeline.errors import InvalidRequest
 from pipeline.fields import plain
 from pipeline.request import FIELDS, RANGES, RenderRequest
+from pipeline.style import TEMPERATURE
 from retrieval.styles import STYLE_FIELDS, Style
 from tests.conftest import ROOT
 from versions.errors import Busy
@@ -60,7 +63,7 @@ def test_an_empty_message_names_the_prompt():
 
 
 def test_events_become_messages():
-    chosen = events.Chosen(STYLE, 0.25)
+    chosen = events.Chosen((events.BlendedStyle(STYLE, 0.25),))
     assert messages.event("x", chosen).style.style.id == "art-deco"
     progress = messages.event("x", events.Stepped(3, 20, (b"p",))).progress
     assert (progress.step, progress.steps, progress.previews) == (3, 20, [b"p"])
@@ -75,8 +78,25 @@ def test_events_become_messages():
 
 
 def test_a_style_that_was_named_has_no_score():
-    assert not messages.finished("x", finished(events.Chosen(STYLE, None))).HasField("style_score")
+    named = events.Chosen((events.BlendedStyle(STYLE, None),))
+    assert not messages.finished("x", finished(named)).HasField("style_score")
     assert not messages.finished("x", finished(None)).HasField("style")
+
+
+def test_every_style_of_a_blend_is_told_with_its_weight():
+    other = replace(STYLE, id="winter")
+    blend = events.Chosen(
+        (events.BlendedStyle(STYLE, 0.25, 0.75), events.BlendedStyle(other, 0.125, 0.25))
+    )
+    assert messages.event("x", blend).style.weight == 0.75
+    told = messages.finished("x", finished(blend))
+    assert [(each.style.id, each.weight, each.score) for each in told.styles] == [
+        ("art-deco", 0.75, 0.25), ("winter", 0.25, 0.125),
+    ]  # fmt: skip
+    assert told.style.id == "art-deco"
+    assert told.style_temperature == pytest.approx(TEMPERATURE)
+    one = messages.finished("x", finished(events.Chosen(blend.styles[:1])))
+    assert not one.HasField("style_temperature")
 
 
 def finished(chosen):

@@ -110,7 +110,7 @@ def _together(body: dict[str, Any]) -> dict[str, Any]:
     low, high = _of(body, "canny_low_threshold"), _of(body, "canny_high_threshold")
     if low > high:
         body |= {"canny_low_threshold": high, "canny_high_threshold": low}
-    for interval in ("guidance", "control_guidance"):
+    for interval in ("guidance", "control_guidance", "style"):
         if _of(body, f"{interval}_start") >= _of(body, f"{interval}_end"):
             body |= {f"{interval}_start": 0, f"{interval}_end": 1}
     # Brackets at random do not match.
@@ -124,8 +124,10 @@ def _together(body: dict[str, Any]) -> dict[str, Any]:
     images = body.get("style_images", [])
     # A picture in a form is of a type whose text is empty.
     count = len(images) if isinstance(images, list) else int(images is not None)
-    if count:
-        body.pop("style", None)
+    for name in ("style", "style_count") if count else ():
+        body.pop(name, None)
+    # The library has none of them, or they are in the way of others.
+    body.pop("styles", None)
     if body.get("style_weights") is not None:
         body["style_weights"] = [1] * count
     for name, same in SAME.items():

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 
+import pytest
+
 from tests.gateway.fakes import STYLES, WARNING
 from tests.gateway.waiting import until
 
@@ -23,6 +25,7 @@ async def test_a_picture_and_how_it_came_about(served, sketch):
     assert response.content.startswith(b"\x89PNG")
     told = response.headers
     assert told["x-retrieved-style"] in STYLES
+    assert told["x-styles"] == f"{told['x-retrieved-style']}:1"
     assert -1 <= float(told["x-style-score"]) <= 1
     assert (told["x-seed"], told["x-structure-f1"]) == ("42", "0.7500")
     for name in ("x-clip-score", "x-image-style-score"):
@@ -37,6 +40,17 @@ async def test_a_style_that_was_named_has_no_score(served, sketch):
     assert response.headers["x-retrieved-style"] == "sunset"
     assert "x-style-score" not in response.headers
     assert "x-warnings" not in response.headers
+
+
+async def test_a_blend_says_each_style_and_its_weight(served, sketch):
+    asked = {"styles": ["sunset", "winter"], "style_weights": ["0.75", "0.5"]}
+    response = await served.client.post("/generate", **form(sketch, **asked))
+    assert response.headers["x-retrieved-style"] == "sunset"
+    assert response.headers["x-styles"] == "sunset:0.75, winter:0.5"
+    retrieved = await served.client.post("/generate", **form(sketch, style_count=3))
+    told = dict(each.split(":") for each in retrieved.headers["x-styles"].split(", "))
+    assert set(told) == set(STYLES)
+    assert sum(map(float, told.values())) == pytest.approx(1, abs=1e-3)
 
 
 async def test_errors_name_the_field_as_it_is_called_here(served, sketch):

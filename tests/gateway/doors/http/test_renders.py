@@ -11,6 +11,7 @@ import re
 import pytest
 
 from gateway.auth.caller import Scope
+from pipeline.style import TEMPERATURE, weights_of
 from tests.gateway.doors.http.conftest import events_of, serve
 from tests.gateway.fakes import DENIED, STYLES
 from tests.gateway.waiting import until
@@ -54,6 +55,22 @@ async def test_waits_and_answers_with_the_pictures(served, form):
         assert stored.content == base64.b64decode(image["png"])
         assert (stored.headers["content-type"], stored.content[:4]) == ("image/png", PNG)
         assert stored.headers["cache-control"] == "no-store"
+
+
+async def test_a_blend_says_each_style_its_weight_and_what_made_it(served, form, as_json):
+    named = as_json(styles=["sunset", "winter"], style_weights=[0.75, 0.5])
+    body = (await served.client.post("/v1/renders", json=named)).json()
+    assert body["style"] == body["styles"][0]
+    assert [(each["style"]["id"], each["weight"], each["score"]) for each in body["styles"]] == [
+        ("sunset", 0.75, None), ("winter", 0.5, None),
+    ]  # fmt: skip
+    assert body["style_temperature"] is None
+    found = (await served.client.post("/v1/renders", **form(style_count=2))).json()
+    assert found["style_temperature"] == TEMPERATURE
+    scores = [each["score"] for each in found["styles"]]
+    assert [each["weight"] for each in found["styles"]] == list(weights_of(scores))
+    looked_up = (await served.client.get(f"/v1/renders/{found['id']}")).json()
+    assert looked_up["styles"] == found["styles"]
 
 
 async def test_json_says_the_same_as_a_form(served, form, as_json):

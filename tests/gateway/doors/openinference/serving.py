@@ -33,7 +33,7 @@ from gateway.doors.openinference.virtual_model import VirtualModel
 from gateway.renders.registry import Renders
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.outcomes import Scores, Timings
-from gateway.worker.events import Chosen, Finished, Picture, Stepped, Tell
+from gateway.worker.events import BlendedStyle, Chosen, Finished, Picture, Stepped, Tell
 from gateway.worker.service import Checked
 from pipeline import images
 from pipeline.errors import MaquetteError, NotFound
@@ -88,7 +88,7 @@ class Painter:
             return None
         if request.style not in ("", STYLE.id):
             raise NotFound(f"The style {request.style!r} is not in the library.")
-        return Chosen(STYLE, None if request.style else SCORE)
+        return Chosen((BlendedStyle(STYLE, None if request.style else SCORE),))
 
     async def _wait(self) -> None:
         self.waiting += 1

@@ -60,6 +60,10 @@ EVERYTHING = {
     "control_mode": [b"lines"],
     "structure_min": [0.75],
     "max_attempts": [2],
+    "style_count": [1],
+    "style_mode": [b"style"],
+    "style_start": [0.25],
+    "style_end": [0.5],
 }
 every_flavour = pytest.mark.parametrize("flavour", FLAVOURS.values(), ids=FLAVOURS)
 
@@ -95,6 +99,8 @@ async def test_a_render_comes_back_whole(open_inference, flavour, tiny_sketch):
         "image_style_score": [0.75],
         "style": [STYLE.id.encode()],
         "style_score": [SCORE],
+        "styles": [STYLE.id.encode()],
+        "style_weights": [1.0],
         "control_image": [tiny_sketch],
         "warnings": [],
         "versions": [json.dumps(PinnedVersions().versions, sort_keys=True).encode()],
@@ -107,7 +113,7 @@ async def test_a_render_comes_back_whole(open_inference, flavour, tiny_sketch):
 
 @every_flavour
 async def test_every_field_arrives(open_inference, flavour, tiny_sketch):
-    values = retrieved(tiny_sketch, **EVERYTHING, style_filter=[], style=[b""])
+    values = retrieved(tiny_sketch, **EVERYTHING, style_filter=[], style=[b""], styles=[])
     values["style_images"] = [tiny_sketch, tiny_sketch]
     values["image"] = values["mask"] = [tiny_sketch]
     # They stand for others.
