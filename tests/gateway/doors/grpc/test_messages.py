@@ -10,8 +10,10 @@ from gateway.errors import CODES, CallerError
 from gateway.renders.registry import CALL_FIELDS
 from gateway.telemetry.outcomes import Scores
 from gateway.worker import events
+from maquette.client import results
 from maquette.v1 import maquette_pb2 as pb
 from pipeline import errors
+from pipeline.attempts import Attempt
 from pipeline.errors import InvalidRequest
 from pipeline.fields import plain
 from pipeline.request import FIELDS, RANGES, RenderRequest
@@ -75,6 +77,15 @@ def test_events_become_messages():
     assert result.style_score == 0.25
     assert result.timings.total_seconds == 7
     assert list(result.warnings) == ["too long"]
+
+
+def test_attempts_are_messages_that_the_client_reads():
+    attempts = (Attempt(2, 0, 2**32 - 1, 0.5, 1.875), Attempt(2, 1, 5, 0.25, 1.875, 7))
+    told = results.event(messages.event("x", events.Attempted(2, 3, attempts)))
+    assert (told.attempt, told.max_attempts) == (2, 3)
+    assert [vars(one) for one in told.images] == [vars(one) for one in attempts]
+    done = results.event(messages.event("x", replace(finished(None), attempts=attempts)))
+    assert done.attempts == told.images
 
 
 def test_a_style_that_was_named_has_no_score():

@@ -31,8 +31,17 @@ async def test_a_picture_and_how_it_came_about(served, sketch):
     for name in ("x-clip-score", "x-image-style-score"):
         assert -1 <= float(told[name]) <= 1
     assert json.loads(told["x-warnings"]) == [WARNING]
+    assert "x-attempts" not in told
     found = await served.client.get(f"/v1/renders/{told['x-render-id']}")
     assert found.json()["state"] == "succeeded"
+
+
+async def test_attempts_are_in_a_header(served, sketch):
+    asked = form(sketch, seed=42, structure_min=0.875, max_attempts=2)
+    told = (await served.client.post("/generate", **asked)).headers
+    attempts = json.loads(told["x-attempts"])
+    assert [(one["attempt"], one["seed"]) for one in attempts] == [(1, 42), (2, 43)]
+    assert told["x-seed"] == "42"
 
 
 async def test_a_style_that_was_named_has_no_score(served, sketch):

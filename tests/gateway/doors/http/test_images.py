@@ -109,6 +109,16 @@ async def test_a_stream_tells_partial_images_and_then_each_picture(client, sketc
         assert event.size == "64x64"
 
 
+async def test_further_attempts_show_no_more_partial_images_than_were_asked_for(client, sketch):
+    extra = {"num_inference_steps": 7, "seed": 5, "structure_min": 0.875}
+    stream = await client.images.edit(
+        image=("x.png", sketch), prompt="x", stream=True, partial_images=2, extra_body=extra
+    )
+    *partial, completed = [event async for event in stream]
+    assert [event.partial_image_index for event in partial] == [0, 1]
+    assert [one["seed"] for one in completed.attempts] == [5, 6, 7]
+
+
 async def test_a_stream_without_partial_images_is_the_picture(client, sketch):
     stream = await client.images.edit(
         image=("x.png", sketch), prompt="x", stream=True, partial_images=0, extra_body=FAST

@@ -201,6 +201,25 @@ async def test_what_is_wrong_is_told_before_any_event(served, form):
     assert response.json()["field"] == "guidance_scale"
 
 
+async def test_attempts_are_events_and_stand_in_the_answer(served, form):
+    headers = {"Accept": "text/event-stream"}
+    asked = form(id="again", keep_running="true", structure_min=0.875, max_attempts=2)
+    async with served.client.stream("POST", "/v1/renders", headers=headers, **asked) as response:
+        told = [(name, json.loads(data)) async for name, data in events_of(response)]
+    steps = ["progress"] * STEPS
+    names = ["accepted", "progress", "style", *steps, "attempt", *steps, "attempt", "result"]
+    assert [name for name, _ in told] == names
+    tried = [data for name, data in told if name == "attempt"]
+    assert [(one["attempt"], one["max_attempts"]) for one in tried] == [(1, 2), (2, 2)]
+    body = (await served.client.get("/v1/renders/again")).json()
+    assert body["attempts"] == [one["images"][0] for one in tried]
+    assert [(one["seed"], one["structure_f1"]) for one in body["attempts"]] == [
+        (7, 0.75), (8, 0.75),
+    ]  # fmt: skip
+    assert body["images"][0]["seed"] == 7
+    assert "structure_min is 0.875" in body["warnings"][0]
+
+
 async def test_who_waits_is_told_how_many_wait_before(tmp_path, form):
     headers = {"Prefer": "respond-async"}
     async with serve(tmp_path, max_running=1) as served:

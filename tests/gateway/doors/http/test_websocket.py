@@ -51,6 +51,14 @@ async def test_the_events_are_those_of_the_other_routes(served, asked):
         assert await heard(socket) == messages[-1:]
 
 
+async def test_attempts_are_events_here_too(served, asked):
+    async with talking(served) as socket:
+        await socket.send(json.dumps({"render": {**asked, "structure_min": 1, "max_attempts": 2}}))
+        messages = await heard(socket)
+    assert [message["event"] for message in messages].count("attempt") == 2
+    assert len(messages[-1]["data"]["attempts"]) == 2
+
+
 async def test_a_render_is_cancelled_by_message(served, asked):
     served.painter.hold()
     async with talking(served) as socket:
