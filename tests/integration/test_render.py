@@ -26,7 +26,24 @@ def test_the_stream_tells_the_style_then_each_step_then_the_picture(stub, reques
     assert result.style_score == events[2].style.score
     assert result.images[0].seed == 11
     assert 0 <= result.images[0].structure_f1 <= 1
+    # The picture wears the style; a text and a picture lie further apart.
+    assert -1 <= result.images[0].clip_score < result.images[0].style_score <= 1
     assert pixels(result.images[0].png).shape == (256, 256, 3)
+
+
+def test_an_attempt_is_repeated_by_its_own_seed_and_control(stub, request_for):
+    asked = {"structure_min": 1, "max_attempts": 3, "num_inference_steps": 2}
+    events = list(stub.RenderStream(request_for(**asked)))
+    tried = [event.attempted for event in events if event.HasField("attempted")]
+    result = events[-1].result
+    assert [one.attempt for one in tried] == [1, 2, 3]
+    assert [one.images[0] for one in tried] == list(result.attempts)
+    assert [one.seed for one in result.attempts] == [11, 12, 13]
+    best = max(result.attempts, key=lambda one: one.structure_f1)
+    assert (result.images[0].seed, result.images[0].structure_f1) == (best.seed, best.structure_f1)
+    control = {"controlnet_conditioning_scale": best.controlnet_conditioning_scale}
+    again = stub.Render(request_for(seed=best.seed, num_inference_steps=2, **control))
+    assert difference(again.images[0].png, result.images[0].png) == 0
 
 
 def test_the_stages_timings_add_up(stub, request_for):

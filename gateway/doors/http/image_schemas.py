@@ -40,7 +40,7 @@ ONLY: Mapping[str, tuple[tuple[str | int, ...], str]] = {
 NO_EFFECT = {
     "quality": "num_inference_steps decides",
     "complexity": "num_inference_steps decides",
-    "input_fidelity": "controlnet_conditioning_scale decides",
+    "input_fidelity": "fidelity decides",
     "moderation": "the service's own moderation decides",
 }
 """Fields that change nothing, which a warning tells."""
