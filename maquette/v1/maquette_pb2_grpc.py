@@ -104,14 +104,14 @@ class MaquetteServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RenderStream(self, request, context):
-        """Renders and tells each step; the last message carries the finished picture.
+        """Renders and reports each step; the last message carries the finished picture.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetRender(self, request, context):
-        """Tells how a render is getting on, and brings its result, for some minutes after it is finished.
+        """Returns how far a render is, and its result, for some minutes after it is finished.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -125,7 +125,7 @@ class MaquetteServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ServerInfo(self, request, context):
-        """Tells what serves: versions, models, the pack, what a request may ask for.
+        """Describes what serves: versions, models, the pack, what a request may ask for.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -139,7 +139,7 @@ class MaquetteServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetStyle(self, request, context):
-        """Brings one style and its picture.
+        """Returns one style and its picture.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -168,7 +168,7 @@ class MaquetteServiceServicer:
 
     def ReembedStyles(self, request, context):
         """Gives every style its vector of another version of the CLIP pair, beside those that serve, and
-        tells each step. Ends when its call does; what it made is kept, and the next call goes on there.
+        reports each step. Ends when its call does; what it made is kept, and the next call goes on there.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
