@@ -6,9 +6,8 @@ import { t } from "../texts";
 import { type Spot, snapped } from "./geometry";
 import { Ink, type View, toUnits } from "./ink";
 import { type Drawn, type Point, add } from "./model";
-import { canvasOf } from "./paint";
+import { Paper } from "./paper";
 
-const GRID = 64;
 const HANDLE = 14;
 const MARGIN = 20;
 /** Pixels for the buttons at the foot, where there is room for both. */
@@ -21,9 +20,7 @@ const KEY_STEP = 16;
 export class Surface {
   private readonly context: CanvasRenderingContext2D;
   private readonly ink = new Ink({ width: 1, height: 1 });
-  /** The sheet without ink, and what it was painted for. */
-  private paper = canvasOf({ width: 1, height: 1 });
-  private papered: readonly unknown[] = [];
+  private readonly paper = new Paper();
   private view: View = { scale: 1, x: 0, y: 0 };
   private fitted = true;
   private drawn: Drawn | undefined;
@@ -113,8 +110,7 @@ export class Surface {
     this.canvas.width = Math.max(1, Math.round(width * ratio));
     this.canvas.height = Math.max(1, Math.round(height * ratio));
     this.ink.resize(this.canvas);
-    this.paper = canvasOf(this.canvas);
-    this.papered = [];
+    this.paper.resize(this.canvas);
     if (this.fitted) this.fit();
     this.show();
   }
@@ -127,7 +123,7 @@ export class Surface {
   private show(): void {
     const { context, view } = this;
     const { elements, sheet } = state.drawing.value;
-    const paper = this.paperNow();
+    const paper = this.paper.shown(view);
     const ink = this.ink.shown(elements, this.drawn, view);
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.globalCompositeOperation = "copy";
@@ -148,66 +144,6 @@ export class Surface {
 
   private get accent(): string {
     return getComputedStyle(this.canvas).getPropertyValue("--accent");
-  }
-
-  /** The sheet with its shadow, what is traced and the grid; painted anew when one of them changes. */
-  private paperNow(): HTMLCanvasElement {
-    const [paper, context] = this.paper;
-    const { sheet } = state.drawing.value;
-    const now = [this.view, sheet, state.guides.value.grid, state.underlay.value];
-    if (now.every((one, n) => one === this.papered[n])) return paper;
-    this.papered = now;
-    context.setTransform(1, 0, 0, 1, 0, 0);
-    context.clearRect(0, 0, paper.width, paper.height);
-    context.save();
-    toUnits(context, this.view);
-    context.fillStyle = "#fff";
-    context.shadowColor = "rgb(0 0 0 / 0.22)";
-    context.shadowBlur = 14 * devicePixelRatio;
-    context.shadowOffsetY = 3 * devicePixelRatio;
-    context.fillRect(0, 0, sheet.width, sheet.height);
-    context.shadowColor = "transparent";
-    context.beginPath();
-    context.rect(0, 0, sheet.width, sheet.height);
-    context.clip();
-    this.showUnderlay(context);
-    this.showGrid(context);
-    context.restore();
-    return paper;
-  }
-
-  private showUnderlay(context: CanvasRenderingContext2D): void {
-    const under = state.underlay.value;
-    if (!under) return;
-    const { sheet } = state.drawing.value;
-    const { width, height } = under.picture;
-    const scale = Math.min(sheet.width / width, sheet.height / height);
-    context.globalAlpha = 0.35;
-    context.drawImage(
-      under.picture,
-      (sheet.width - width * scale) / 2,
-      (sheet.height - height * scale) / 2,
-      width * scale,
-      height * scale,
-    );
-    context.globalAlpha = 1;
-  }
-
-  private showGrid(context: CanvasRenderingContext2D): void {
-    if (!state.guides.value.grid) return;
-    const { sheet } = state.drawing.value;
-    context.beginPath();
-    for (let x = GRID; x < sheet.width; x += GRID) {
-      context.moveTo(x, 0);
-      context.lineTo(x, sheet.height);
-    }
-    for (let y = GRID; y < sheet.height; y += GRID) {
-      context.moveTo(0, y);
-      context.lineTo(sheet.width, y);
-    }
-    context.lineWidth = 1 / this.view.scale;
-    context.strokeStyle = "rgb(36 80 122 / 0.22)";
-    context.stroke();
   }
 
   private showVanishing(): void {
