@@ -65,6 +65,7 @@ def pack_identity(facts: Mapping[str, Any]) -> bytes:
         "engines": facts.get("engines", {}),
         "native_size": facts["native_size"],
         "topology": facts.get("topology"),
+        "few_steps": facts.get("few_steps", False),
     }
     return json.dumps(identity).encode()
 

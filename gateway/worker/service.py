@@ -37,7 +37,7 @@ from pipeline.errors import InvalidRequest, NotFound, Words, shorten
 from pipeline.png import size_of
 from pipeline.presets import resolved
 from pipeline.provenance import Provenance
-from pipeline.request import SEEDS, RenderRequest
+from pipeline.request import FIELDS, SEEDS, RenderRequest
 from pipeline.style import weights_of
 from retrieval.library import StyleLibrary
 from retrieval.styles import NewStyle, ScoredStyle, Style
@@ -48,6 +48,8 @@ MAX_SHOWN = 2**19
 """Bytes of a reference picture that an answer repeats as it is."""
 SHOWN_SIDE = 384
 """Longest side in pixels of what it has of a larger one, which takes less than that as PNG."""
+FILES = tuple(name for name, field in FIELDS.items() if field.kind is bytes)
+"""Fields with pictures."""
 
 
 @dataclass(frozen=True)
@@ -304,13 +306,10 @@ class Service:
         return tuple(pictures)
 
     def _described(self, styled: _Styled, one: Painted) -> Provenance:
-        output, sent = one.output, self._resolved(styled.sent)
+        output = one.output
+        files = {name: getattr(styled.sent, name) for name in FILES}
         return provenance.describe(
-            replace(
-                sent,
-                sketch_kind=output["sketch_kind"][0].decode(),
-                controlnet_conditioning_scale=one.request.controlnet_conditioning_scale,
-            ),
+            replace(one.request, sketch_kind=output["sketch_kind"][0].decode(), **files),
             seed=one.seed,
             size=size_of(output["images"][0]),
             styles=[*styled.chosen.weights] if styled.chosen else (),

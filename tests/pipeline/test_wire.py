@@ -80,11 +80,12 @@ def test_bad_tensors_are_refused_by_name(name, array, words):
 
 def test_what_made_a_picture_is_named_by_its_engines():
     facts = {"pack": "tiny", "native_size": 256, "precision": "fp16", "engine": "tensorrt",
-             "engines": {"unet": "0123456789abcdef"}, "topology": {"levels": 3}}  # fmt: skip
+             "engines": {"unet": "0123456789abcdef"}, "topology": {"levels": 3},
+             "few_steps": True}  # fmt: skip
     assert json.loads(wire.pack_identity(facts)) == {
         "name": "tiny", "precision": "fp16", "engine": "tensorrt",
         "engines": {"unet": "0123456789abcdef"}, "native_size": 256,
-        "topology": {"levels": 3},
+        "topology": {"levels": 3}, "few_steps": True,
     }  # fmt: skip
 
 
@@ -92,5 +93,5 @@ def test_an_export_that_named_no_engines_still_has_a_name():
     identity = json.loads(wire.pack_identity({"pack": "tiny", "native_size": 256}))
     assert identity == {
         "name": "tiny", "precision": "fp32", "engine": "onnx", "engines": {}, "native_size": 256,
-        "topology": None,
+        "topology": None, "few_steps": False,
     }  # fmt: skip

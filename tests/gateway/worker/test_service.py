@@ -214,6 +214,36 @@ async def test_a_picture_says_its_profile_and_is_made_again_by_what_that_stood_f
     assert made.parameters["guidance_end"] < 1
 
 
+class Telling(Painter):
+    """A painter whose pack is known when it has painted, as Triton's is."""
+
+    def __init__(self):
+        super().__init__()
+        self.pack = {}
+
+    async def render(self, request, pinned=None):
+        async with aclosing(super().render(request, pinned)) as outputs:
+            async for output in outputs:
+                yield output
+        self.pack = {**PACK, "few_steps": True}
+
+
+async def test_a_picture_says_what_painted_it_though_its_profile_means_more_by_now(
+    library, request_
+):
+    painter = Telling()
+    usual = DEFAULTS["num_inference_steps"]
+    asked = checked(replace(request_, num_inference_steps=usual, profile="fast"))
+    serving = service(painter, library)
+    painted = []
+    for _ in range(2):
+        done = (await told(serving, asked))[-1]
+        made = provenance.read(done.pictures[0].png).parameters
+        painted.append({name: getattr(painter.newest, name) for name in STANDS_FOR["profile"]})
+        assert {name: made[name] for name in STANDS_FOR["profile"]} == painted[-1]
+    assert [one["scheduler"] for one in painted] == ["dpmpp_2m", "lcm"]
+
+
 async def test_what_a_profile_stands_for_is_checked_before_the_render_waits(library, request_):
     usual = DEFAULTS["num_inference_steps"]
     fields = {"num_inference_steps": usual, "profile": "fast", "strength": 0.1}
