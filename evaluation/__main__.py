@@ -149,7 +149,7 @@ def _measure(
     durable.write_json(out / "report.json", found)
     console = Console()
     others = (
-        "clip_score", "style_score", "structure_f1_hands", "structure_f1_hands_attempts",
+        "clip_score", "style_score", "structure_f1_one_attempt", "structure_f1_three_attempts",
         "blend_shows_both",
     )  # fmt: skip
     console.print(table(found, bars, others), _rows(found, "style"), _rows(found, "profile"))

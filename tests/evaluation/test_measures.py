@@ -109,7 +109,7 @@ def test_the_report_holds_what_it_promises(found):
     assert {
         "structure_f1", "structure_f1_vae", "structure_f1_no_control", "style_accuracy",
         "style_accuracy_no_ip", "reference_wins", "clip_score", "style_score", "text_top1",
-        "text_top3", "image_top1", "structure_f1_hands", "structure_f1_hands_attempts",
+        "text_top3", "image_top1", "structure_f1_one_attempt", "structure_f1_three_attempts",
         "renders", "size", "seconds_per_render",
     } <= set(measures)  # fmt: skip
     assert list(measures["styles"]) == NAMES

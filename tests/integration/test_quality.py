@@ -14,15 +14,8 @@ from tritonclient.grpc import InferenceServerClient
 
 from evaluation.bars import BARS, FEW_STEPS_BARS, RETRIEVAL
 from evaluation.cases import Case, cases
-from evaluation.measures import (
-    Evaluation,
-    decoded,
-    image_retrieval,
-    mean_f1,
-    structure_f1,
-    text_retrieval,
-)
-from evaluation.report import by_hand, profiles, with_attempts
+from evaluation.measures import Evaluation, image_retrieval, mean_f1, text_retrieval
+from evaluation.report import profiles, with_attempts
 from evaluation.served import ServedPainter
 from maquette.client import connect
 from pipeline.presets import FEW_STEPS
@@ -90,7 +83,7 @@ class Found(dict):
             "structure_f1_gained_by_control": lambda: (
                 mean_f1(self.made) - mean_f1(self.painted(Case.without_control))
             ),
-            "structure_f1_gained_by_attempts": lambda: with_attempts(evaluation, self.by_hand),
+            "structure_f1_gained_by_attempts": lambda: with_attempts(evaluation),
             "style_accuracy": lambda: accuracy(self.made),
             "style_accuracy_neutral_prompt": lambda: accuracy(self.painted(Case.neutral)),
             "style_accuracy_no_ip": lambda: accuracy(self.painted(Case.without_style)),
@@ -105,14 +98,6 @@ class Found(dict):
     @cached_property
     def made(self):
         return self.painted(Case.ask)
-
-    @property
-    def by_hand(self):
-        """Structure F1 of the sketches by another hand, after one attempt."""
-        paint = self.evaluation.painter.paint
-        return {
-            name: structure_f1(ask.sketch, decoded(paint(ask))) for name, ask in by_hand().items()
-        }
 
     def painted(self, what):
         return self.evaluation.paint(self.asked, what)
