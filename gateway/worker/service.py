@@ -31,11 +31,10 @@ from gateway.worker.events import (
 from gateway.worker.moderation import Moderation
 from gateway.worker.painting import Painting
 from gateway.worker.scoring import scored
-from pipeline import attempts, images, provenance, topology
+from pipeline import attempts, images, presets, provenance, topology
 from pipeline.attempts import Made, Painted
 from pipeline.errors import InvalidRequest, NotFound, Words, shorten
 from pipeline.png import size_of
-from pipeline.presets import resolved
 from pipeline.provenance import Provenance
 from pipeline.request import FIELDS, SEEDS, RenderRequest
 from pipeline.style import weights_of
@@ -122,8 +121,13 @@ class Service:
     def _pack(self) -> Mapping[str, Any]:
         return self.inference.pack or self._exported
 
-    def _resolved(self, request: RenderRequest) -> RenderRequest:
-        return resolved(request, few_steps=bool(self._pack.get("few_steps")))
+    def resolved(self, request: RenderRequest) -> RenderRequest:
+        """`request` with what its ``fidelity`` and its ``profile`` stand for with this pack.
+
+        Raises:
+            InvalidRequest: as :func:`pipeline.presets.resolved`.
+        """
+        return presets.resolved(request, few_steps=bool(self._pack.get("few_steps")))
 
     async def is_ready(self) -> bool:
         """Whether a render can begin: its style can be found, and its pictures decoded."""
@@ -145,7 +149,7 @@ class Service:
         if pack := self._pack:
             topology.from_facts(pack).layer_scales(request.ip_adapter_scale)
         # Of what it stands for, too, the caller is told now.
-        self._resolved(request)
+        self.resolved(request)
         with tracing.span("check"):
             checked = await self.decoded(request)
         await self._named(request)
@@ -187,7 +191,7 @@ class Service:
         other = request.variation_seed
         if request.variation_strength and other is None:
             other = secrets.randbelow(SEEDS)
-        request = replace(self._resolved(request), seed=seed, variation_seed=other)
+        request = replace(self.resolved(request), seed=seed, variation_seed=other)
         steps = request.steps_taken
         async with self._admission.slot() as queued:
             tell(Stepped(0, steps))

@@ -122,12 +122,14 @@ class ImagesSubmission(Submission):
             InvalidRequest: a field is outside its range.
         """
         count = {"num_images": self.n} if self._says("n") else {}
-        wanted = super().render_request(**count, **_size(self.size), **changed)
+        return super().render_request(**count, **_size(self.size), **changed)
+
+    def with_previews(self, wanted: RenderRequest, steps: int) -> RenderRequest:
+        """`wanted`, whose partial images are spread evenly over the `steps` that it takes."""
         if "partial_images" not in self.model_fields_set:
             return wanted
-        # Previews spread evenly over its steps.
         partial = self.partial_images
-        apart = math.ceil(wanted.num_inference_steps / (partial + 1)) if partial else 0
+        apart = math.ceil(steps / (partial + 1)) if partial else 0
         return replace(wanted, preview_interval=apart)
 
     @property

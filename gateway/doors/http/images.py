@@ -124,7 +124,9 @@ async def _render(
     _check_model(asked.model)
     count = {"num_images": "n"} if "n" in asked.model_fields_set else {}
     with called({"sketch": sketch, **count}):
-        render = await behind.renders.begin(asked.render_request(), caller, asked.options(request))
+        wanted = asked.render_request()
+        wanted = asked.with_previews(wanted, behind.service.resolved(wanted).steps_taken)
+        render = await behind.renders.begin(wanted, caller, asked.options(request))
         headers = {"X-Render-Id": render.id}
         if asked.stream:
             following = render.follow()

@@ -109,6 +109,20 @@ async def test_a_stream_tells_partial_images_and_then_each_picture(client, sketc
         assert event.size == "64x64"
 
 
+@pytest.mark.parametrize(
+    ("fields", "steps"), [({"profile": "fast"}, 8), ({"strength": 0.1, "num_inference_steps": 40}, 4)]
+)
+async def test_partial_images_are_spread_over_the_steps_that_are_taken(
+    client, served, sketch, fields, steps
+):
+    stream = await client.images.edit(
+        image=("x.png", sketch), prompt="x", stream=True, partial_images=3, extra_body=fields
+    )
+    assert [event.type async for event in stream][-1] == "image_edit.completed"
+    assert served.painter.newest.steps_taken == steps
+    assert served.painter.newest.preview_interval == steps / 4
+
+
 async def test_further_attempts_show_no_more_partial_images_than_were_asked_for(client, sketch):
     extra = {"num_inference_steps": 7, "seed": 5, "structure_min": 0.875}
     stream = await client.images.edit(
