@@ -68,8 +68,8 @@ class Decoded:
 def decode(data: bytes, field: str) -> Image.Image:
     """Decode a PNG, JPEG or WebP to RGB: upright, without transparency, scaled to ``MAX_SIDE``.
 
-    Format, byte count, declared size and scans are checked before any pixel is decoded. Metadata
-    is left out before the decoder sees it, except what tells the orientation.
+    Format, declared size and scans are checked before any pixel is decoded. Metadata is left out
+    before the decoder sees it, except what tells the orientation.
 
     Args:
         data: the encoded file.
@@ -82,11 +82,14 @@ def decode(data: bytes, field: str) -> Image.Image:
 
 
 def to_png(data: bytes, field: str) -> Decoded:
-    """As :func:`decode`, encoded as PNG.
+    """As :func:`decode` of a caller's file, encoded as PNG, which may have more bytes than that.
 
     Raises:
-        InvalidRequest: as :func:`decode`.
+        InvalidRequest: as :func:`decode`; also more than ``MAX_BYTES``.
     """
+    if len(data) > MAX_BYTES:
+        allowed = f"at most {MAX_BYTES:,} bytes"
+        raise InvalidRequest(field, data, allowed, "Save the image smaller.")
     image, sent = _decoded(data, field)
     warnings: tuple[str, ...] = ()
     if max(sent) > MAX_SIDE:
@@ -141,9 +144,6 @@ def _open(data: bytes, field: str) -> tuple[Image.Image, int]:
     """The picture, not decoded yet, and a JPEG's number of scans."""
     if not data:
         raise InvalidRequest(field, data, "a PNG, JPEG or WebP file", "Send the file's bytes.")
-    if len(data) > MAX_BYTES:
-        allowed = f"at most {MAX_BYTES:,} bytes"
-        raise InvalidRequest(field, data, allowed, "Save the image smaller.")
     scans = 0
     try:
         if data.startswith(png.SIGNATURE):

@@ -38,7 +38,7 @@ from maquette.client import (
 )
 from maquette.client.results import numbered
 from pipeline.errors import shorten
-from pipeline.images import decode
+from pipeline.png import size_of
 from pipeline.request import FIELDS, RENDERED
 
 NEW = Path("render.png")
@@ -238,7 +238,7 @@ def facts(result: Result) -> dict[str, object]:
     """What a script wants to know of a render."""
     image, seconds = result.images[0], result.timings
     stages = [field.name for field in fields(Timings)]
-    width, height = decode(image.png, "render").size
+    width, height = size_of(image.png)
     return {
         "style": result.style.id if result.style else None,
         "style_score": None if result.style_score is None else round(result.style_score, 4),
@@ -325,7 +325,7 @@ def _print(result: Result, files: Sequence[Path]) -> None:
             f"conditions {seconds.condition_seconds:.2f}, steps {seconds.denoise_seconds:.2f}, "
             f"decoding {seconds.decode_seconds:.2f}"
         ),
-        "size": "{} x {} pixels".format(*decode(images[0].png, "render").size),
+        "size": "{} x {} pixels".format(*size_of(images[0].png)),
         "versions": made_by(result.versions),
         "wrote": ", ".join(map(str, files)),
     }

@@ -110,7 +110,8 @@ async def test_a_stream_tells_partial_images_and_then_each_picture(client, sketc
 
 
 @pytest.mark.parametrize(
-    ("fields", "steps"), [({"profile": "fast"}, 8), ({"strength": 0.1, "num_inference_steps": 40}, 4)]
+    ("fields", "steps"),
+    [({"profile": "fast"}, 8), ({"strength": 0.1, "num_inference_steps": 40}, 4)],
 )
 async def test_partial_images_are_spread_over_the_steps_that_are_taken(
     client, served, sketch, fields, steps
