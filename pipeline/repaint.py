@@ -9,10 +9,10 @@ import numpy.typing as npt
 from PIL import Image, ImageFilter
 
 from pipeline import images
-from pipeline.errors import InvalidRequest, Words
 from pipeline.images import Picture
 from pipeline.request import RenderRequest
 from pipeline.samplers import Array
+from pipeline.size import require_fitting
 
 Grey = npt.NDArray[np.uint8]
 ALL = 255
@@ -55,10 +55,8 @@ def begun_with(request: RenderRequest) -> tuple[Image.Image, Image.Image | None]
     """
     image = images.decode(request.image, "image")
     mask = images.decode(request.mask, "mask").convert("L") if request.mask else None
-    if mask and mask.size != image.size:
-        found, size = (f"{width} x {height}" for width, height in (mask.size, image.size))
-        remedy = "Scale it to the size of the image."
-        raise InvalidRequest("mask", Words(f"{found} pixels"), f"{size}, as the image", remedy)
+    if mask:
+        require_fitting(mask.size, image.size)
     if not any(request.pad):
         return image, mask
     left, top, right, bottom = request.pad

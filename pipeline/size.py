@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import log
 
 from pipeline.errors import InvalidRequest, Words
-from pipeline.request import RANGES, SIZE_STEP
+from pipeline.request import RANGES, SIZE_STEP, Drawn, RenderRequest
 
 LARGEST_FACTOR = 2
 """A render may have this many times the pack's native side in each direction, in pixel count.
@@ -54,6 +55,40 @@ def render_size(
             f"Try {side} x {side} or less; {native} x {native} is what it is made for.",
         )
     return width, height
+
+
+def require_paintable(
+    request: RenderRequest, sizes: Mapping[Drawn, tuple[int, int]], native: int
+) -> None:
+    """Refuse what a render would refuse for the `sizes` of its pictures, before it waits.
+
+    Args:
+        sizes: ``(width, height)`` in pixels of those that are drawn, by field.
+        native: as for :func:`render_size`; 0 where that is not known.
+
+    Raises:
+        InvalidRequest: as :func:`render_size` and :func:`require_fitting`.
+    """
+    field: Drawn = "image" if "image" in sizes else "sketch"
+    if "mask" in sizes:
+        require_fitting(sizes["mask"], sizes[field])
+    left, top, right, bottom = request.pad or (0, 0, 0, 0)
+    width, height = sizes[field]
+    around = width + left + right, height + top + bottom
+    if native:
+        render_size(around, request.width, request.height, native, field)
+
+
+def require_fitting(mask: tuple[int, int], image: tuple[int, int]) -> None:
+    """Refuse a mask that has not the size of its image, both ``(width, height)`` in pixels.
+
+    Raises:
+        InvalidRequest: that is so.
+    """
+    if mask != image:
+        found, size = (f"{width} x {height}" for width, height in (mask, image))
+        remedy = "Scale it to the size of the image."
+        raise InvalidRequest("mask", Words(f"{found} pixels"), f"{size}, as the image", remedy)
 
 
 def _most(native: int) -> int:

@@ -37,6 +37,7 @@ from pipeline.errors import InvalidRequest, NotFound, Words, shorten
 from pipeline.png import size_of
 from pipeline.provenance import Provenance
 from pipeline.request import FIELDS, SEEDS, RenderRequest
+from pipeline.size import require_paintable
 from pipeline.style import weights_of
 from retrieval.library import StyleLibrary
 from retrieval.styles import NewStyle, ScoredStyle, Style
@@ -138,8 +139,8 @@ class Service:
 
         Raises:
             Overloaded: as many wait already as may.
-            InvalidRequest: a picture is not acceptable, or the pack has another number of layers
-                than there are strengths.
+            InvalidRequest: a picture is not acceptable, the pack has another number of layers than
+                there are strengths, or does not paint at that size.
             NotFound: the library has no style of that id, or no such versions are served.
             Refused: moderation does not let it through.
         """
@@ -152,6 +153,8 @@ class Service:
         self.resolved(request)
         with tracing.span("check"):
             checked = await self.decoded(request)
+        sizes = {name: size_of(png) for name, png in checked.request.drawn.items()}
+        require_paintable(request, sizes, self._pack.get("native_size", 0))
         await self._named(request)
         for name, file in request.drawn.items():
             await self._moderation.check_files([file], name)

@@ -252,6 +252,29 @@ async def test_what_a_profile_stands_for_is_checked_before_the_render_waits(libr
         await service(Painter(), library).check(asked)
 
 
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"width": 1024, "height": 1024}, "width is 1024 .*; allowed: at most 262,144 pixels"),
+        ({"sketch": (320, 64)}, "sketch is 320 x 64 pixels; allowed: sides of at most 4 to 1"),
+        ({"image": (64, 64), "pad": (512, 0, 0, 0)}, "image is 576 x 64 pixels; allowed: sides"),
+        ({"image": (64, 64), "mask": (64, 128)}, "mask is 64 x 128 pixels; allowed: 64 x 64"),
+    ],
+)
+async def test_what_is_not_painted_at_its_size_is_known_before_it_waits(
+    library, request_, fields, words
+):
+    painter = Painter()
+    painter.pack = {**PACK, "native_size": 256}
+    sent = {
+        name: encoded(Image.new("RGB", value)) if name in ("sketch", "image", "mask") else value
+        for name, value in fields.items()
+    }
+    with pytest.raises(InvalidRequest, match=f"^{words}"):
+        await service(painter, library).check(replace(request_, **sent))
+    assert not painter.begun
+
+
 async def test_a_render_that_is_cancelled_makes_no_further_attempt(library, request_):
     painter = Uneven(0.5, 0.5, 0.5)
     serving = service(painter, library)
