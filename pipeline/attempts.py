@@ -155,9 +155,10 @@ def _count(output: Arrays) -> int:
 
 def _missed(request: RenderRequest, attempts: int, below: list[Painted]) -> str:
     worst = min(one.structure_f1 for one in below)
-    which = "the picture" if request.num_images == 1 else f"{len(below)} of the pictures"
+    count = request.num_images
+    which = "the picture is" if count == 1 else f"{len(below)} of {count} pictures are"
     return (
-        f"structure_min is {request.structure_min:g}, and {which} stayed below it in all attempts "
-        f"({attempts}): the best of {attempts} has {worst:.3f}. Raise fidelity, "
-        "controlnet_conditioning_scale or max_attempts, or lower structure_min."
+        f"structure_min is {request.structure_min:g}, and {which} below it after all attempts "
+        f"({attempts}), at {worst:.3f}. Raise fidelity, controlnet_conditioning_scale or "
+        "max_attempts, or lower structure_min."
     )

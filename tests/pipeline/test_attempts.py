@@ -81,12 +81,11 @@ async def test_only_pictures_below_the_floor_are_painted_again():
 async def test_what_stays_below_is_told_with_a_remedy():
     made, _, _ = await made_of([0.5, 0.75], structure_min=0.9, max_attempts=2)
     assert made.warnings == (
-        "structure_min is 0.9, and the picture stayed below it in all attempts (2): the best of 2 "
-        "has 0.750. Raise fidelity, controlnet_conditioning_scale or max_attempts, or lower "
-        "structure_min.",
+        "structure_min is 0.9, and the picture is below it after all attempts (2), at 0.750. Raise "
+        "fidelity, controlnet_conditioning_scale or max_attempts, or lower structure_min.",
     )
     made, _, _ = await made_of([0.95, 0.5], structure_min=0.9, max_attempts=1, num_images=2)
-    assert made.warnings[0].startswith("structure_min is 0.9, and 1 of the pictures stayed below")
+    assert made.warnings[0].startswith("structure_min is 0.9, and 1 of 2 pictures are below it")
 
 
 def test_attempts_take_the_next_seeds_and_from_the_third_on_more_control():
