@@ -61,7 +61,8 @@ export async function again(kept: Kept, changed: Partial<Wish> = {}): Promise<vo
 }
 
 /** The style that `kept` had, by its id where it is the library's. */
-const styleOf = ({ wish, style }: Kept): string => (wish.style_images.length ? "" : wish.style || (style?.id ?? ""));
+export const styleOf = ({ wish, style }: Kept): string =>
+  wish.style_images.length || wish.styles.length ? "" : wish.style || (style?.id ?? "");
 
 /** Render what `kept` was asked for with other seeds, in the style that it had. */
 export const vary = (kept: Kept): Promise<void> =>

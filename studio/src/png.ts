@@ -45,7 +45,7 @@ const latin = (bytes: Uint8Array): string => String.fromCharCode(...bytes);
 interface Document {
   parameters: Record<string, unknown>;
   style: string | null;
-  style_images: { weight: number; png?: string | null }[];
+  style_images: { weight: number; png?: string | null; style?: string | null }[];
   sketch?: Held;
   image?: Held;
   mask?: Held;
@@ -64,6 +64,11 @@ function read({ parameters, style, style_images, sketch, image, mask }: Document
   const own = wish.style ? [] : style_images.filter(({ png }) => png);
   wish.style_images = own.map(({ png }) => pngOf(png!));
   wish.style_weights = own.map(({ weight }) => Number(weight));
+  const blended = style_images.filter(({ style }) => style);
+  if (blended.length > 1) {
+    wish.styles = blended.map(({ style }) => String(style));
+    wish.style_weights = blended.map(({ weight }) => Number(weight));
+  }
   wish.image = image?.png ? pngOf(image.png) : null;
   wish.mask = mask?.png ? pngOf(mask.png) : null;
   if (!("strength" in parameters)) wish.strength = repaints(wish) ? 1 : STRENGTH;

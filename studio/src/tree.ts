@@ -29,7 +29,7 @@ export function treesOf(renders: readonly Kept[]): Branch[] {
 
 const LABELS: [keyof Texts, (keyof Wish)[]][] = [
   ["sentenceShort", ["prompt", "negative_prompt"]],
-  ["style", ["style", "style_images", "style_weights", "ip_adapter_scale"]],
+  ["style", ["style", "styles", "style_images", "style_weights", "ip_adapter_scale"]],
   ["fidelityShort", ["controlnet_conditioning_scale", "control_guidance_start", "control_guidance_end"]],
   ["quality", ["num_inference_steps", "scheduler", "guidance_scale"]],
   ["size", ["width", "height"]],

@@ -23,7 +23,10 @@ export const FIELDS: Readonly<Record<string, Field>> = fields;
 /** What the page has a control of its own for. */
 interface Own {
   prompt: string;
+  /** Ids of several styles, which are blended, instead of one. */
+  styles: string[];
   style_images: Blob[];
+  /** Of the `styles` or `style_images`. */
   style_weights: number[];
   ip_adapter_scale: number;
   /** null: drawn by the gateway. */
@@ -60,6 +63,7 @@ export function enlarged({ width, height }: Size, { limits }: Pick<Info, "limits
 
 const OWN: Own = {
   prompt: "",
+  styles: [],
   style_images: [],
   style_weights: [],
   ip_adapter_scale: fields.ip_adapter_scale.default[0]!,
@@ -91,6 +95,7 @@ export function wishOf(given: Record<string, unknown>): Wish {
     const value = given[name];
     if (fits(name, value)) Object.assign(wish, { [name]: value });
   }
+  if (wish.style_weights.length !== wish.styles.length) wish.style_weights = [];
   return wish;
 }
 
@@ -98,7 +103,7 @@ export function wishOf(given: Record<string, unknown>): Wish {
 function fits(name: string, value: unknown): boolean {
   if (name === "prompt") return typeof value === "string";
   const field = FIELDS[name];
-  if (!field || name === "style_weights") return false;
+  if (!field) return false;
   const kind = { str: "string", bool: "boolean" }[field.kind] ?? "number";
   const one = (each: unknown) => typeof each === kind;
   return Array.isArray(DEFAULTS[name as keyof Wish]) ? Array.isArray(value) && value.every(one) : one(value);
@@ -174,13 +179,19 @@ const ALWAYS = ["prompt", "seed", "width", "height", "strength"];
 
 export const repaints = ({ image, mask, pad }: Wish): boolean => image !== null && (mask !== null || pad.some(Boolean));
 
+/** Which ways to name a style are not the one that counts. */
+function stylesLeft({ style_images, styles }: Wish): string[] {
+  if (style_images.length) return ["style", "styles"];
+  return styles.length ? ["style"] : ["style_weights"];
+}
+
 /** The fields of `wish` without its pictures: those that differ from the defaults, or always count. */
 export function told(wish: Wish): Told[] {
   const left = [
     ...PICTURES,
     ...(wish.image ? [] : WITH_IMAGE),
     ...(repaints(wish) ? [] : WITH_MASK),
-    ...(wish.style_images.length ? ["style"] : ["style_weights"]),
+    ...stylesLeft(wish),
   ];
   const says = ([name, value]: [string, unknown]) =>
     !left.includes(name) &&

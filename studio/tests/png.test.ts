@@ -45,6 +45,12 @@ test("pictures of one's own come back with their weights", async () => {
   expect(found?.wish.style_weights).toEqual([0.3, 0.7]);
 });
 
+test("styles that were blended come back with their weights", async () => {
+  const blended = { style: null, style_images: [{ weight: 0.3, style: "snow" }, { weight: 0.7, style: "dusk" }] };
+  const { wish } = (await recall(new Blob([png(told(blended))])))!;
+  expect([wish.style, wish.styles, wish.style_weights, wish.style_images]).toEqual(["", ["snow", "dusk"], [0.3, 0.7], []]);
+});
+
 test("what a render began with comes back, and its strength as it was meant", async () => {
   const begun = { image: { sha256: "", png: PIXEL }, mask: { sha256: "", png: PIXEL } };
   const found = await recall(new Blob([png(told({ ...begun, sketch: undefined }))]));

@@ -69,6 +69,14 @@ test("a picture to begin with goes along with its strength, which goes nowhere a
   expect([(form.get("image") as File).size, form.get("strength")]).toEqual([1, "0.5"]);
 });
 
+test("several styles go along with their weights, in place of one", () => {
+  const blended = { ...DEFAULTS, prompt: "x", style: "winter", styles: ["snow", "dusk"], style_weights: [1, 0.25] };
+  const form = formOf(blended, new Blob(["x"]), {});
+  expect([form.has("style"), form.getAll("styles"), form.getAll("style_weights")]).toEqual([false, ["snow", "dusk"], ["1", "0.25"]]);
+  const one = formOf({ ...blended, styles: [] }, new Blob(["x"]), {});
+  expect([one.get("style"), one.has("styles"), one.has("style_weights")]).toEqual(["winter", false, false]);
+});
+
 test("a mask and what is said of it go along with their picture, and nowhere alone", () => {
   const sketch = new Blob(["x"]);
   const masked = { ...DEFAULTS, prompt: "a", mask: new Blob(["mask"]), mask_blur: 4, control_in_mask: false, pad: [0, 64, 0, 0] };

@@ -30,6 +30,10 @@ export const HELP: Record<Language, Readonly<Record<string, string>>> = {
     structure_min:
       "Der mindeste Wert structure_f1 eines Bildes: eines darunter wird noch einmal gemalt, und das beste kommt zurück. 0 nimmt jedes.",
     max_attempts: "Wie oft ein Bild gemalt wird, um das zu erreichen: mit anderen Startwerten, vom dritten Mal an mit stärkeren Kanten.",
+    style_count: "Stile, die zum Satz gesucht und gemischt werden; je näher einer liegt, desto mehr zählt er.",
+    style_mode: "Was vom Bild des Stils zu sehen ist: style, seine Farben und Stoffe, composition, was wo steht, oder both.",
+    style_start: "Anteil der Schritte, bevor der Stil gilt; unter dem Ende.",
+    style_end: "Anteil der Schritte, nach dem er nicht mehr gilt.",
     variation_seed: "Startwert des Rauschens, das beigemischt wird; leer: jedes Mal neu.",
   },
 };

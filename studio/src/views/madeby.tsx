@@ -2,6 +2,7 @@
 
 import { useSignal } from "@preact/signals";
 import { at } from "../api/client";
+import { styleOf } from "../jobs";
 import type { Kept } from "../keep/database";
 import { linkOf } from "../link";
 import { curl, python } from "../snippets";
@@ -22,8 +23,7 @@ interface Props {
 
 export function MadeBy({ kept, n, onClose }: Props) {
   const said = useSignal("");
-  const wish = { ...kept.wish, seed: kept.images[n]?.seed ?? null, style: kept.wish.style || (kept.style?.id ?? "") };
-  if (wish.style_images.length) wish.style = "";
+  const wish = { ...kept.wish, seed: kept.images[n]?.seed ?? null, style: styleOf(kept) };
   const one = { ...wish, num_images: 1 };
   const snippets = [
     { label: "asLink", language: t("link"), text: linkOf(one) },

@@ -114,8 +114,9 @@ function Details() {
       <button
         type="button"
         onClick={() => {
-          const { prompt, width, height, style, style_images, style_weights, image, mask, pad } = state.wish.value;
-          state.wish.value = { ...DEFAULTS, prompt, width, height, style, style_images, style_weights, image, mask, pad };
+          const { prompt, width, height, style, styles, style_images, style_weights, image, mask, pad } = state.wish.value;
+          const kept = { prompt, width, height, style, styles, style_images, style_weights, image, mask, pad };
+          state.wish.value = { ...DEFAULTS, ...kept };
         }}
       >
         {t("reset")}

@@ -6,7 +6,8 @@ import * as api from "../api/client";
 import { PICTURES, picturesIn, urlOf } from "../files";
 import * as state from "../state";
 import { t } from "../texts";
-import { Icon, IconButton } from "./parts";
+import { FIELDS } from "../wish";
+import { Icon, IconButton, Slider, Switch } from "./parts";
 
 const SEARCH_AFTER = 250;
 const MAX_OWN = 8;
@@ -39,12 +40,31 @@ const pinnedFirst = (styles: api.Style[]): api.Style[] => [
 ];
 
 export function addOwn(files: Blob[]): void {
-  const { style_images, style_weights } = state.wish.value;
+  const { styles, style_images, style_weights: before } = state.wish.value;
+  const style_weights = styles.length ? [] : before;
   const images = [...style_images, ...files].slice(0, MAX_OWN);
-  state.set({ style: "", style_images: images, style_weights: images.map((_, n) => style_weights[n] ?? 1) });
+  state.set({ style: "", styles: [], style_images: images, style_weights: images.map((_, n) => style_weights[n] ?? 1) });
 }
 
-const choose = (id: string): void => state.set({ style: id, style_images: [], style_weights: [] });
+/** Whether what is chosen joins what was chosen before. */
+const blends = signal(false);
+
+/** Choose the style `id`, or let it join or leave those that are blended. */
+function choose(id: string): void {
+  const { style, styles, style_weights } = state.wish.value;
+  const before = styles.length ? styles : [style].filter(Boolean);
+  if (!blends.value || !id) return wear(id ? [id] : [], []);
+  const at = before.indexOf(id);
+  const weights = before.map((_, n) => style_weights[n] ?? 1);
+  if (at < 0) wear([...before, id].slice(0, MAX_OWN), [...weights, 1].slice(0, MAX_OWN));
+  else wear(before.toSpliced(at, 1), weights.toSpliced(at, 1));
+}
+
+/** Have the library's `styles` and none of one's own. */
+const wear = (styles: string[], weights: number[]): void =>
+  styles.length > 1
+    ? state.set({ style: "", styles, style_images: [], style_weights: weights })
+    : state.set({ style: styles[0] ?? "", styles: [], style_images: [], style_weights: [] });
 
 async function showLike(style: api.Style): Promise<void> {
   words.value = tag.value = "";
@@ -83,7 +103,7 @@ function searchAsTyped(): (() => void) | undefined {
 
 export function Styles() {
   useSignalEffect(searchAsTyped);
-  const { style, style_images } = state.wish.value;
+  const { style, styles, style_images } = state.wish.value;
   const chosen = state.styles.value.find(({ id }) => id === style);
   return (
     <section
@@ -116,7 +136,7 @@ export function Styles() {
           <button
             type="button"
             class="style automatic"
-            aria-pressed={!style && !style_images.length}
+            aria-pressed={!style && !styles.length && !style_images.length}
             title={t("bySentence")}
             onClick={() => choose("")}
           >
@@ -129,7 +149,7 @@ export function Styles() {
             <button
               type="button"
               class="style"
-              aria-pressed={style === each.id}
+              aria-pressed={style === each.id || styles.includes(each.id)}
               title={each.tags.join(", ")}
               onClick={() => choose(each.id)}
             >
@@ -151,7 +171,19 @@ export function Styles() {
         </li>
       </ul>
       {shown.value.length === 0 && state.styles.value.length > 0 && <p class="hint">{t("noStyle")}</p>}
+      {"styles" in FIELDS && <Switch label={t("blend")} on={blends} hint={t("blendHint")} />}
       {chosen && <Chosen style={chosen} />}
+      {styles.map((id, n) => (
+        <Slider
+          key={id}
+          label={state.styles.value.find((each) => each.id === id)?.name ?? id}
+          value={state.wish.value.style_weights[n] ?? 1}
+          min={0}
+          max={1}
+          step={0.05}
+          onInput={(weight) => state.set({ style_weights: state.wish.value.style_weights.with(n, weight) })}
+        />
+      ))}
     </section>
   );
 }
