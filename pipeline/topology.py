@@ -60,16 +60,21 @@ class Topology:
         )
 
     def style_shares(self, mode: str) -> tuple[float, ...]:
-        """What `mode`, one of ``STYLE_MODES``, leaves of each cross-attention layer's strength."""
-        layers = self.cross_attention_layers
+        """What `mode`, one of ``STYLE_MODES``, leaves of each cross-attention layer's strength.
+
+        Source: the weight types of ComfyUI_IPAdapter_plus for SD 1.5: composition enters at the
+        deepest level that attends, on the way down, and style everywhere but at that level.
+        """
+        layers, count = self.cross_attention_layers, self.layers_per_block
         down = [layer for layer in layers if layer.startswith("down")]
         up = [layer for layer in layers if layer.startswith("up")]
-        show = {
-            "both": layers,
-            "style": up[: self.layers_per_block + 1],
-            "composition": (*down[-self.layers_per_block :], "mid_block.attentions.0"),
+        deepest = dict.fromkeys(down[-count:], 0.25) | dict.fromkeys(down[-1:], 1.0)
+        shares = {
+            "both": dict.fromkeys(layers, 1.0),
+            "style": dict.fromkeys(set(layers) - {*deepest, *up[: count + 1]}, 1.0),
+            "composition": deepest,
         }[mode]
-        return tuple(float(layer in show) for layer in layers)
+        return tuple(shares.get(layer, 0.0) for layer in layers)
 
     @property
     def residuals(self) -> tuple[str, ...]:

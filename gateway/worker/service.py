@@ -8,6 +8,7 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from itertools import repeat
 from typing import Any
 
 from gateway.background import offload
@@ -344,20 +345,15 @@ class Service:
             return _Styled(sent, request, None)
         if named := await self._named(request):
             weights = request.style_weights or (1.0,) * len(named)
-            blend = [
-                BlendedStyle(one, None, share) for one, share in zip(named, weights, strict=True)
-            ]
+            blend = map(BlendedStyle, named, repeat(None), weights)
             return await self._dressed(request, sent, Chosen(tuple(blend)))
         found, embed, search = await self.search(
             request.words, request.style_filter, request.style_count
         )
         if not found:
             raise NotFound(_nothing_found(request))
-        weights = weights_of([each.score for each in found])
-        blend = [
-            BlendedStyle(each.style, each.score, share)
-            for each, share in zip(found, weights, strict=True)
-        ]
+        scores = [each.score for each in found]
+        blend = map(BlendedStyle, (each.style for each in found), scores, weights_of(scores))
         styled = await self._dressed(request, sent, Chosen(tuple(blend)))
         return replace(styled, embed_seconds=embed, search_seconds=search)
 

@@ -142,8 +142,12 @@ def test_style_strength_means_what_it_means_in_diffusers(stub, reference, sketch
 @pytest.mark.parametrize("mode", ["style", "composition"])
 def test_a_style_mode_is_diffusers_with_scales_by_layer(stub, reference, sketch, style_image, mode):
     blocks = {
-        "style": {"up": {"block_1": [0.8, 0.8, 0.8]}},
-        "composition": {"down": {"block_2": [0.8, 0.8]}, "mid": 0.8},
+        "style": {
+            "down": {"block_0": [0.8] * 2, "block_1": [0.8] * 2},
+            "mid": 0.8,
+            "up": {"block_2": [0.8] * 3, "block_3": [0.8] * 3},
+        },
+        "composition": {"down": {"block_2": [0.2, 0.8]}},
     }
     expected = by_diffusers(
         reference, sketch, style_image, "ddim", 8, ip_adapter_scale=blocks[mode]

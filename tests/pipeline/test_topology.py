@@ -78,11 +78,13 @@ def test_a_mode_leaves_some_layers_their_strength():
         if (scales := SD15.layer_scales(each, mode))
     }
     assert shown["both"] == set(SD15.cross_attention_layers)
-    assert shown["style"] == {f"up_blocks.1.attentions.{n}" for n in range(3)}
-    assert shown["composition"] == {
-        "down_blocks.2.attentions.0", "down_blocks.2.attentions.1", "mid_block.attentions.0",
-    }  # fmt: skip
-    assert SD15.layer_scales((0.5,), "style")[7:] == (0.5,) * 3 + (0.0,) * 6
+    deepest = {f"down_blocks.2.attentions.{n}" for n in range(2)}
+    assert shown["composition"] == deepest
+    assert shown["style"] == shown["both"] - deepest - {
+        f"up_blocks.1.attentions.{n}" for n in range(3)
+    }
+    assert SD15.layer_scales((0.5,), "style") == (0.5,) * 4 + (0, 0, 0.5) + (0,) * 3 + (0.5,) * 6
+    assert SD15.layer_scales((0.5,), "composition") == (0,) * 4 + (0.125, 0.5) + (0,) * 10
 
 
 @pytest.mark.parametrize("count", [0, 2, 16])
