@@ -210,7 +210,11 @@ def _as_mask(image: Image.Image) -> Image.Image:
     """What is transparent is white, as OpenAI's masks have it; without that, `image` itself."""
     if image.mode == "RGB":
         return image
-    return image.getchannel("A").point(lambda alpha: 255 - alpha).convert("RGB")
+    alpha = image.getchannel("A")
+    # A browser's canvas writes an alpha channel, whether or not anything is transparent.
+    if alpha.getextrema()[0] == OPAQUE:
+        return image.convert("RGB")
+    return alpha.point(lambda opacity: 255 - opacity).convert("RGB")
 
 
 def _on_paper(image: Image.Image) -> Image.Image:

@@ -237,6 +237,16 @@ def test_transparent_paper_is_what_the_ink_can_be_seen_on(ink, paper):
     assert seen == [ImageColor.getrgb(ink), ImageColor.getrgb(paper)]
 
 
+def test_a_mask_with_an_alpha_channel_in_which_nothing_is_transparent_is_told_by_its_white():
+    mask = Image.new("RGBA", (32, 32), "black")
+    mask.paste("white", (2, 2, 4, 4))
+    decoded = images.decode(encoded(mask), "mask")
+    assert [decoded.getpixel(at) for at in ((3, 3), (6, 6))] == [(255,) * 3, (0,) * 3]
+    mask.putpixel((6, 6), (0, 0, 0, 0))
+    decoded = images.decode(encoded(mask), "mask")
+    assert [decoded.getpixel(at) for at in ((3, 3), (6, 6))] == [(0,) * 3, (255,) * 3]
+
+
 def test_an_error_comes_back_from_another_process_without_the_file():
     with pytest.raises(InvalidRequest) as error:
         images.decode(CUT, "sketch")

@@ -7,13 +7,15 @@ import pytest_asyncio
 from PIL import Image
 from playwright.async_api import expect
 
+from pipeline import images
 from tests.gateway.fakes import SIDE
 from tests.studio.conftest import draw_house, rendered, visiting
 from tests.studio.test_for_everybody import check
 
 
-def pixels(png):
-    return np.asarray(Image.open(io.BytesIO(png)).convert("L"))
+def pixels(png, field="mask"):
+    """As the gateway reads the file."""
+    return np.asarray(images.decode(png, field).convert("L"))
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -148,7 +150,7 @@ async def test_what_is_around_the_picture_is_painted_as_well(looking, served):
     asked = served.painter.newest
     assert (asked.mask, asked.pad) == (b"", (128, 0, 0, 64))
     assert (asked.width, asked.height) == (192, 128)
-    sketch = pixels(asked.sketch)
+    sketch = pixels(asked.sketch, "sketch")
     assert sketch.shape == (SIDE + 64, SIDE + 128)
     assert (sketch[:, :128] == 255).all()
     assert (sketch[:SIDE, 128:] < 128).any()
