@@ -1,5 +1,6 @@
 """A part of a render painted anew: by brush, by numbers, and around it."""
 
+import asyncio
 import io
 
 import numpy as np
@@ -9,7 +10,7 @@ from playwright.async_api import expect
 
 from pipeline import images
 from tests.gateway.fakes import SIDE
-from tests.studio.conftest import draw_house, rendered, visiting
+from tests.studio.conftest import TIMEOUT, draw_house, rendered, visiting
 from tests.studio.test_for_everybody import check
 
 
@@ -52,7 +53,8 @@ async def paint(page, *points, pointer="mouse"):
 
 async def shown(page):
     """The mask as it is seen: where its tint is."""
-    opacity = """() => {
+    opacity = """async () => {
+      for (let n = 0; n < 3; n++) await new Promise((done) => requestAnimationFrame(done));
       const shown = document.querySelector(".painted canvas");
       const { width, height } = shown;
       const copy = Object.assign(document.createElement("canvas"), { width, height });
@@ -62,6 +64,13 @@ async def shown(page):
       return Array.from({ length: width * height }, (_, n) => data[4 * n + 3]);
     }"""
     return np.array(await page.evaluate(opacity)).reshape(SIDE, SIDE) > 0
+
+
+async def until_shown(page, mask):
+    """Wait until `mask` is what is seen."""
+    async with asyncio.timeout(TIMEOUT / 1000):
+        while not np.array_equal(await shown(page), mask):  # noqa: ASYNC110 - a browser has none
+            await asyncio.sleep(0.05)
 
 
 async def test_what_is_painted_over_is_sent_as_it_is_seen(looking, served):
@@ -103,16 +112,17 @@ async def test_a_mask_is_undone_swapped_cleared_and_kept_for_a_while(looking):
     two = await shown(page)
     assert two.sum() > one.sum() > 0
     await page.keyboard.press("Control+z")
-    assert np.array_equal(await shown(page), one)
+    await until_shown(page, one)
     await page.keyboard.press("Control+Shift+z")
-    assert np.array_equal(await shown(page), two)
+    await until_shown(page, two)
     await page.click("[aria-label='Swap painted and kept']")
-    assert np.array_equal(await shown(page), ~two)
+    await until_shown(page, ~two)
     await page.keyboard.press("Escape")
     await page.click("text=Repaint a part")
-    assert np.array_equal(await shown(page), ~two)
+    await page.wait_for_selector(".painted canvas")
+    await until_shown(page, ~two)
     await page.click("[aria-label='Clear the mask']")
-    assert not (await shown(page)).any()
+    await until_shown(page, np.zeros_like(two))
     await page.click(".easel button.primary")
     await page.wait_for_selector(".easel [role=alert]:has-text('Paint over a part')")
 
