@@ -43,6 +43,8 @@ class InProcess(ABC):
                 return self.condition(inputs)
             case "denoiser" | "denoiser_lcm":
                 return self.denoise(inputs)
+            case "canny":
+                return {"control_image": control.of_tensors(inputs)}
         return self.run(model, **inputs)
 
     @abstractmethod

@@ -17,8 +17,9 @@ from export.pack import Pack
 from pipeline import attempts, images
 from pipeline.denoise import Tensors
 from pipeline.images import Picture
+from pipeline.painter import PackFacts
 from pipeline.presets import resolved
-from pipeline.render import PackFacts, render
+from pipeline.render import render
 from pipeline.request import RenderRequest
 from pipeline.samplers import NoiseSchedule
 
@@ -50,7 +51,7 @@ class TorchPainter(ClipEngines):
         )
         asked = resolved(request, few_steps=self.facts.few_steps)
 
-        async def ignore(_step: int, _previews: tuple[bytes, ...]) -> None:
+        async def ignore(_step: int, _steps: int, _previews: tuple[bytes, ...]) -> None:
             pass
 
         async def paint(asked: RenderRequest) -> Arrays:

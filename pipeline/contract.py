@@ -109,6 +109,7 @@ _OF_ANY_TOPOLOGY = (
         ),
         (
             Tensor("step", "INT32", (1,)),
+            Tensor("steps", "INT32", (1,)),
             Tensor("preview", "BYTES", (-1,)),
             Tensor("images", "BYTES", (-1,)),
             Tensor("control_image", "BYTES", (1,)),

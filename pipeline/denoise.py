@@ -206,11 +206,12 @@ async def _predict(denoiser: Denoiser, sample: Array, scales: Tensors, fixed: Te
 def _fixed_inputs(conditioning: Conditioning, images: int, *, guided: bool) -> Tensors:
     """What no step changes: all negative rows where it is `guided`, then all positive ones."""
     first = 0 if guided else 1
-    rows = images * (2 - first)
+    rows, control_image = images * (2 - first), conditioning.control_image
     return {
         "prompt_embeds": np.repeat(conditioning.prompt_embeds[first:], images, axis=0),
         "image_embeds": np.repeat(conditioning.image_embeds[first:], images, axis=0),
-        "control_image": np.repeat(conditioning.control_image[None], rows, axis=0),
+        # Not copied: of an enlarged picture, only tiles of it are sent.
+        "control_image": np.broadcast_to(control_image, (rows, *control_image.shape)),
     }
 
 

@@ -58,8 +58,8 @@ class Field:
     """What it is, in a line for a caller; ranges and defaults are added from the rest."""
     allowed: Range | None = None
     """Of a number, or of each of several."""
-    choices: tuple[str, ...] = ()
-    """Of a text."""
+    choices: tuple[str | int, ...] = ()
+    """Of a text, or of a number of which few are allowed."""
     max_length: int | None = None
     """Characters of a text, or of each of several."""
     blank: bool = True
@@ -138,9 +138,12 @@ class Field:
     def described(self) -> str:
         """Its help with what is allowed and the default, for a person."""
         default = f"default: {self.default_text}" if self.default_text else ""
-        choices = ", ".join(filter(None, self.choices))
-        inside = "; ".join(filter(None, (str(self.allowed or ""), choices, default)))
+        inside = "; ".join(filter(None, (str(self.allowed or ""), self._choices, default)))
         return f"{self.help} ({inside})" if inside else self.help
+
+    @property
+    def _choices(self) -> str:
+        return ", ".join(str(choice) for choice in self.choices if choice != "")
 
     def check(self, value: Any) -> None:
         """Let `value` pass.
@@ -159,6 +162,9 @@ class Field:
             if self.allowed and not self.allowed.holds(one):
                 remedy = self.remedy or f"Try {self.allowed.nearest(one)}."
                 raise InvalidRequest(self.name, one, str(self.allowed), remedy)
+            if self.choices and one not in self.choices:
+                remedy = self.remedy or f"Leave it out for {self.default}."
+                raise InvalidRequest(self.name, one, f"one of {self._choices}", remedy)
             if isinstance(one, str):
                 self._check_text(one)
 
@@ -186,10 +192,6 @@ class Field:
             )
 
     def _check_text(self, text: str) -> None:
-        if self.choices and text not in self.choices:
-            choices = ", ".join(filter(None, self.choices))
-            remedy = self.remedy or f"Leave it out for {self.default}."
-            raise InvalidRequest(self.name, text, f"one of {choices}", remedy)
         if not self.blank and not text.strip():
             allowed = f"1 to {self.max_length} characters"
             raise InvalidRequest(self.name, text, allowed, self.remedy or "Say it in a few words.")

@@ -55,7 +55,7 @@ PARAMETERS: Mapping[str, Field] = {
 """The other fields of the request that decide the pixels."""
 ASKED = ("fidelity", "profile", "structure_min", "max_attempts")
 """Fields that decide of others; a picture is made again without them."""
-ACTUAL = frozenset({"seed", "width", "height"})
+ACTUAL = frozenset({"seed"})
 """Those that are known of every picture, whether or not the request had them."""
 
 _NOT_OURS = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
@@ -167,7 +167,10 @@ def describe(
         used: the same, with PNGs of the pixels that were used. Its sources, and references that are
             the caller's own, are put in while ``MAX_HELD`` lasts. None: no picture is put in.
     """
-    actual = {"seed": seed, "width": size[0], "height": size[1], "variation_seed": variation_seed}
+    actual: dict[str, Any] = {"seed": seed, "variation_seed": variation_seed}
+    if not request.only_enlarges:
+        # One that is enlarged as it is may have a size that no render has.
+        actual |= {"width": size[0] // request.upscale, "height": size[1] // request.upscale}
     weights = request.style_weights or (1.0,) * len(request.style_images)
     drawn, own = _held(used, size, is_own=not styles) if used else ({}, [])
     references = zip_longest(request.style_images, weights, own, styles)
@@ -294,8 +297,8 @@ def _held(
         return png
 
     drawn = used.drawn
-    # What is around an image is measured in its own pixels.
-    if sum(map(len, drawn.values())) > room and not any(used.pad):
+    # What is around an image is measured in its own pixels; and what is enlarged has two sizes.
+    if sum(map(len, drawn.values())) > room and not any(used.pad) and used.upscale == 1:
         drawn = {name: _at_size(png, name, size) for name, png in drawn.items()}
     sources: dict[str, bytes | None] = {name: held(png) for name, png in drawn.items()}
     return sources, [held(png) for png in used.style_images] if is_own else []

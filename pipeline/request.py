@@ -30,6 +30,7 @@ them three times; the exporter refuses a topology whose own step does not divide
 SEEDS = 2**32
 STRENGTH = 0.8
 """Of a refined picture, as in diffusers' img2img pipelines."""
+UPSCALES = (1, 2, 4)
 Drawn = Literal["sketch", "image", "mask"]
 STANDS_FOR: Mapping[str, tuple[str, ...]] = {
     "fidelity": (
@@ -243,6 +244,15 @@ class RenderRequest:
         allowed=Range(0, SEEDS - 1), remedy="Leave it out to have one drawn.", dtype="INT64",
         pixels=True,
     ))  # fmt: skip
+    upscale: int = field(default=1, metadata=about(
+        "How many times as wide and high the picture becomes in the end, painted in tiles. An "
+        "image without strength, mask and pad is enlarged as it is.",
+        choices=UPSCALES, pixels=True,
+    ))  # fmt: skip
+    upscale_strength: float = field(default=0.35, metadata=about(
+        "How much of the picture changes as it is enlarged: the share of the steps that are taken.",
+        allowed=Range(0.05, 1), pixels=True,
+    ))  # fmt: skip
 
     structure_min: float = field(default=0.0, metadata=about(
         "The least structure_f1 of a picture: one that is below it is painted again, and the best "
@@ -310,11 +320,29 @@ class RenderRequest:
         return self.sketch or self.image
 
     @property
+    def only_enlarges(self) -> bool:
+        """Whether the image is enlarged as it is, so that no step is taken at its own size."""
+        return bool(self.image) and self.upscale > 1 and self.strength is None and not self.repaints
+
+    @property
+    def upscale_steps(self) -> tuple[int, int]:
+        """Steps of the schedule that pictures are enlarged by, and how many of them are taken.
+
+        One is, at least, and for that a short schedule becomes longer: with few steps the first of
+        them changes more than the strength says.
+        """
+        strength = shortest_decimal(self.upscale_strength)
+        taken = int(self.num_inference_steps * strength)
+        return (self.num_inference_steps, taken) if taken else (math.ceil(1 / strength), 1)
+
+    @property
     def steps_taken(self) -> int:
         """Of the ``num_inference_steps`` those that are left when it begins with a picture.
 
         Source: ``get_timesteps`` of diffusers' img2img pipelines.
         """
+        if self.only_enlarges:
+            return 0
         if not self.image:
             return self.num_inference_steps
         usual = 1.0 if self.repaints else STRENGTH
@@ -394,7 +422,7 @@ def _check_image(request: RenderRequest) -> None:
     if request.mask_blur and not request.repaints:
         remedy = "Send a mask, or leave mask_blur out."
         raise InvalidRequest("mask_blur", request.mask_blur, "0 without a mask or pad", remedy)
-    if not request.steps_taken:
+    if not request.steps_taken and not request.only_enlarges:
         steps = request.num_inference_steps
         least = math.ceil(100 / steps) / 100
         allowed = f"{least:g} to 1 with {steps} steps, so that one is taken"

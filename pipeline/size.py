@@ -13,7 +13,9 @@ LARGEST_FACTOR = 2
 Attention's memory grows with the square of the pixel count, and pictures fall apart far above the
 size that the networks were trained at."""
 
-
+LARGEST_UPSCALE = 4
+"""An enlarged picture may have this many times the sides of the largest render. It is painted in
+tiles of the native size, so memory does not grow with it; time does."""
 WIDEST = 4.0
 """Largest ratio of a sketch's sides; beyond it no allowed size comes near."""
 
@@ -89,6 +91,24 @@ def require_fitting(mask: tuple[int, int], image: tuple[int, int]) -> None:
         found, size = (f"{width} x {height}" for width, height in (mask, image))
         remedy = "Scale it to the size of the image."
         raise InvalidRequest("mask", Words(f"{found} pixels"), f"{size}, as the image", remedy)
+
+
+def require_enlarged(size: tuple[int, int], upscale: int, native: int) -> None:
+    """Refuse to enlarge a picture of ``(width, height)`` pixels beyond what this pack may paint.
+
+    Raises:
+        InvalidRequest: that is so.
+    """
+    (width, height), most = size, _most(native) * LARGEST_UPSCALE**2
+    if width * height * upscale**2 > most:
+        raise InvalidRequest(
+            "upscale",
+            Words(
+                f"{upscale} (x {width} x {height} = {width * upscale} x {height * upscale} pixels)"
+            ),
+            f"at most {most:,} pixels with this pack",
+            "Enlarge it less, or begin with a smaller picture.",
+        )
 
 
 def _most(native: int) -> int:

@@ -129,7 +129,9 @@ async def infer(model: str, inputs: Mapping[str, npt.NDArray[Any]]) -> Arrays:
         # Triton would take the newest, which may be a candidate.
         model_version=version,
         requested_output_names=names,
-        inputs=[pb_utils.Tensor(name, array) for name, array in inputs.items()],
+        inputs=[
+            pb_utils.Tensor(name, np.ascontiguousarray(array)) for name, array in inputs.items()
+        ],
         preferred_memory=pb_utils.PreferredMemory(pb_utils.TRITONSERVER_MEMORY_CPU, 0),
     )
     answer = await call.async_exec()

@@ -234,7 +234,7 @@ class Renders:
         self._desk.metrics.render_ended(
             outcome=render.outcome,
             timings=result.timings if result else None,
-            steps=request.steps_taken * (result.rounds if result else 1),
+            steps=render.progress.steps * result.rounds if render.progress and result else 0,
             scores=[picture.scores for picture in result.pictures] if result else [],
         )
         if self._desk.audit:

@@ -56,9 +56,10 @@ class Stepped:
     """One small PNG per picture; none at most steps."""
 
     @classmethod
-    def of(cls, output: Mapping[str, Any], steps: int) -> Stepped:
-        """Of what the model ``render`` tells after one of its `steps`."""
-        return cls(int(output["step"][0]), steps, tuple(output.get("preview", ())))
+    def of(cls, output: Mapping[str, Any]) -> Stepped:
+        """Of what the model ``render`` tells after a step."""
+        step, steps = (int(output[name][0]) for name in ("step", "steps"))
+        return cls(step, steps, tuple(output.get("preview", ())))
 
 
 @dataclass(frozen=True)

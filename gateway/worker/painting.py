@@ -105,7 +105,7 @@ class Painting:
             except (StageFailed, ModelDied):
                 self._painted_by(pinned.id, None)
                 raise
-        seconds = float(output["denoise_seconds"][0]) / request.num_inference_steps
+        seconds = float(output["denoise_seconds"][0]) / float(output["steps"][0])
         outcome = RenderOutcome(seconds, float(output["structure_f1"].mean()))
         self._painted_by(pinned.id, outcome)
         if not request.versions:

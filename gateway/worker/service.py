@@ -196,9 +196,9 @@ class Service:
         if request.variation_strength and other is None:
             other = secrets.randbelow(SEEDS)
         request = replace(self.resolved(request), seed=seed, variation_seed=other)
-        steps = request.steps_taken
         async with self._admission.slot() as queued:
-            tell(Stepped(0, steps))
+            # How many tiles there are, its first step tells.
+            tell(Stepped(0, request.steps_taken or request.upscale_steps[1]))
             if request.preview_interval and await self._looks_at_renders():
                 # Only finished pictures are looked at, and previews would be past that.
                 request = replace(request, preview_interval=0)
@@ -208,7 +208,7 @@ class Service:
 
             def step(output: Arrays) -> None:
                 if "step" in output:
-                    tell(Stepped.of(output, steps))
+                    tell(Stepped.of(output))
 
             made = await attempts.make(
                 lambda asked: self._painting.paint(asked, step),

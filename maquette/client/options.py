@@ -107,6 +107,12 @@ class RenderOptions(TypedDict, total=False):
     seed, and variation seeds in a row. (0 to 1; default: 0)"""
     variation_seed: int | None
     """The seed of the noise that is mixed in; drawn when left out. (0 to 4294967295)"""
+    upscale: int | None
+    """How many times as wide and high the picture becomes in the end, painted in tiles. An image
+    without strength, mask and pad is enlarged as it is. (1, 2, 4; default: 1)"""
+    upscale_strength: float | None
+    """How much of the picture changes as it is enlarged: the share of the steps that are taken.
+    (0.05 to 1; default: 0.35)"""
     structure_min: float | None
     """The least structure_f1 of a picture: one that is below it is painted again, and the best is
     returned. 0 takes every picture. (0 to 1; default: 0)"""

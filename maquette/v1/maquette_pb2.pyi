@@ -26,7 +26,7 @@ RENDER_STATE_FAILED: RenderState
 RENDER_STATE_CANCELLED: RenderState
 
 class RenderRequest(_message.Message):
-    __slots__ = ("sketch", "prompt", "negative_prompt", "style", "style_filter", "style_images", "style_weights", "styles", "style_count", "style_mode", "style_start", "style_end", "seed", "num_inference_steps", "guidance_scale", "guidance_start", "guidance_end", "controlnet_conditioning_scale", "control_guidance_start", "control_guidance_end", "ip_adapter_scale", "canny_low_threshold", "canny_high_threshold", "scheduler", "width", "height", "num_images", "preview_interval", "image", "strength", "mask", "mask_blur", "control_in_mask", "pad", "variation_strength", "variation_seed", "id", "keep_running", "versions", "prompt_syntax", "sketch_kind", "structure_min", "max_attempts", "fidelity", "profile", "control_mode")
+    __slots__ = ("sketch", "prompt", "negative_prompt", "style", "style_filter", "style_images", "style_weights", "styles", "style_count", "style_mode", "style_start", "style_end", "seed", "num_inference_steps", "guidance_scale", "guidance_start", "guidance_end", "controlnet_conditioning_scale", "control_guidance_start", "control_guidance_end", "ip_adapter_scale", "canny_low_threshold", "canny_high_threshold", "scheduler", "width", "height", "num_images", "preview_interval", "image", "strength", "mask", "mask_blur", "control_in_mask", "pad", "variation_strength", "variation_seed", "upscale", "upscale_strength", "id", "keep_running", "versions", "prompt_syntax", "sketch_kind", "structure_min", "max_attempts", "fidelity", "profile", "control_mode")
     SKETCH_FIELD_NUMBER: _ClassVar[int]
     PROMPT_FIELD_NUMBER: _ClassVar[int]
     NEGATIVE_PROMPT_FIELD_NUMBER: _ClassVar[int]
@@ -63,6 +63,8 @@ class RenderRequest(_message.Message):
     PAD_FIELD_NUMBER: _ClassVar[int]
     VARIATION_STRENGTH_FIELD_NUMBER: _ClassVar[int]
     VARIATION_SEED_FIELD_NUMBER: _ClassVar[int]
+    UPSCALE_FIELD_NUMBER: _ClassVar[int]
+    UPSCALE_STRENGTH_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
     KEEP_RUNNING_FIELD_NUMBER: _ClassVar[int]
     VERSIONS_FIELD_NUMBER: _ClassVar[int]
@@ -109,6 +111,8 @@ class RenderRequest(_message.Message):
     pad: _containers.RepeatedScalarFieldContainer[int]
     variation_strength: float
     variation_seed: int
+    upscale: int
+    upscale_strength: float
     id: str
     keep_running: bool
     versions: str
@@ -119,7 +123,7 @@ class RenderRequest(_message.Message):
     fidelity: float
     profile: str
     control_mode: str
-    def __init__(self, sketch: _Optional[bytes] = ..., prompt: _Optional[str] = ..., negative_prompt: _Optional[str] = ..., style: _Optional[str] = ..., style_filter: _Optional[_Iterable[str]] = ..., style_images: _Optional[_Iterable[bytes]] = ..., style_weights: _Optional[_Iterable[float]] = ..., styles: _Optional[_Iterable[str]] = ..., style_count: _Optional[int] = ..., style_mode: _Optional[str] = ..., style_start: _Optional[float] = ..., style_end: _Optional[float] = ..., seed: _Optional[int] = ..., num_inference_steps: _Optional[int] = ..., guidance_scale: _Optional[float] = ..., guidance_start: _Optional[float] = ..., guidance_end: _Optional[float] = ..., controlnet_conditioning_scale: _Optional[float] = ..., control_guidance_start: _Optional[float] = ..., control_guidance_end: _Optional[float] = ..., ip_adapter_scale: _Optional[_Iterable[float]] = ..., canny_low_threshold: _Optional[int] = ..., canny_high_threshold: _Optional[int] = ..., scheduler: _Optional[str] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., num_images: _Optional[int] = ..., preview_interval: _Optional[int] = ..., image: _Optional[bytes] = ..., strength: _Optional[float] = ..., mask: _Optional[bytes] = ..., mask_blur: _Optional[int] = ..., control_in_mask: _Optional[bool] = ..., pad: _Optional[_Iterable[int]] = ..., variation_strength: _Optional[float] = ..., variation_seed: _Optional[int] = ..., id: _Optional[str] = ..., keep_running: _Optional[bool] = ..., versions: _Optional[str] = ..., prompt_syntax: _Optional[str] = ..., sketch_kind: _Optional[str] = ..., structure_min: _Optional[float] = ..., max_attempts: _Optional[int] = ..., fidelity: _Optional[float] = ..., profile: _Optional[str] = ..., control_mode: _Optional[str] = ...) -> None: ...
+    def __init__(self, sketch: _Optional[bytes] = ..., prompt: _Optional[str] = ..., negative_prompt: _Optional[str] = ..., style: _Optional[str] = ..., style_filter: _Optional[_Iterable[str]] = ..., style_images: _Optional[_Iterable[bytes]] = ..., style_weights: _Optional[_Iterable[float]] = ..., styles: _Optional[_Iterable[str]] = ..., style_count: _Optional[int] = ..., style_mode: _Optional[str] = ..., style_start: _Optional[float] = ..., style_end: _Optional[float] = ..., seed: _Optional[int] = ..., num_inference_steps: _Optional[int] = ..., guidance_scale: _Optional[float] = ..., guidance_start: _Optional[float] = ..., guidance_end: _Optional[float] = ..., controlnet_conditioning_scale: _Optional[float] = ..., control_guidance_start: _Optional[float] = ..., control_guidance_end: _Optional[float] = ..., ip_adapter_scale: _Optional[_Iterable[float]] = ..., canny_low_threshold: _Optional[int] = ..., canny_high_threshold: _Optional[int] = ..., scheduler: _Optional[str] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., num_images: _Optional[int] = ..., preview_interval: _Optional[int] = ..., image: _Optional[bytes] = ..., strength: _Optional[float] = ..., mask: _Optional[bytes] = ..., mask_blur: _Optional[int] = ..., control_in_mask: _Optional[bool] = ..., pad: _Optional[_Iterable[int]] = ..., variation_strength: _Optional[float] = ..., variation_seed: _Optional[int] = ..., upscale: _Optional[int] = ..., upscale_strength: _Optional[float] = ..., id: _Optional[str] = ..., keep_running: _Optional[bool] = ..., versions: _Optional[str] = ..., prompt_syntax: _Optional[str] = ..., sketch_kind: _Optional[str] = ..., structure_min: _Optional[float] = ..., max_attempts: _Optional[int] = ..., fidelity: _Optional[float] = ..., profile: _Optional[str] = ..., control_mode: _Optional[str] = ...) -> None: ...
 
 class Style(_message.Message):
     __slots__ = ("id", "name", "tags", "sha256", "width", "height")

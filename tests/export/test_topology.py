@@ -27,7 +27,8 @@ from export.shapes import Size
 from pipeline import contract
 from pipeline.errors import InvalidRequest
 from pipeline.images import decode
-from pipeline.render import PackFacts, render
+from pipeline.painter import PackFacts
+from pipeline.render import render
 from pipeline.request import RenderRequest
 from pipeline.samplers import NoiseSchedule
 from pipeline.topology import SD15, Topology, from_facts
@@ -162,7 +163,7 @@ def wanted(style_image, sketch, **changed):
 
 
 async def painted(infer, pack, request):
-    async def ignore(_step, _previews):
+    async def ignore(_step, _steps, _previews):
         pass
 
     schedule = NoiseSchedule.from_config(pack.scheduler_config())

@@ -115,7 +115,8 @@ def _vector(of: bytes) -> Vector:
 
 
 def _step(step: int, request: RenderRequest) -> Arrays:
-    told = {"step": np.array([step], np.int32)}
+    steps = np.array([request.num_inference_steps], np.int32)
+    told = {"step": np.array([step], np.int32), "steps": steps}
     if request.preview_interval and step % request.preview_interval == 0:
         told["preview"] = _files([_painted(seed) for seed in range(request.num_images)])
     return told
@@ -134,6 +135,7 @@ def _last(request: RenderRequest, pinned: PinnedVersions) -> Arrays:
         "condition_seconds": np.array([0.1], np.float32),
         "denoise_seconds": np.array([0.2], np.float32),
         "decode_seconds": np.array([0.3], np.float32),
+        "steps": np.array([request.num_inference_steps], np.int32),
         "pack": _files([json.dumps(PACK).encode()]),
         "versions": _files([json.dumps(pinned.versions).encode()]),
     }

@@ -72,6 +72,9 @@ def drawn(number):
         request |= {"fidelity": round(pick.random(), 3), "profile": pick.choice(PROFILES)}
     if number % 5 >= 3:
         request |= begun_with_a_picture(repaints=number % 5 == 3)
+    if number % 5 in (0, 4):
+        # Also of what is refined before.
+        request |= {"upscale": 2, "num_inference_steps": 3, "width": 128, "height": 192}
     return request
 
 

@@ -107,7 +107,7 @@ async def watched(wanted, latent_rgb=LATENT_RGB):
     """What was told at each step, and the render."""
     told = []
 
-    async def on_step(step, made):
+    async def on_step(step, steps, made):
         told.append((step, made))
 
     done = await render(ClosedFormStack(), wanted, replace(PACK, latent_rgb=latent_rgb), on_step)

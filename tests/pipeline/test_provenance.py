@@ -81,6 +81,25 @@ def test_a_picture_that_was_gone_on_from_is_held_and_named(sketch, style_image, 
     assert "image" not in described(drawn).sources
 
 
+def test_an_enlarged_picture_says_the_size_before(request_, picture):
+    asked = replace(request_, upscale=2)
+    made = described(asked, size=(512, 384))
+    assert (made.parameters["width"], made.parameters["height"]) == (256, 192)
+    # Of one that was enlarged as it is, the size is that of the image, and no render's.
+    alone = described(replace(asked, image=request_.sketch), used=None, size=(300, 666))
+    assert not {"width", "height"} & alone.parameters.keys()
+    assert read(stamp(picture, alone)) == alone
+
+
+def test_what_is_traced_at_two_sizes_is_held_whole_or_not_at_all(request_):
+    drawn = np.random.default_rng(0).integers(0, 256, (700, 700, 3), dtype=np.uint8)
+    large = encode_png(drawn)
+    assert len(large) > MAX_HELD
+    asked = replace(request_, sketch=large)
+    assert described(asked).sources["sketch"].png
+    assert described(replace(asked, upscale=2), size=(512, 384)).sources["sketch"].png is None
+
+
 def test_it_says_what_was_asked_and_what_was_made(request_, sketch, style_image):
     asked = replace(request_, guidance_scale=3, style_weights=(0.5,), control_guidance_end=0.75)
     made = described(asked, seed=9, size=(320, 256))
@@ -94,6 +113,7 @@ def test_it_says_what_was_asked_and_what_was_made(request_, sketch, style_image)
         "control_in_mask": True, "pad": (), "variation_strength": 0.0,
         "sketch_kind": "auto", "control_mode": "canny", "style_mode": "both", "style_start": 0.0,
         "style_end": 1.0,
+        "upscale": 1, "upscale_strength": 0.35,
     }  # fmt: skip
     assert type(made.parameters["guidance_scale"]) is float
     sha256 = hashlib.sha256(style_image).hexdigest()

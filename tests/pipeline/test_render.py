@@ -12,8 +12,9 @@ from PIL import Image
 
 from pipeline import contract, control, pinned_versions
 from pipeline.errors import InvalidRequest
+from pipeline.painter import PackFacts
 from pipeline.pinned_versions import PinnedVersions
-from pipeline.render import PackFacts, render
+from pipeline.render import render
 from pipeline.request import RenderRequest
 from pipeline.samplers import SAMPLERS, NoiseSchedule
 from tests.pictures import encoded
@@ -48,6 +49,10 @@ class ClosedFormStack:
         }
 
     @staticmethod
+    def canny(inputs):
+        return {"control_image": control.of_tensors(inputs)}
+
+    @staticmethod
     def denoiser(inputs):
         edges = inputs["control_image"][:, :, ::8, ::8] / np.float32(255)
         return {"noise_pred": np.tanh(inputs["sample"]) * 0.9 + 0.1 * edges}
@@ -64,7 +69,7 @@ class ClosedFormStack:
         return {"latents": np.concatenate([pixels, pixels[:, :1]], axis=1)}
 
 
-async def ignore(step, previews):
+async def ignore(step, steps, previews):
     pass
 
 
@@ -180,7 +185,7 @@ async def test_the_callers_size_wins(sketch, style_image):
 async def test_leaving_at_a_step_stops_the_networks(sketch, style_image):
     stack = ClosedFormStack()
 
-    async def leave(step, previews):
+    async def leave(step, steps, previews):
         if step == 2:
             raise LookupError
 
@@ -200,7 +205,7 @@ async def test_a_picture_is_refined_in_a_share_of_the_steps(sketch, style_image)
     stack, steps = ClosedFormStack(), []
     asked = request(sketch, style_image, image=photo(), strength=0.5)
 
-    async def count(step, previews):
+    async def count(step, steps, previews):
         steps.append(step)
 
     done = await render(stack, asked, PACK, count)

@@ -122,6 +122,24 @@ def test_what_is_painted_anew_is_a_part_of_an_image(field, value):
     assert refused.value.field == field
 
 
+@pytest.mark.parametrize("upscale", [0, 3, 8, -2])
+def test_pictures_grow_by_two_or_four(upscale):
+    with pytest.raises(InvalidRequest) as refused:
+        RenderRequest(**VALID, upscale=upscale)
+    wanted = f"upscale is {upscale}; allowed: one of 1, 2, 4. Leave it out for 1."
+    assert str(refused.value) == wanted
+
+
+@pytest.mark.parametrize(
+    ("changed", "steps"),
+    [({}, 0), ({"strength": 0.5}, 10), ({"mask": b"m"}, 20), ({"pad": (0, 0, 64, 0)}, 20),
+     ({"image": b""}, 20), ({"upscale": 1}, 16), ({"num_inference_steps": 1}, 0)],
+)  # fmt: skip
+def test_an_image_is_enlarged_as_it_is_unless_something_of_it_is_to_change(changed, steps):
+    asked = RenderRequest(**{**VALID, "image": b"i", "upscale": 2, **changed})
+    assert (asked.steps_taken, asked.only_enlarges) == (steps, steps == 0)
+
+
 def test_variations_of_one_seed_have_seeds_in_a_row():
     asked = RenderRequest(**VALID, variation_seed=2**32 - 1, num_images=2, variation_strength=0.1)
     assert asked.variation_seeds == (2**32 - 1, 0)

@@ -8,10 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from pipeline import topology, triton, wire
-from pipeline.decode import require_tile
+from pipeline.painter import PackFacts
 from pipeline.preview import LatentRgb
-from pipeline.render import PackFacts, Rendered, render
+from pipeline.render import Rendered, render
 from pipeline.samplers import NoiseSchedule
+from pipeline.vae import require_tile
 
 MAX_THREADS = 64
 
@@ -49,11 +50,12 @@ class TritonPythonModel:
         """Run one render and stream its steps."""
         sender = request.get_response_sender()
 
-        async def on_step(step: int, previews: tuple[bytes, ...]) -> None:
+        async def on_step(step: int, steps: int, previews: tuple[bytes, ...]) -> None:
             if request.is_cancelled():
                 raise Cancelled
             preview = {"preview": previews} if previews else {}
-            sender.send(triton.response("render", {"step": [step], **preview}))
+            told = {"step": [step], "steps": [steps], **preview}
+            sender.send(triton.response("render", told))
 
         # What ends the stream goes out together with the flag that says so: Triton 24.10 crashes
         # when a flag follows an error on a stream that reports errors as gRPC statuses.
@@ -87,5 +89,6 @@ def _outputs(rendered: Rendered) -> dict[str, Any]:
         "condition_seconds": [rendered.condition_seconds],
         "denoise_seconds": [rendered.denoise_seconds],
         "decode_seconds": [rendered.decode_seconds],
+        "steps": [rendered.steps],
         "versions": [json.dumps(rendered.versions).encode()],
     }

@@ -1613,6 +1613,18 @@ export interface operations {
                      */
                     variation_seed?: number | "";
                     /**
+                     * Upscale
+                     * @description How many times as wide and high the picture becomes in the end, painted in tiles. An image without strength, mask and pad is enlarged as it is.
+                     * @default 1
+                     */
+                    upscale?: (1 | 2 | 4) | "";
+                    /**
+                     * Upscale Strength
+                     * @description How much of the picture changes as it is enlarged: the share of the steps that are taken.
+                     * @default 0.35
+                     */
+                    upscale_strength?: number | "";
+                    /**
                      * Structure Min
                      * @description The least structure_f1 of a picture: one that is below it is painted again, and the best is returned. 0 takes every picture.
                      * @default 0
@@ -1885,6 +1897,18 @@ export interface operations {
                      * @description The seed of the noise that is mixed in; drawn when left out.
                      */
                     variation_seed?: number | null;
+                    /**
+                     * Upscale
+                     * @description How many times as wide and high the picture becomes in the end, painted in tiles. An image without strength, mask and pad is enlarged as it is.
+                     * @default 1
+                     */
+                    upscale?: (1 | 2 | 4) | null;
+                    /**
+                     * Upscale Strength
+                     * @description How much of the picture changes as it is enlarged: the share of the steps that are taken.
+                     * @default 0.35
+                     */
+                    upscale_strength?: number | null;
                     /**
                      * Structure Min
                      * @description The least structure_f1 of a picture: one that is below it is painted again, and the best is returned. 0 takes every picture.

@@ -56,6 +56,8 @@ EVERYTHING = {
     "pad": [0, 64, 0, 0],
     "variation_strength": [0.25],
     "variation_seed": [7],
+    "upscale": [2],
+    "upscale_strength": [0.5],
     "sketch_kind": [b"photo"],
     "control_mode": [b"lines"],
     "structure_min": [0.75],

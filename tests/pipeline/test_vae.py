@@ -7,7 +7,7 @@ import pytest
 import torch
 from diffusers import AutoencoderKL
 
-from pipeline.decode import decode, require_tile
+from pipeline.vae import decode, require_tile
 
 
 @pytest.fixture(scope="module")
