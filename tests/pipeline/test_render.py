@@ -202,15 +202,15 @@ def photo(size=(256, 256)):
 
 
 async def test_a_picture_is_refined_in_a_share_of_the_steps(sketch, style_image):
-    stack, steps = ClosedFormStack(), []
+    stack, told = ClosedFormStack(), []
     asked = request(sketch, style_image, image=photo(), strength=0.5)
 
     async def count(step, steps, previews):
-        steps.append(step)
+        told.append((step, steps))
 
     done = await render(stack, asked, PACK, count)
     assert stack.called == ["condition", "vae_encoder", *["denoiser"] * 2, "vae_decoder"]
-    assert steps == [1, 2]
+    assert told == [(1, 2), (2, 2)]
     others = {
         (await render(ClosedFormStack(), changed, PACK, ignore)).images[0]
         for changed in (

@@ -28,6 +28,8 @@ FULL = RenderRequest(
     height=128,
     num_images=3,
     preview_interval=5,
+    upscale=4,
+    upscale_strength=0.5,
 )
 
 
@@ -37,7 +39,10 @@ def test_a_request_survives_the_wire():
 
 
 def test_defaults_stay_defaults():
-    plain = RenderRequest(b"s", "p", style_images=(b"i",), ip_adapter_scale=(0.75,))
+    # Of numbers that 32 bits hold.
+    plain = RenderRequest(
+        b"s", "p", style_images=(b"i",), ip_adapter_scale=(0.75,), upscale_strength=0.5
+    )
     tensors = wire.to_tensors(plain)
     assert not {"seed", "width", "height", "style_weights"} & set(tensors)
     assert wire.from_tensors(tensors) == (plain, PinnedVersions())
