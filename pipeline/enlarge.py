@@ -24,8 +24,8 @@ from pipeline.topology import Topology
 COARSE = 2.0
 """Pixels of the small picture, the deviation of a Gaussian: what is coarser is not painted anew."""
 ROWS_AT_ONCE = BATCH_LIMIT // 2
-"""Of one picture's tiles. They leave room for other renders in a batch, and what waits between
-ControlNet and UNet does not grow with the picture."""
+"""Of one picture's tiles in a call. They leave room for other renders in a batch, and what passes
+between ControlNet and UNet does not grow with the picture."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,7 @@ class Tile:
 
     def cut(self, canvas: npt.NDArray[np.generic], factor: int = 1) -> npt.NDArray[np.generic]:
         """It, of a `canvas` ``[..., height, width]`` in units of which one latent has `factor`."""
-        piece = canvas[..., self.rows.of(factor), self.columns.of(factor)]
-        return np.ascontiguousarray(piece)
+        return canvas[..., self.rows.of(factor), self.columns.of(factor)]
 
     def add(self, predicted: Array, blended: Array) -> None:
         """Add what was `predicted` for it to the mean of all tiles."""
@@ -193,21 +192,22 @@ def tiled(
     """
 
     async def predict(inputs: Tensors) -> Array:
-        sample, edges = inputs["sample"], inputs["control_image"]
+        same = dict(inputs)
+        sample, edges = same.pop("sample"), same.pop("control_image")
         blended = np.zeros_like(sample)
         at_once = max(1, ROWS_AT_ONCE // len(sample))
         for first in range(0, len(tiles), at_once):
             group = tiles[first : first + at_once]
-            predicted = await asyncio.gather(
-                *(
-                    denoiser(
-                        {**inputs, "sample": t.cut(sample), "control_image": t.cut(edges, factor)}
-                    )
-                    for t in group
-                )
+            # In one call, so that a render by itself is batched in the same way each time: the
+            # last bit of a prediction depends on it.
+            predicted = await denoiser(
+                {
+                    **{name: np.concatenate([rows] * len(group)) for name, rows in same.items()},
+                    "sample": np.concatenate([tile.cut(sample) for tile in group]),
+                    "control_image": np.concatenate([tile.cut(edges, factor) for tile in group]),
+                }
             )
-            # In their order: a sum of floats depends on it.
-            for tile, noise_pred in zip(group, predicted, strict=True):
+            for tile, noise_pred in zip(group, np.split(predicted, len(group)), strict=True):
                 tile.add(noise_pred, blended)
                 if tile is not tiles[-1]:
                     await on_tile()

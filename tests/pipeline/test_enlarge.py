@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 from dataclasses import replace
 from itertools import pairwise
@@ -62,40 +61,26 @@ def inputs(rows, height, width):
     }
 
 
-class LateDenoiser:
-    """Answers the calls of a moment last come, first served, and each tile in its own way."""
-
-    def __init__(self, late):
-        self.calls, self.running, self.most = 0, 0, 0
-        self.late = late
-
-    async def __call__(self, inputs):
-        self.calls += 1
-        number, rows = self.calls, len(inputs["sample"])
-        self.running += rows
-        self.most = max(self.most, self.running)
-        for _ in range(20 - number if self.late else number):
-            await asyncio.sleep(0)
-        self.running -= rows
-        return inputs["sample"] * np.float32(1 / 3 + number)
-
-
-@pytest.mark.parametrize("rows", [1, 2, 8])
-async def test_tiles_are_added_in_their_order_and_a_few_at_a_time(rows):
-    done, larger, found = 0, tiles_of(256, 256), []
+@pytest.mark.parametrize(("rows", "calls"), [(1, [8, 1]), (2, [8, 8, 2]), (8, [8] * 9)])
+async def test_a_few_tiles_are_predicted_in_a_call(rows, calls):
+    asked, done, larger = [], 0, tiles_of(256, 256)
+    given = {**inputs(rows, 64, 64), "timestep": np.arange(rows, dtype=np.float32)[:, None]}
 
     async def count():
         nonlocal done
         done += 1
 
-    for late in (False, True):
-        denoiser = LateDenoiser(late)
-        found.append(await tiled(denoiser, larger.tiles, 8, count)(inputs(rows, 64, 64)))
-        assert denoiser.calls == 9
-        assert 0 < denoiser.most <= max(rows, ROWS_AT_ONCE)
+    async def by_row(tile):
+        asked.append(len(tile["sample"]))
+        assert {len(array) for array in tile.values()} == {asked[-1]}
+        return tile["sample"] * tile["timestep"][..., None, None]
+
+    found = await tiled(by_row, larger.tiles, 8, count)(given)
+    assert asked == calls
     # The ninth is told with its step.
-    assert done == 2 * 8
-    assert np.array_equal(*found)
+    assert done == 8
+    wanted = given["sample"] * given["timestep"][..., None, None]
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
     assert 2 * ROWS_AT_ONCE <= contract.BATCH_LIMIT
 
 
@@ -161,12 +146,12 @@ async def test_a_render_ends_larger(sketch, style_image):
 
     asked = enlarged(sketch, style_image, num_images=2)
     done = await render(stack, asked, PACK, on_step)
-    # 3 of 10 steps, in 9 tiles each.
-    tiles = 3 * 9
+    # 3 of 10 steps, in 9 tiles each, two in a call.
+    tiles, calls = 3 * 9, 3 * 5
     assert [name for name in stack.called if name != "denoiser"] == [
         "condition", "vae_decoder", "canny", *["vae_encoder"] * 2 * 9, *["vae_decoder"] * 9,
     ]  # fmt: skip
-    assert stack.called.count("denoiser") == 10 + tiles
+    assert stack.called.count("denoiser") == 10 + calls
     assert told == [(step, 10 + tiles) for step in range(1, 10 + tiles + 1)]
     assert done.steps == 10 + tiles
     assert [opened(png).size for png in (*done.images, done.control_image)] == [(512, 512)] * 3
@@ -184,7 +169,8 @@ async def test_an_upload_of_any_size_is_enlarged_as_it_is(sketch, style_image):
     done = await render(stack, asked, PACK, ignore)
     assert opened(done.images[0]).size == opened(done.control_image).size == (300, 666)
     # A step is taken all the same, of twenty.
-    assert done.steps == stack.called.count("denoiser") == 2 * 4
+    assert done.steps == 2 * 4
+    assert stack.called.count("denoiser") == 2
     wide = replace(asked, width=128, height=192)
     assert opened((await render(stack, wide, PACK, ignore)).images[0]).size == (256, 384)
 
@@ -212,8 +198,8 @@ async def test_leaving_at_a_tile_stops_the_networks(sketch, style_image):
 
     with pytest.raises(LookupError):
         await render(stack, enlarged(sketch, style_image), PACK, leave)
-    # Two rows a tile: four tiles at a time.
-    assert stack.called.count("denoiser") == 10 + 8
+    # Of two rows a tile, four tiles in a call.
+    assert stack.called.count("denoiser") == 10 + 2
 
 
 async def test_previews_come_of_whole_steps(sketch, style_image):
