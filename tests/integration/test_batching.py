@@ -53,9 +53,11 @@ def test_what_begins_with_a_picture_joins_the_others_batches(live, request_for):
     refined = {"image": image, "strength": 0.5, "num_inference_steps": 16}
     repainted = {"image": image, "mask": encoded(mask), "num_inference_steps": 8}
     plain = {"num_inference_steps": 8}
-    begun = (refined, repainted, plain) * 2
+    # A step in each of nine tiles.
+    enlarged = {"image": image, "upscale": 2, "upscale_strength": 0.05}
+    begun = (refined, repainted, plain, enlarged) * 2
     requests = [request_for(seed=seed, **fields) for seed, fields in enumerate(begun)]
-    check_company(live, requests, 8 * len(requests))
+    check_company(live, requests, 2 * (3 * 8 + 9))
 
 
 def test_a_short_render_among_long_ones_is_finished_first(live, request_for):
