@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import threading
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from pipeline.fidelity import structure_f1
 from tests.pictures import pixels
 
 TILE_BORDERS = (128, 192, 256, 384, 448)
 """Of 512 pixels: where tiles of UNet and VAE begin or end."""
+
+
+def picture_of(png):
+    return Image.open(io.BytesIO(png))
 
 
 def steps_across(picture, borders):
@@ -35,7 +42,10 @@ def test_a_render_ends_larger_without_seams(stub, request_for):
     assert picture.shape == pixels(larger.control_image).shape == (512, 512, 3)
     across, elsewhere = steps_across(picture, TILE_BORDERS)
     assert across <= 1.1 * elsewhere
-    assert larger.images[0].structure_f1 >= small.structure_f1 - 0.03
+    # Painting keeps the sketch's lines better than scaling alone.
+    scaled = picture_of(small.png).resize((512, 512), Image.Resampling.LANCZOS)
+    edges = np.asarray(picture_of(larger.control_image))
+    assert larger.images[0].structure_f1 > structure_f1(edges, np.asarray(scaled), 50, 150)
     # Its colours are those of the small picture.
     mean = picture.reshape(256, 2, 256, 2, 3).mean((1, 3))
     assert np.abs(mean - pixels(small.png)).mean() < 10
