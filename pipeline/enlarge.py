@@ -18,7 +18,6 @@ from pipeline.denoise import Denoiser, Tensors
 from pipeline.images import Picture
 from pipeline.request import RANGES, SIZE_STEP, RenderRequest
 from pipeline.samplers import Array, Start
-from pipeline.size import require_enlarged
 from pipeline.topology import Topology
 
 COARSE = 2.0
@@ -80,12 +79,8 @@ class Enlarging:
 
         Args:
             native: the side in pixels that the pack's networks were trained at: that of a tile.
-
-        Raises:
-            InvalidRequest: more pixels would come of it than the pack is let paint.
         """
         width, height = size[0] * request.upscale, size[1] * request.upscale
-        require_enlarged(size, request.upscale, native)
         canvas = _side(width), _side(height)
         rows, columns = (
             spans(side // topology.vae_scale_factor, native // topology.vae_scale_factor)

@@ -21,7 +21,7 @@ from pipeline.images import Picture
 from pipeline.painter import Infer, OnStep, PackFacts, Painter, Progress
 from pipeline.pinned_versions import PinnedVersions
 from pipeline.request import RenderRequest
-from pipeline.size import render_size
+from pipeline.size import painted_size
 from pipeline.sketch import kind_of
 
 MANY_LINES = 0.05
@@ -65,7 +65,7 @@ async def render(
         pinned: the versions that make it, all of it.
     """
     (image, mask), sketch = await asyncio.to_thread(_pictures, request)
-    size = _size(request, image or sketch, pack.native_size)
+    size = painted_size(request, (image or sketch).size, pack.native_size)
     larger = None
     if request.upscale > 1:
         larger = Enlarging.of(request, size, pack.native_size, pack.topology)
@@ -131,14 +131,6 @@ def _pictures(
     if begun_with[0] and not request.sketch:
         return begun_with, begun_with[0]
     return begun_with, images.decode(request.sketch, "sketch")
-
-
-def _size(request: RenderRequest, first: Image.Image, native: int) -> tuple[int, int]:
-    """Width and height of what is painted of `first`, the image or the sketch, before it grows."""
-    if request.only_enlarges and request.width is None and request.height is None:
-        return first.size
-    field = "image" if request.image else "sketch"
-    return render_size(first.size, request.width, request.height, native, field)
 
 
 def _with_edges(

@@ -59,6 +59,26 @@ def render_size(
     return width, height
 
 
+def painted_size(request: RenderRequest, first: tuple[int, int], native: int) -> tuple[int, int]:
+    """Width and height of a picture before it is enlarged.
+
+    Args:
+        first: those of the image, with what is around it, or of the sketch.
+        native: as for :func:`render_size`.
+
+    Raises:
+        InvalidRequest: as :func:`render_size`; also more pixels than this pack may paint would come
+            of it.
+    """
+    size = first
+    if not request.only_enlarges or request.width or request.height:
+        field = "image" if request.image else "sketch"
+        size = render_size(first, request.width, request.height, native, field)
+    if request.upscale > 1:
+        _require_enlarged(size, request.upscale, native)
+    return size
+
+
 def require_paintable(
     request: RenderRequest, sizes: Mapping[Drawn, tuple[int, int]], native: int
 ) -> None:
@@ -69,7 +89,7 @@ def require_paintable(
         native: as for :func:`render_size`; 0 where that is not known.
 
     Raises:
-        InvalidRequest: as :func:`render_size` and :func:`require_fitting`.
+        InvalidRequest: as :func:`painted_size` and :func:`require_fitting`.
     """
     field: Drawn = "image" if "image" in sizes else "sketch"
     if "mask" in sizes:
@@ -78,7 +98,7 @@ def require_paintable(
     width, height = sizes[field]
     around = width + left + right, height + top + bottom
     if native:
-        render_size(around, request.width, request.height, native, field)
+        painted_size(request, around, native)
 
 
 def require_fitting(mask: tuple[int, int], image: tuple[int, int]) -> None:
@@ -93,12 +113,7 @@ def require_fitting(mask: tuple[int, int], image: tuple[int, int]) -> None:
         raise InvalidRequest("mask", Words(f"{found} pixels"), f"{size}, as the image", remedy)
 
 
-def require_enlarged(size: tuple[int, int], upscale: int, native: int) -> None:
-    """Refuse to enlarge a picture of ``(width, height)`` pixels beyond what this pack may paint.
-
-    Raises:
-        InvalidRequest: that is so.
-    """
+def _require_enlarged(size: tuple[int, int], upscale: int, native: int) -> None:
     (width, height), most = size, _most(native) * LARGEST_UPSCALE**2
     if width * height * upscale**2 > most:
         raise InvalidRequest(

@@ -16,6 +16,7 @@ from pipeline.errors import InvalidRequest
 from pipeline.render import render
 from pipeline.request import RenderRequest
 from pipeline.samplers import SAMPLERS
+from pipeline.size import require_paintable
 from pipeline.topology import SD15
 from tests.pictures import encoded, pixels
 from tests.pipeline.test_preview import LATENT_RGB
@@ -235,6 +236,9 @@ async def test_more_than_the_pack_may_paint_is_refused(sketch, style_image):
         "this pack. Enlarge it less, or begin with a smaller picture."
     )
     assert not stack.called
-    tiles_of(512, 512, 4)
-    with pytest.raises(InvalidRequest):
-        tiles_of(512, 513, 4)
+    # Before it waits, too.
+    with pytest.raises(InvalidRequest, match=r"^upscale is 4 \(x 512 x 513 ="):
+        require_paintable(asked, {"image": (512, 513)}, 256)
+    require_paintable(asked, {"image": (512, 512)}, 256)
+    # A strip that is no render's shape.
+    require_paintable(asked, {"image": (1024, 16)}, 256)
