@@ -203,7 +203,7 @@ async def test_what_is_wrong_is_told_before_any_event(served, form):
 
 async def test_attempts_are_events_and_stand_in_the_answer(served, form):
     headers = {"Accept": "text/event-stream"}
-    asked = form(id="again", keep_running="true", structure_min=0.875, max_attempts=2)
+    asked = form(id="tried", keep_running="true", structure_min=0.875, max_attempts=2)
     async with served.client.stream("POST", "/v1/renders", headers=headers, **asked) as response:
         told = [(name, json.loads(data)) async for name, data in events_of(response)]
     steps = ["progress"] * STEPS
@@ -211,7 +211,7 @@ async def test_attempts_are_events_and_stand_in_the_answer(served, form):
     assert [name for name, _ in told] == names
     tried = [data for name, data in told if name == "attempt"]
     assert [(one["attempt"], one["max_attempts"]) for one in tried] == [(1, 2), (2, 2)]
-    body = (await served.client.get("/v1/renders/again")).json()
+    body = (await served.client.get("/v1/renders/tried")).json()
     assert body["attempts"] == [one["images"][0] for one in tried]
     assert [(one["seed"], one["structure_f1"]) for one in body["attempts"]] == [
         (7, 0.75), (8, 0.75),
