@@ -350,6 +350,11 @@ class RenderRequest:
         return int(self.num_inference_steps * strength)
 
     @property
+    def first_steps(self) -> int:
+        """Of the size that is painted at first, which may be the larger one."""
+        return self.steps_taken or self.upscale_steps[1]
+
+    @property
     def weights(self) -> tuple[float, ...]:
         """One weight per style, summing to 1; equal shares when none were given."""
         given = self.style_weights or (1.0,) * len(self.style_images or self.styles)

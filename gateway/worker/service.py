@@ -198,7 +198,7 @@ class Service:
         request = replace(self.resolved(request), seed=seed, variation_seed=other)
         async with self._admission.slot() as queued:
             # How many tiles there are, its first step tells.
-            tell(Stepped(0, request.steps_taken or request.upscale_steps[1]))
+            tell(Stepped(0, request.first_steps))
             if request.preview_interval and await self._looks_at_renders():
                 # Only finished pictures are looked at, and previews would be past that.
                 request = replace(request, preview_interval=0)

@@ -125,7 +125,7 @@ async def _render(
     count = {"num_images": "n"} if "n" in asked.model_fields_set else {}
     with called({"sketch": sketch, **count}):
         wanted = asked.render_request()
-        wanted = asked.with_previews(wanted, behind.service.resolved(wanted).steps_taken)
+        wanted = asked.with_previews(wanted, behind.service.resolved(wanted).first_steps)
         render = await behind.renders.begin(wanted, caller, asked.options(request))
         headers = {"X-Render-Id": render.id}
         if asked.stream:

@@ -259,6 +259,10 @@ async def test_what_a_profile_stands_for_is_checked_before_the_render_waits(libr
         ({"sketch": (320, 64)}, "sketch is 320 x 64 pixels; allowed: sides of at most 4 to 1"),
         ({"image": (64, 64), "pad": (512, 0, 0, 0)}, "image is 576 x 64 pixels; allowed: sides"),
         ({"image": (64, 64), "mask": (64, 128)}, "mask is 64 x 128 pixels; allowed: 64 x 64"),
+        (
+            {"image": (512, 640), "upscale": 4},
+            r"upscale is 4 \(x 512 x 640 .*at most 4,194,304",
+        ),
     ],
 )
 async def test_what_is_not_painted_at_its_size_is_known_before_it_waits(
@@ -273,6 +277,16 @@ async def test_what_is_not_painted_at_its_size_is_known_before_it_waits(
     with pytest.raises(InvalidRequest, match=f"^{words}"):
         await service(painter, library).check(replace(request_, **sent))
     assert not painter.begun
+
+
+async def test_an_image_that_is_only_enlarged_may_have_any_shape(library, request_):
+    painter = Painter()
+    painter.pack = {**PACK, "native_size": 256}
+    strip = encoded(Image.new("RGB", (640, 64)))
+    serving = service(painter, library)
+    await serving.check(replace(request_, image=strip, upscale=2))
+    with pytest.raises(InvalidRequest, match="sides of at most 4 to 1"):
+        await serving.check(replace(request_, image=strip))
 
 
 async def test_a_render_that_is_cancelled_makes_no_further_attempt(library, request_):

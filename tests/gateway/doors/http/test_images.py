@@ -111,16 +111,21 @@ async def test_a_stream_tells_partial_images_and_then_each_picture(client, sketc
 
 @pytest.mark.parametrize(
     ("fields", "steps"),
-    [({"profile": "fast"}, 8), ({"strength": 0.1, "num_inference_steps": 40}, 4)],
+    [
+        ({"profile": "fast", "strength": 1}, 8),
+        ({"strength": 0.1, "num_inference_steps": 40}, 4),
+        ({"upscale": 2, "upscale_strength": 0.2}, 4),
+    ],
 )
 async def test_partial_images_are_spread_over_the_steps_that_are_taken(
     client, served, sketch, fields, steps
 ):
-    stream = await client.images.edit(
-        image=("x.png", sketch), prompt="x", stream=True, partial_images=3, extra_body=fields
+    sent = {"image": base64.b64encode(sketch).decode(), **fields}
+    stream = await client.images.generate(
+        prompt="x", stream=True, partial_images=3, extra_body=sent
     )
-    assert [event.type async for event in stream][-1] == "image_edit.completed"
-    assert served.painter.newest.steps_taken == steps
+    assert [event.type async for event in stream][-1] == "image_generation.completed"
+    assert served.painter.newest.first_steps == steps
     assert served.painter.newest.preview_interval == steps / 4
 
 
