@@ -207,7 +207,7 @@ class Inference:
         """
         tensors = wire.to_tensors(request, pinned or self.served_versions.champion)
         with tracing.loose_span("render", SpanKind.CLIENT, None, **STREAM_RPC) as begun:
-            begun.set_attribute("maquette.steps", request.steps_taken)
+            begun.set_attribute("maquette.steps", request.first_steps)
             headers = tracing.inject({}, begun)
             async with aclosing(self._stream("render", tensors, headers)) as outputs:
                 async for output in outputs:

@@ -54,7 +54,6 @@ def make_server(
         ],
         options=[
             ("grpc.max_receive_message_length", MAX_MESSAGE),
-            ("grpc.max_send_message_length", MAX_MESSAGE),
             ("grpc.so_reuseport", 0),
             ("grpc.max_concurrent_streams", MAX_STREAMS),
             ("grpc.http2.min_ping_interval_without_data_ms", PING_MILLISECONDS),
