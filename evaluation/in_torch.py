@@ -79,7 +79,9 @@ class TorchInfer(InProcess):
         """One network of the contract over NumPy arrays."""
         wanted = self.models[network]
         names = [tensor.name for tensor in wanted.inputs if tensor.name in inputs]
-        tensors = [torch.as_tensor(inputs[name], device=self.device) for name in names]
+        # Torch takes no arrays that only look repeated.
+        arrays = [np.require(inputs[name], requirements=("C", "W")) for name in names]
+        tensors = [torch.as_tensor(array, device=self.device) for array in arrays]
         with torch.inference_mode():
             outputs = self.networks[network](*tensors, *residuals)
         found = outputs if isinstance(outputs, tuple) else (outputs,)

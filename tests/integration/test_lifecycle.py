@@ -149,6 +149,12 @@ def test_a_pack_without_a_safety_checker_has_none_loaded(live):
         assert not client.is_model_ready("check_image")
 
 
+def shared_memory(stack):
+    """Its regions; the link to the environment beside them leads to what everybody may read."""
+    found = Path("/dev/shm").glob(f"maquette_{stack.process.pid}_*")
+    return [region for region in found if not region.is_symlink()]
+
+
 def test_triton_is_its_owners_only(live):
     """No port of it, a folder of sockets that nobody else enters, memory nobody else reads."""
     triton = triton_of(live)
@@ -157,7 +163,7 @@ def test_triton_is_its_owners_only(live):
     assert [port for port in ports if port.status == psutil.CONN_LISTEN] == []
     assert stat.S_IMODE((live.state / "sockets").stat().st_mode) == 0o700
     assert len(list((live.state / "sockets").iterdir())) == 2
-    regions = list(Path("/dev/shm").glob(f"maquette_{live.process.pid}_*"))
+    regions = shared_memory(live)
     assert regions
     wait_until(lambda: {stat.S_IMODE(region.stat().st_mode) for region in regions} == {0o600}, 5)
     assert stat.S_IMODE((live.state / "triton.log").stat().st_mode) == 0o600
@@ -167,7 +173,7 @@ def test_triton_is_its_owners_only(live):
 def test_another_user_reaches_the_doors_and_nothing_else(live):
     """Also where the state folder was made for all to enter."""
     family = live.processes()
-    regions = [str(region) for region in Path("/dev/shm").glob(f"maquette_{live.process.pid}_*")]
+    regions = [*map(str, shared_memory(live))]
     # Of these it has no secret, and up.out is this test's own.
     plain = {"backends", "models", "up.out"}
     files = {path.name for path in live.state.iterdir()} - plain

@@ -10,7 +10,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from maquette.__main__ import app
-from pipeline.request import PROFILES, STANDS_FOR
+from pipeline.request import DEFAULTS, PROFILES, STANDS_FOR
 from pipeline.samplers import SAMPLERS
 from pipeline.topology import STYLE_MODES
 from tests.amounts import sample
@@ -68,7 +68,7 @@ def drawn(number):
         request |= {"structure_min": 0.98, "max_attempts": pick.choice((2, 3))}
     if number % 4 == 2:
         stood_for = {*STANDS_FOR["fidelity"], *STANDS_FOR["profile"]}
-        request = {name: value for name, value in request.items() if name not in stood_for}
+        request |= {name: DEFAULTS[name] for name in stood_for}
         request |= {"fidelity": round(pick.random(), 3), "profile": pick.choice(PROFILES)}
     if number % 5 >= 3:
         request |= begun_with_a_picture(repaints=number % 5 == 3)

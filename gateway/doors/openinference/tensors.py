@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 from gateway.doors.openinference import model
@@ -20,6 +21,8 @@ from pipeline.tensor import Tensor
 MAX_VALUES = 64
 """Of a list: more than any field takes, and few enough to be counted before they are read."""
 MAX_TIMEOUT = 2**63 - 1
+MAX_NAME = 60
+"""Of an unknown input, as much as is compared with the names there are."""
 
 REQUIRED = [name for name, tensor in INPUTS.items() if not tensor.optional]
 
@@ -54,7 +57,9 @@ def declared(name: str, datatype: str, shape: Sequence[int]) -> tuple[Tensor, in
     """
     tensor = INPUTS.get(name)
     if tensor is None:
-        raise InvalidRequest("inputs", name, ", ".join(INPUTS), "Leave it out, or mend its name.")
+        near = get_close_matches(name[:MAX_NAME], INPUTS, 1)
+        remedy = f"Did you mean {near[0]}?" if near else "Leave it out."
+        raise InvalidRequest("inputs", name, "those of the model's metadata", remedy)
     if datatype != tensor.dtype:
         raise InvalidRequest(f"{name}.datatype", datatype, tensor.dtype, "Send that datatype.")
     count = shape[-1] if shape else -1

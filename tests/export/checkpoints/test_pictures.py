@@ -18,7 +18,7 @@ def test_one_file_plus_and_a_lora_make_the_picture_that_diffusers_makes(
         ip_adapter=f"{random.IP_ADAPTER}/ip-adapter-plus_sd15.bin",
         lora=random.LORA,
     )
-    ask = Ask(sketch, "watercolour library with arched windows", style_image, seed=5)
+    ask = Ask(sketch, "watercolour library with arched windows", (style_image,), seed=5)
     shared = {"negative_prompt": "neon, night", "width": 192, "height": 128, "guidance_scale": 7.5}
     settings = {**shared, "scheduler": "ddim", "num_inference_steps": 4}
     found = pixels(TorchPainter(pack, "cpu", settings).paint(ask))

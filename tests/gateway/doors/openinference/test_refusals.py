@@ -82,7 +82,13 @@ def parameter(**value):
 
 
 GRPC_LIES = {
-    "unknown input": (wrong_input("sktech", "BYTES", [1], b""), "inputs is 'sktech'; allowed"),
+    "unknown input": (
+        wrong_input("sktech", "BYTES", [1], b""),
+        "inputs is 'sktech'; allowed: those of the model's metadata. Did you mean sketch?",
+    ),
+    "an input like no other": (
+        wrong_input("q", "BYTES", [1], b""), "inputs is 'q'; .*Leave it out"
+    ),
     "a name of a megabyte": (wrong_input("x" * 2**20, "BYTES", [1], b""), "1,048,576 characters"),
     "dtype": (wrong_input("seed", "INT32", [1], bytes(4)), "seed.datatype is 'INT32'; .*: INT64"),
     "no shape": (wrong_input("seed", "INT64", [], bytes(8)), r"seed.shape is \[\]; .*\[1, 1\]"),
