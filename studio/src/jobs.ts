@@ -68,6 +68,14 @@ export const styleOf = ({ wish, style }: Kept): string =>
 export const vary = (kept: Kept): Promise<void> =>
   again(kept, { style: styleOf(kept), seed: null, num_images: VARIATIONS });
 
+/** Have the picture `n` of `kept` twice as wide and high, and otherwise as it is. */
+export async function enlarge(kept: Kept, n: number): Promise<void> {
+  const image = await database.picture(kept.id, n);
+  const seed = kept.images[n]?.seed ?? null;
+  const plain = { mask: null, pad: [], strength: null, upscale: 2, num_images: 1 };
+  if (image) await again(kept, { ...plain, image, seed, style: styleOf(kept) });
+}
+
 /** Paint a part of the picture `image` of `kept`, or what is around it, anew. */
 export async function repaint(kept: Kept, image: Blob, changed: Partial<Wish> & Pick<Wish, "pad">): Promise<void> {
   const sketch = await database.picture(kept.id, "sketch");

@@ -38,9 +38,10 @@ const LABELS: [keyof Texts, (keyof Wish)[]][] = [
 ];
 
 /** What `kept` was begun with, as a key of texts; nothing where it was begun with noise. */
-export function begunWith({ wish: { image, mask, pad } }: Kept): keyof Texts | undefined {
+export function begunWith({ wish: { image, mask, pad, strength, upscale } }: Kept): keyof Texts | undefined {
   if (!image) return undefined;
   if (mask) return "repainted";
+  if (upscale > 1 && strength === null) return "enlarged";
   return pad.some(Boolean) ? "extended" : "base";
 }
 

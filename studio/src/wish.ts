@@ -35,7 +35,8 @@ interface Own {
   height: number;
   /** A picture to begin with, of which `strength` says how much changes; null: none. */
   image: Blob | null;
-  strength: number;
+  /** null: left to the gateway, which then enlarges a picture as it is. */
+  strength: number | null;
   /** Where the image is painted anew, of its size; null: everywhere. */
   mask: Blob | null;
   mask_blur: number;
@@ -52,14 +53,6 @@ type Apart = (typeof APART)[number];
 export type Listed = Exclude<keyof Fields, keyof Own | Apart>;
 type Value<T> = [T] extends [null] ? number | null : [T] extends [readonly never[]] ? readonly (string | number)[] : T;
 export type Wish = Own & { style: string } & { [K in Listed]: Value<Fields[K]["default"]> };
-
-/** Sizes to enlarge to: `size` by as much as the gateway takes, at most twice as wide. */
-export function enlarged({ width, height }: Size, { limits }: Pick<Info, "limits">): Size {
-  const most = limits.max_pixels || width * height;
-  const scale = Math.min(2, limits.max_side / Math.max(width, height), Math.sqrt(most / (width * height)));
-  const whole = (side: number) => Math.floor((side * scale) / limits.side_step) * limits.side_step;
-  return { width: Math.max(width, whole(width)), height: Math.max(height, whole(height)) };
-}
 
 const OWN: Own = {
   prompt: "",

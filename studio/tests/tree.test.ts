@@ -37,4 +37,5 @@ test("a render says whether it was repainted, extended or gone on from", () => {
   expect([of({}), of({ image }), of({ image, mask: image }), of({ image, pad: [0, 8, 0, 0] })]).toEqual([
     undefined, "base", "repainted", "extended",
   ]);
+  expect(of({ image, upscale: 2, strength: null })).toBe("enlarged");
 });

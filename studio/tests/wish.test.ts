@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { DEFAULTS, FIELDS, LISTED, QUALITIES, enlarged, fidelityOf, formOf, padded, qualityOf, sizesOf, withFidelity, wishOf } from "../src/wish";
+import { DEFAULTS, FIELDS, LISTED, QUALITIES, fidelityOf, formOf, padded, qualityOf, sizesOf, withFidelity, wishOf } from "../src/wish";
 
 const limits = {
   native_side: 256, max_pixels: 512 * 512, min_side: 128, max_side: 1024, side_step: 64, max_steps: {}, cross_attention_layers: 16,
@@ -50,15 +50,6 @@ test("pictures of one's own take the style's place", () => {
   expect(form.has("style")).toBe(false);
   expect(form.getAll("style_images")).toHaveLength(2);
   expect(form.getAll("style_weights")).toEqual(["1", "0.5"]);
-});
-
-test.each([
-  [{ width: 256, height: 256 }, { width: 512, height: 512 }],
-  [{ width: 320, height: 192 }, { width: 640, height: 384 }],
-  [{ width: 448, height: 448 }, { width: 512, height: 512 }],
-  [{ width: 512, height: 512 }, { width: 512, height: 512 }],
-])("%o is enlarged to what the gateway takes", (size, larger) => {
-  expect(enlarged(size, { limits })).toEqual(larger);
 });
 
 test("a picture to begin with goes along with its strength, which goes nowhere alone", () => {

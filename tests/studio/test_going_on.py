@@ -53,5 +53,5 @@ async def test_a_render_is_enlarged(looking, served):
     await looking.wait_for_selector(".strip li >> nth=1")
     await rendered(looking)
     asked = served.painter.newest
-    assert (asked.width, asked.height) == (1024, 1024)
-    assert asked.image
+    assert (asked.upscale, asked.strength, asked.only_enlarges) == (2, None, True)
+    assert Image.open(io.BytesIO(asked.image)).size == (SIDE, SIDE)

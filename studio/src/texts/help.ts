@@ -34,6 +34,8 @@ export const HELP: Record<Language, Readonly<Record<string, string>>> = {
     style_mode: "Was vom Bild des Stils zu sehen ist: style, seine Farben und Stoffe, composition, was wo steht, oder both.",
     style_start: "Anteil der Schritte, bevor der Stil gilt; unter dem Ende.",
     style_end: "Anteil der Schritte, nach dem er nicht mehr gilt.",
+    upscale: "Wievielmal so breit und hoch das Bild am Ende wird, in Kacheln gemalt.",
+    upscale_strength: "Wie viel sich am Bild ändert, während es vergrößert wird: der Anteil der Schritte, die getan werden.",
     variation_seed: "Startwert des Rauschens, das beigemischt wird; leer: jedes Mal neu.",
   },
 };

@@ -22,7 +22,8 @@ export function Panel() {
 
 /** The picture that a render begins with. */
 function Base() {
-  const { image, mask, strength } = state.wish.value;
+  const { image, mask } = state.wish.value;
+  const strength = state.wish.value.strength ?? 0;
   if (!image) return null;
   return (
     <section class="base" aria-labelledby="base-head">

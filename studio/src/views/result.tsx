@@ -3,13 +3,12 @@
 import { useSignal } from "@preact/signals";
 import { saveBoard } from "../board";
 import { place, save, urlOf } from "../files";
-import type { Size } from "../draw/model";
-import { again, keepLive, livePicture, render, running, vary } from "../jobs";
+import { again, enlarge, keepLive, livePicture, running, vary } from "../jobs";
 import * as database from "../keep/database";
 import type { Kept, Which } from "../keep/database";
 import * as state from "../state";
 import { t } from "../texts";
-import { enlarged } from "../wish";
+import { DEFAULTS } from "../wish";
 import { structureWords, styleWords } from "../words";
 import { Icon } from "./parts";
 import { MadeBy } from "./madeby";
@@ -156,9 +155,6 @@ function Facts({ kept, n }: { kept: Kept; n: number }) {
   const explained = useSignal(false);
   const repainting = useSignal(false);
   const image = kept.images[n];
-  const info = state.info.value;
-  const largest = info ? enlarged(kept.wish, info) : kept.wish;
-  const larger = largest.width > kept.wish.width ? largest : undefined;
   const saveImage = async () => {
     const png = await database.picture(kept.id, n);
     if (png) save(png, `${kept.id}-${n + 1}.png`);
@@ -215,7 +211,7 @@ function Facts({ kept, n }: { kept: Kept; n: number }) {
         <button type="button" onClick={() => void goOnFrom(kept, n).catch(state.fail)}>
           {t("useAsBase")}
         </button>
-        <button type="button" disabled={!larger} onClick={() => void goOnFrom(kept, n, larger).catch(state.fail)}>
+        <button type="button" onClick={() => void enlarge(kept, n).catch(state.fail)}>
           {t("enlarge")}
         </button>
         <button type="button" onClick={() => void saveBoard([kept]).catch(state.fail)}>
@@ -231,19 +227,16 @@ function Facts({ kept, n }: { kept: Kept; n: number }) {
   );
 }
 
-const ENLARGING = 0.3;
-
-/** Begin the next render with a picture of `kept`; with `size`, to have it larger. */
-async function goOnFrom(kept: Kept, n: number, size?: Size): Promise<void> {
+/** Begin the next render with a picture of `kept`. */
+async function goOnFrom(kept: Kept, n: number): Promise<void> {
   const image = await database.picture(kept.id, n);
   const sketch = await database.picture(kept.id, "sketch");
   if (!image || !sketch) return;
   useAgain(kept, n);
   await place(sketch, kept.wish);
-  if (size) state.resize(size);
-  state.set({ image, mask: null, pad: [], ...(size && { strength: ENLARGING }) });
-  if (size) await render();
-  else state.tell(t("baseSet"));
+  const { strength, upscale } = DEFAULTS;
+  state.set({ image, mask: null, pad: [], strength: kept.wish.strength ?? strength, upscale });
+  state.tell(t("baseSet"));
 }
 
 export async function favour(kept: Kept): Promise<void> {
