@@ -153,6 +153,12 @@ async def draw_house(page):
     await draw(page, (0.3, 0.7), (0.3, 0.45), (0.5, 0.3), (0.7, 0.45), (0.7, 0.7), (0.3, 0.7))
 
 
+async def take_example(page):
+    """Have the example on the sheet; the sentence has the focus when it is there."""
+    await page.click("text=Take an example")
+    await page.wait_for_selector("#sentence:focus")
+
+
 async def rendered(page):
     """Wait for the render that is looked at to be there."""
     await page.wait_for_selector(".compare .over")

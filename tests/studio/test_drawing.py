@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.studio.conftest import take_example
+
 POINTS = 1000
 DRAW = """async ([from, count, box]) => {
   const canvas = document.querySelector("#sheet");
@@ -29,7 +31,7 @@ DRAW = """async ([from, count, box]) => {
 
 
 async def begin(page, tool):
-    await page.click("text=Take an example")
+    await take_example(page)
     await page.focus("#sheet")
     await page.keyboard.press(tool)
     box = await page.locator("#sheet").bounding_box()

@@ -6,7 +6,7 @@ from itertools import product
 import pytest
 
 from tests.amounts import sample
-from tests.studio.conftest import AXE, SHOTS, rendered, visiting
+from tests.studio.conftest import AXE, SHOTS, rendered, take_example, visiting
 
 HEIGHTS = {360: 740, 1024: 768, 1920: 1080}
 """Pixels, by the width of the window."""
@@ -35,7 +35,7 @@ async def test_every_view(browser, served, guarded, width, theme):
     async with visiting(browser, served.url, **options) as page:
         await page.wait_for_selector(".style img")
         await check(page, f"empty-{width}-{theme}")
-        await page.click("text=Take an example")
+        await take_example(page)
         await page.click("summary")
         await check(page, f"drawn-{width}-{theme}")
         await page.click("summary")

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from tests.studio.conftest import draw_house, rendered, until_kept
+from tests.studio.conftest import draw_house, rendered, take_example, until_kept
 
 
 async def test_a_render_brings_its_settings_back(page, tmp_path):
@@ -24,7 +24,7 @@ async def test_a_render_brings_its_settings_back(page, tmp_path):
 
 
 async def test_the_history_is_searched_and_what_is_deleted_comes_back(page):
-    await page.click("text=Take an example")
+    await take_example(page)
     for sentence in ("a villa in winter", "offices in the desert"):
         await page.fill("#sentence", sentence)
         await page.click("button.primary")
@@ -45,7 +45,7 @@ async def test_the_history_is_searched_and_what_is_deleted_comes_back(page):
 
 
 async def test_renders_are_put_into_projects(page):
-    await page.click("text=Take an example")
+    await take_example(page)
 
     async def render(sentence):
         await page.fill("#sentence", sentence)
@@ -74,7 +74,7 @@ async def test_renders_are_put_into_projects(page):
 
 
 async def test_the_history_shows_what_came_from_what(page):
-    await page.click("text=Take an example")
+    await take_example(page)
     for sentence in ("a villa in winter", "a villa in the desert"):
         await page.fill("#sentence", sentence)
         await page.click("button.primary")
@@ -109,7 +109,7 @@ async def test_a_link_brings_the_settings(page, served):
 
 
 async def test_a_board_is_printed(page):
-    await page.click("text=Take an example")
+    await take_example(page)
     await page.click("button.primary")
     await rendered(page)
     # Chromium without a window has no dialog to print in.

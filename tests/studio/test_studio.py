@@ -10,7 +10,7 @@ from playwright.async_api import expect
 
 from gateway.auth.caller import Scope
 from tests.gateway.waiting import until
-from tests.studio.conftest import draw, draw_house, rendered, visiting
+from tests.studio.conftest import draw, draw_house, rendered, take_example, visiting
 
 DRAWN = {}
 
@@ -42,7 +42,7 @@ async def test_four_actions_lead_to_a_picture(page, served):
 
 
 async def test_the_example_is_one_click(page):
-    await page.click("text=Take an example")
+    await take_example(page)
     await page.click("button.primary")
     await rendered(page)
 
@@ -158,7 +158,7 @@ async def test_somebody_with_a_key_signs_in_and_out(browser, guarded):
         (cookie,) = await page.context.cookies()
         assert cookie["httpOnly"]
         assert cookie["sameSite"] == "Strict"
-        await page.click("text=Take an example")
+        await take_example(page)
         await page.click("button.primary")
         await rendered(page)
         stored = await page.evaluate("JSON.stringify([{...localStorage}, document.cookie])")
