@@ -92,6 +92,8 @@ async def test_versions_are_tried_promoted_rolled_back_and_retired(browser, tmp_
             if label.startswith("Promote"):
                 await check(page, "promote-1440-light")
             await ask.locator("button.primary").click()
+            # What it would come to is said in the same words before.
+            await ask.wait_for(state="hidden")
             await page.wait_for_selector(f"dialog.wide [role=status]:has-text('{sentence}')")
             return aliases.read(repository).of(MODEL)
 
