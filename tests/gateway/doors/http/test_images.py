@@ -112,7 +112,7 @@ async def test_a_stream_tells_partial_images_and_then_each_picture(client, sketc
 @pytest.mark.parametrize(
     ("fields", "steps"),
     [
-        ({"profile": "fast", "strength": 1}, 8),
+        ({"profile": "fast", "strength": 0.7}, 4),
         ({"strength": 0.1, "num_inference_steps": 40}, 4),
         ({"upscale": 2, "upscale_strength": 0.2}, 4),
     ],
